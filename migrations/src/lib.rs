@@ -1,0 +1,56 @@
+//! The record formats of the manifest, frozen, and the steps between them.
+//!
+//! Every record of the manifest begins with a format byte. Behind byte `n` stand the postcard bytes of
+//! the record as version `n` of this crate's modules freezes it. A manifest of any released version
+//! opens: [`current`] brings a payload to the newest format step by step. One from a newer version is
+//! refused. Live types are in the main crate and cannot be imported here, so that a change to them
+//! cannot silently change what is on the disks of the world; a golden fixture per format, written by
+//! the version that introduced it, holds both to their word.
+
+pub mod v1;
+
+/// The format that is written today.
+pub const CURRENT: u8 = 1;
+
+/// A payload that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FormatError {
+    /// Nothing there, not even a format byte.
+    #[error("an empty record")]
+    Empty,
+    /// Written by a newer version.
+    #[error(
+        "format {found} is newer than this version of standin (which reads up to {CURRENT}); upgrade standin"
+    )]
+    Newer { found: u8 },
+    /// The bytes behind the format byte are not such a record.
+    #[error("{0}")]
+    Content(String),
+}
+
+/// The postcard bytes of a record in the current format, whatever format it was written in.
+///
+/// # Errors
+/// [`FormatError::Empty`], [`FormatError::Newer`].
+pub fn current(payload: &[u8]) -> Result<std::borrow::Cow<'_, [u8]>, FormatError> {
+    let (&format, bytes) = payload.split_first().ok_or(FormatError::Empty)?;
+    match format {
+        CURRENT => Ok(bytes.into()),
+        0 => Err(FormatError::Content("format 0 was never written".into())),
+        found => Err(FormatError::Newer { found }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_format_is_refused_and_says_what_to_do() {
+        // Promise: an old standin never misreads what a newer one wrote.
+        let message = current(&[CURRENT + 1, 0]).unwrap_err().to_string();
+        assert!(message.ends_with("upgrade standin"), "{message}");
+        assert!(matches!(current(&[]), Err(FormatError::Empty)));
+        assert_eq!(*current(&[CURRENT, 7]).unwrap(), [7]);
+    }
+}

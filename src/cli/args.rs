@@ -1,0 +1,88 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// An incremental, content-addressed mirror store for public web sites.
+#[derive(Debug, Parser)]
+#[command(
+    name = "standin",
+    version,
+    propagate_version = true,
+    max_term_width = 100
+)]
+pub struct Args {
+    /// The configuration [default: standin.toml, then /etc/standin/standin.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print exactly one JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Print nothing but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Log more to stderr (-v what went wrong, -vv what is done, -vvv everything)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// How log lines look
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Mirror a site without any configuration; again = only what changed
+    Mirror {
+        /// The site's home page, such as https://your.site/
+        url: String,
+        /// Where state and copy are kept [default: a folder named after the host]
+        #[arg(long, value_name = "DIR")]
+        into: Option<PathBuf>,
+    },
+    /// Watch the whole cycle on a bundled site, offline
+    Demo {
+        /// Where to work [default: a temporary folder]
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
+        /// Keep the folder, to look at the copies afterwards
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Write a commented configuration
+    Init {
+        /// [default: standin.toml]
+        file: Option<PathBuf>,
+    },
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+    /// The scheduled job: crawl, commit, sync, verify, report
+    Run,
+    /// Crawl and commit only
+    Crawl,
+    /// What a sync would do now (the dry run)
+    Plan,
+    /// Bring every tier up to the newest generation
+    Sync,
+    /// Prove what the last run wrote from the tiers' own listings
+    Verify,
+    /// How the mirror stands; answers while a run is going, too
+    Status,
+    /// Which rule, key, entry and tier state a URL has
+    Explain { url: String },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigVerb {
+    /// Validate it and say what it means
+    Check,
+}

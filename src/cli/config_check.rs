@@ -1,0 +1,51 @@
+//! `standin config check`: is it right, and what does it mean?
+
+use std::fmt::Write;
+
+use super::args::Args;
+use super::{EXIT_USAGE, Outcome};
+use crate::config::{self, TierTarget};
+
+pub fn main(args: &Args) -> anyhow::Result<Outcome> {
+    let config = config::load(args.config.as_deref())?;
+    let problems = config.problems();
+    let file = config.file.as_ref().map(|file| file.display().to_string());
+    let mut text = format!("{}\n", file.as_deref().unwrap_or_default());
+    let seeds: Vec<_> = config.site.seeds.iter().map(ToString::to_string).collect();
+    writeln!(text, "  seeds   {}", seeds.join(", "))?;
+    writeln!(text, "  hosts   {}", config.site.hosts.join(", "))?;
+    writeln!(text, "  layout  {}", config.site.layout)?;
+    writeln!(text, "  state   {}", config.state.dir.display())?;
+    let mut tiers = Vec::new();
+    for tier in &config.tiers {
+        let place = match &tier.target {
+            TierTarget::Directory(root) => format!("file:{}", root.display()),
+            TierTarget::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
+            TierTarget::Gcs { bucket, prefix } => format!("gs://{bucket}/{prefix}"),
+        };
+        writeln!(text, "  tier    {} at {place}", tier.name)?;
+        tiers.push(serde_json::json!({ "name": tier.name.as_str(), "url": place }));
+    }
+    for problem in &problems {
+        writeln!(text, "problem: {problem}")?;
+    }
+    if problems.is_empty() {
+        text.push_str("ok\n");
+    }
+    let mut json = serde_json::json!({
+        "file": file,
+        "seeds": seeds,
+        "hosts": config.site.hosts,
+        "layout": config.site.layout,
+        "tiers": tiers,
+        "problems": problems,
+    });
+    if let Some(problem) = problems.first() {
+        json["error"] = serde_json::json!(problem);
+    }
+    Ok(Outcome {
+        code: if problems.is_empty() { 0 } else { EXIT_USAGE },
+        text,
+        json,
+    })
+}

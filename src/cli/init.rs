@@ -1,0 +1,19 @@
+//! `standin init`: a commented configuration to start from.
+
+use std::path::Path;
+
+use super::Outcome;
+use crate::config;
+
+pub fn main(file: Option<&Path>) -> anyhow::Result<Outcome> {
+    let file = file.unwrap_or(Path::new("standin.toml"));
+    config::init(file)?;
+    let shown = file.display().to_string();
+    Ok(Outcome {
+        code: 0,
+        text: format!(
+            "Wrote {shown}. Set `seeds` and the tiers in it, then: standin config check, standin run\n"
+        ),
+        json: serde_json::json!({ "written": shown }),
+    })
+}

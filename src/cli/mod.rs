@@ -1,0 +1,174 @@
+//! Arguments in, report out. One file per verb, and no decisions: what a verb does is in the rooms
+//! below, what its outcome is called is its exit code.
+//!
+//! With `--json` exactly one JSON document goes to stdout on every exit. Progress goes to stderr, and
+//! only to a terminal.
+
+mod args;
+mod config_check;
+mod demo;
+mod explain;
+mod init;
+mod mirror;
+mod plan;
+mod progress;
+mod render;
+mod run;
+mod status;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use args::{Args, LogFormat, Verb};
+
+/// Bad usage or configuration, as in BSD's sysexits.
+const EXIT_USAGE: u8 = 64;
+
+/// Another process holds the lock.
+const EXIT_BUSY: u8 = 75;
+
+/// Something could not be done at all.
+const EXIT_FAILED: u8 = 2;
+
+/// A verb's outcome: its exit code, and its document for people and for machines.
+pub struct Outcome {
+    code: u8,
+    text: String,
+    json: serde_json::Value,
+}
+
+/// The whole program.
+pub fn main() -> ExitCode {
+    crate::http::install_crypto();
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    listen(&args);
+    // One thread drives all waiting: a second one costs CPU and gains nothing here. Work that blocks or
+    // computes has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(interruptible(&args)),
+        Err(error) => Err(anyhow::Error::new(error).context("starting the runtime")),
+    };
+    match outcome {
+        Ok(outcome) => say(&args, &outcome.text, &outcome.json, outcome.code),
+        Err(error) => {
+            let (code, message) = explain_failure(&error);
+            complain(&args, &message, code)
+        }
+    }
+}
+
+/// A verb, or the end of it by a signal. Nothing has to be tidied up: every run can be killed anywhere,
+/// and the next one goes on.
+async fn interruptible(args: &Args) -> anyhow::Result<Outcome> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        outcome = dispatch(args) => outcome,
+        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; run again to go on from here"),
+        _ = terminate.recv() => anyhow::bail!("terminated; run again to go on from here"),
+    }
+}
+
+async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
+    match &args.verb {
+        Verb::Mirror { url, into } => mirror::main(args, url, into.as_deref()).await,
+        Verb::Demo { dir, keep } => demo::main(args, dir.as_deref(), *keep).await,
+        Verb::Init { file } => init::main(file.as_deref()),
+        Verb::Config(args::ConfigVerb::Check) => config_check::main(args),
+        Verb::Run => run::main(args, crate::run::Stages::All).await,
+        Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
+        Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
+        Verb::Verify => run::main(args, crate::run::Stages::Verify).await,
+        Verb::Plan => plan::main(args),
+        Verb::Status => status::main(args),
+        Verb::Explain { url } => explain::main(args, url),
+    }
+}
+
+/// Which exit code an error deserves, and its one line.
+fn explain_failure(error: &anyhow::Error) -> (u8, String) {
+    let message = format!("{error:#}").replace('\n', " ");
+    let code = if error.is::<crate::config::ConfigError>() || error.is::<crate::site::UrlError>() {
+        EXIT_USAGE
+    } else {
+        match error.downcast_ref::<crate::run::RunError>() {
+            Some(crate::run::RunError::Locked(_)) => EXIT_BUSY,
+            Some(crate::run::RunError::Config(_) | crate::run::RunError::Http(_)) => EXIT_USAGE,
+            _ => EXIT_FAILED,
+        }
+    };
+    (code, message)
+}
+
+/// Help and version go out as they are; anything else is one error.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // Nothing can be done about a closed stdout.
+        drop(error.print());
+        return ExitCode::SUCCESS;
+    }
+    if std::env::args().any(|argument| argument == "--json") {
+        let message = error.to_string();
+        println!("{}", serde_json::json!({ "error": message.trim() }));
+    } else {
+        drop(error.print());
+    }
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn say(args: &Args, text: &str, json: &serde_json::Value, code: u8) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    let written = if args.json {
+        serde_json::to_writer_pretty(&mut out, json)
+            .map_err(std::io::Error::from)
+            .and_then(|()| writeln!(out))
+    } else if args.quiet {
+        Ok(())
+    } else {
+        write!(out, "{text}")
+    };
+    match written {
+        Ok(()) => ExitCode::from(code),
+        // A reader that has seen enough (`| head`) changes nothing about what was done.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(code),
+        Err(_) => ExitCode::from(EXIT_FAILED),
+    }
+}
+
+fn complain(args: &Args, message: &str, code: u8) -> ExitCode {
+    if args.json {
+        println!("{}", serde_json::json!({ "error": message }));
+    } else {
+        eprintln!("standin: {message}");
+    }
+    ExitCode::from(code)
+}
+
+/// Logs go to stderr; how much of them is `-v`, `-q` or `RUST_LOG`.
+fn listen(args: &Args) {
+    let level = match (args.quiet, args.verbose) {
+        (true, _) => "off",
+        (false, 0) => "error",
+        (false, 1) => "standin=info,warn",
+        (false, 2) => "standin=debug,info",
+        (false, _) => "trace",
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second subscriber can only be a test's own.
+    drop(match args.log_format {
+        LogFormat::Text => log.with_target(false).with_ansi(false).try_init(),
+        LogFormat::Json => log.json().try_init(),
+    });
+}

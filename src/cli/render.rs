@@ -1,0 +1,211 @@
+//! Reports as text for people.
+
+use std::fmt::Write;
+
+use comfy_table::{CellAlignment, Table, presets};
+
+use crate::run::{ChangeLine, RunReport, Verdict};
+
+/// A report, from the verdict down.
+pub fn report(report: &RunReport) -> String {
+    let mut text = String::new();
+    let verdict = match report.verdict {
+        Verdict::Ok => "ok",
+        Verdict::Degraded => "DEGRADED",
+        Verdict::Failed => "FAILED",
+    };
+    let resumed = if report.resumed { ", resumed" } else { "" };
+    push(
+        &mut text,
+        format_args!(
+            "{}: {verdict}   generation {}, {} pages, {:.1} s{resumed}\n",
+            report.verb, report.generation, report.pages, report.seconds
+        ),
+    );
+    for reason in &report.reasons {
+        push(&mut text, format_args!("  ! {reason}\n"));
+    }
+    if report.crawl.answers() > 0 {
+        text.push_str(&crawl(report));
+    }
+    text.push_str(&tiers(report));
+    text.push_str(&troubles(report));
+    text
+}
+
+/// The changes of a run as a table; empty when there are none.
+pub fn changes(lines: &[ChangeLine]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut table = plain_table(&["change", "page", "bytes before", "bytes after"]);
+    for line in lines {
+        let size = |size: Option<u64>| size.map_or_else(|| "–".into(), |size| size.to_string());
+        table.add_row([
+            line.what.to_owned(),
+            line.url.target().to_owned(),
+            size(line.size_before),
+            size(line.size_after),
+        ]);
+    }
+    align_right(&mut table, 2);
+    format!("{table}\n")
+}
+
+/// What `status` shows of a finished run's report.
+pub fn finished(report: &serde_json::Value) -> String {
+    let text = |name: &str| report[name].as_str().unwrap_or("?").to_owned();
+    let mut shown = format!(
+        "last run: {} ({}, started {}), generation {}, {} pages\n",
+        text("verdict"),
+        text("verb"),
+        text("started"),
+        report["generation"],
+        report["pages"]
+    );
+    for reason in report["reasons"].as_array().into_iter().flatten() {
+        push(
+            &mut shown,
+            format_args!("  ! {}\n", reason.as_str().unwrap_or_default()),
+        );
+    }
+    for tier in report["tiers"].as_array().into_iter().flatten() {
+        push(
+            &mut shown,
+            format_args!(
+                "  tier {}: generation {}, verified {}, {} owed\n",
+                tier["name"].as_str().unwrap_or("?"),
+                tier["watermark"],
+                or_never(&tier["verified"]),
+                tier["debts"]
+            ),
+        );
+    }
+    shown
+}
+
+/// Bytes in the largest unit that keeps a digit before the point.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < UNITS.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{bytes} B"),
+        _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+fn crawl(report: &RunReport) -> String {
+    let crawl = &report.crawl;
+    let mut parts = vec![
+        format!("{} fetched ({})", crawl.fetched, bytes(crawl.bytes)),
+        format!("{} not modified", crawl.not_modified),
+        format!("{} new", crawl.new),
+        format!("{} changed", crawl.changed),
+        format!("{} gone", crawl.gone),
+    ];
+    for (count, name) in [
+        (crawl.redirects, "redirects"),
+        (crawl.missing, "missing, kept for now"),
+        (crawl.broken_links, "broken links"),
+        (crawl.forbidden, "forbidden by robots.txt"),
+        (crawl.errors, "errors"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {name}"));
+        }
+    }
+    format!("  crawl: {}\n", parts.join(", "))
+}
+
+fn tiers(report: &RunReport) -> String {
+    if report.tiers.is_empty() {
+        return String::new();
+    }
+    let mut table = plain_table(&[
+        "tier",
+        "put",
+        "re-headered",
+        "deleted",
+        "owed",
+        "bytes",
+        "requests",
+        "verified",
+    ]);
+    for tier in &report.tiers {
+        let verified = match (&tier.trouble, tier.verified) {
+            (Some(_), _) => "in trouble".to_owned(),
+            (None, Some(generation)) => format!("generation {generation}"),
+            (None, None) => "never".to_owned(),
+        };
+        table.add_row([
+            tier.name.clone(),
+            tier.put.to_string(),
+            tier.reheadered.to_string(),
+            tier.deleted.to_string(),
+            tier.debts.to_string(),
+            bytes(tier.bytes),
+            tier.requests.to_string(),
+            verified,
+        ]);
+    }
+    align_right(&mut table, 1);
+    format!("{table}\n")
+}
+
+fn troubles(report: &RunReport) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::new();
+    for trouble in report.troubles.iter().take(SHOWN) {
+        let from = trouble
+            .from
+            .as_ref()
+            .map_or_else(String::new, |from| format!(" (linked from {from})"));
+        let url = trouble.url.as_str();
+        let why = trouble
+            .why
+            .strip_prefix(url)
+            .map_or(trouble.why.as_str(), |why| why.trim_start_matches(": "));
+        push(&mut text, format_args!("  - {url}: {why}{from}\n"));
+    }
+    let counts = &report.crawl;
+    let left = (counts.errors + counts.broken_links).saturating_sub(SHOWN as u64);
+    if left > 0 {
+        push(
+            &mut text,
+            format_args!("  - and {left} more (`--json` names up to 50)\n"),
+        );
+    }
+    text
+}
+
+fn plain_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::UTF8_HORIZONTAL_ONLY)
+        .set_header(header);
+    table
+}
+
+fn align_right(table: &mut Table, from: usize) {
+    for column in table.column_iter_mut().skip(from) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+}
+
+fn or_never(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => "never".into(),
+        value => format!("up to {value}"),
+    }
+}
+
+fn push(text: &mut String, line: std::fmt::Arguments<'_>) {
+    text.write_fmt(line)
+        .expect("writing to a string cannot fail");
+}

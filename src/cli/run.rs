@@ -1,0 +1,61 @@
+//! `standin run`, and its stages alone: `crawl`, `sync`, `verify`.
+
+use super::args::Args;
+use super::progress::Progress;
+use super::{Outcome, render};
+use crate::config::{self, Config};
+use crate::db::Fuse;
+use crate::run::{self, Live, RunReport, Stages, Surroundings};
+
+pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
+    let config = config::load(args.config.as_deref())?;
+    let verb = match stages {
+        Stages::All => "run",
+        Stages::Crawl => "crawl",
+        Stages::Sync => "sync",
+        Stages::Verify => "verify",
+    };
+    let report = watched(args, &config, stages, verb).await?;
+    Ok(outcome(&report))
+}
+
+/// A run with its progress on the terminal.
+pub async fn watched(
+    args: &Args,
+    config: &Config,
+    stages: Stages,
+    verb: &'static str,
+) -> anyhow::Result<RunReport> {
+    let live = Live::default();
+    let around = Surroundings {
+        live: &live,
+        fuse: Fuse::from_environment(),
+        verb,
+    };
+    let mut progress = Progress::new(args);
+    let running = run::run(config, stages, around);
+    tokio::pin!(running);
+    let mut tick = tokio::time::interval(Progress::INTERVAL);
+    loop {
+        tokio::select! {
+            report = &mut running => {
+                progress.clear();
+                return Ok(report?);
+            }
+            _ = tick.tick() => progress.draw(&live),
+        }
+    }
+}
+
+/// A report as the outcome of its verb.
+pub fn outcome(report: &RunReport) -> Outcome {
+    let mut json = serde_json::to_value(report).expect("a report always serialises");
+    if report.verdict == run::Verdict::Failed {
+        json["error"] = serde_json::json!(report.reasons.join("; "));
+    }
+    Outcome {
+        code: report.verdict.exit_code(),
+        text: render::report(report),
+        json,
+    }
+}

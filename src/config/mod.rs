@@ -1,0 +1,427 @@
+//! The configuration: what `standin.toml` may say, its defaults, and what each value must keep to.
+//!
+//! The file is read once, at the start ([`load()`]); everybody else gets these typed values and may
+//! trust them. Whatever is wrong with a file is one line that names the file, the line, the field
+//! and the way out. Secrets come from the environment or from files of their own, never from the
+//! configuration file, and are wrapped in [`Secret`] before they leave this room. `mirror` and
+//! `demo` need no file: [`for_mirror`] and [`for_tiers`] make what a file would have said.
+
+mod document;
+mod load;
+mod names;
+mod schema;
+mod secret;
+mod site_section;
+mod source;
+mod template;
+mod tier_section;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+pub use load::load;
+pub use names::{TierName, TierNameError};
+pub use secret::Secret;
+pub use template::{TEMPLATE, init};
+
+use crate::site::{LayoutName, PageUrl, Scheme, ScopeRules};
+
+/// Everything one mirror is configured with. Paths are resolved against the file's folder.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file it came from; `None` when there was none.
+    pub file: Option<PathBuf>,
+    pub site: SiteConfig,
+    pub crawl: CrawlConfig,
+    pub state: StateConfig,
+    pub guard: GuardConfig,
+    /// In the order in which a gateway asks them. Names and places are unique.
+    pub tiers: Vec<TierConfig>,
+}
+
+/// What belongs to the site. At least one of `seeds` and `hosts` is not empty, and every seed is on
+/// one of the hosts.
+#[derive(Clone, Debug)]
+pub struct SiteConfig {
+    pub seeds: Vec<PageUrl>,
+    /// `host` (ports 80 and 443) or `host:port`, in lower case; the hosts of the seeds by default.
+    pub hosts: Vec<String>,
+    /// Hosts whose paths are always files; written like `hosts`.
+    pub asset_hosts: Vec<String>,
+    /// Regular expressions that compile; a match anywhere in a URL leaves it out.
+    pub deny: Vec<String>,
+    /// Query parameters that are kept; `None` keeps all.
+    pub query: Option<Vec<String>>,
+    pub layout: LayoutName,
+    pub robots: RobotsPolicy,
+    /// Sent with every request to the site's hosts. Names are valid header names in lower case.
+    pub headers: Vec<(String, Secret)>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RobotsPolicy {
+    #[default]
+    Obey,
+    Ignore,
+}
+
+/// How the site is asked. Sizes are bytes, `concurrency` and `rate_per_second` hold per host.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CrawlConfig {
+    pub concurrency: usize,
+    /// `None`: no fixed rate, only what the host's answers allow.
+    pub rate_per_second: Option<f64>,
+    pub connect_timeout_s: u64,
+    /// From the request to the first byte of the answer.
+    pub answer_timeout_s: u64,
+    /// Between two pieces of a body.
+    pub idle_timeout_s: u64,
+    pub user_agent: String,
+    /// A longer body is an error of that page.
+    pub body_max: u64,
+    /// The budget for bodies in flight.
+    pub memory: u64,
+    /// Requests for one page within a run, the first included.
+    pub attempts: u32,
+    /// Regular expressions whose matches the canonical hash leaves out.
+    pub volatile: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StateConfig {
+    pub dir: PathBuf,
+    pub keep: Keep,
+}
+
+/// Which bodies stay in the local store.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Those of all live pages.
+    #[default]
+    All,
+    /// Those that some tier still lacks.
+    UntilConfirmed,
+}
+
+/// What a run may do to the mirror without an operator's word. Shares are of the live pages, 0 to 1.
+#[derive(Clone, PartialEq, Debug)]
+pub struct GuardConfig {
+    pub deletes_max: f64,
+    /// So many deletions are allowed whatever their share is.
+    pub deletes_always: u64,
+    pub errors_max: f64,
+    /// The least share of the live pages that a run must have seen.
+    pub coverage_min: f64,
+    /// 1.0 is no limit.
+    pub changes_max: f64,
+    /// Consecutive runs that must have seen a 404 before the page counts as withdrawn.
+    pub missing_runs: u32,
+}
+
+#[derive(Clone, Debug)]
+pub struct TierConfig {
+    pub name: TierName,
+    pub target: TierTarget,
+    /// Requests to this tier at once, at the most.
+    pub concurrency_max: usize,
+    /// The value of the header `Backend-Override` that forces this tier.
+    pub override_name: Option<String>,
+}
+
+/// Where a tier is. Prefixes have no `/` at either end and may be empty.
+#[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a handful of values, made once and never moved about"
+)]
+pub enum TierTarget {
+    Directory(PathBuf),
+    S3(S3Options),
+    Gcs { bucket: String, prefix: String },
+}
+
+/// An S3 bucket, or one of a service that speaks S3. Without credentials the environment's are used.
+#[derive(Clone, Debug, Default)]
+pub struct S3Options {
+    pub bucket: String,
+    pub prefix: String,
+    pub endpoint: Option<String>,
+    pub region: Option<String>,
+    pub path_style: bool,
+    pub storage_class: Option<String>,
+    pub sse: Option<String>,
+    pub kms_key_id: Option<String>,
+    pub acl: Option<String>,
+    pub access_key_id: Option<Secret>,
+    pub secret_access_key: Option<Secret>,
+    pub session_token: Option<Secret>,
+}
+
+/// A file, and the line of it where one can be said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    pub file: PathBuf,
+    pub line: Option<usize>,
+}
+
+/// Why there is no usable configuration. All of these are for the operator: exit code 64.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// None of the places has a file.
+    #[error(
+        "no configuration: tried {}; `standin init` writes one, --config FILE names one",
+        listed(tried)
+    )]
+    Missing { tried: Vec<PathBuf> },
+    #[error("{}: cannot be read: {source}", file.display())]
+    Read {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// The text is no TOML.
+    #[error("{at}: {problem}")]
+    Syntax { at: Place, problem: String },
+    #[error("{at}: unknown field `{field}` {section}; {advice}")]
+    UnknownField {
+        at: Place,
+        field: String,
+        section: String,
+        advice: String,
+    },
+    /// A value of the wrong type or one that cannot be right. `field` is a dotted path.
+    #[error("{at}: {field}: {problem}")]
+    Invalid {
+        at: Place,
+        field: String,
+        problem: String,
+    },
+    /// The file that a secret is to come from.
+    #[error("{at}: {field}: {}: {source}", secret.display())]
+    SecretFile {
+        at: Place,
+        field: String,
+        secret: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// `init` writes over nothing.
+    #[error("{} is there already; move it away, or write elsewhere with --config FILE", file.display())]
+    Exists { file: PathBuf },
+    #[error("{}: cannot be written: {source}", file.display())]
+    Write {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The configuration of `standin mirror URL --into DIR`: one host, one local tier, bodies kept only
+/// until the tier has them.
+pub fn for_mirror(url: &PageUrl, into: &Path) -> Config {
+    let mut config = for_tiers(url, into, &["local"]);
+    config.state.keep = Keep::UntilConfirmed;
+    config
+}
+
+/// A configuration without a file: the seed's host, and directory tiers at `DIR/tiers/NAME`.
+///
+/// Panics on a name that is no tier name: the names are constants of the caller.
+pub fn for_tiers(url: &PageUrl, dir: &Path, names: &[&str]) -> Config {
+    let tier = |name: &&str| TierConfig {
+        name: TierName::parse(name).expect("the caller's constants are tier names"),
+        target: TierTarget::Directory(dir.join("tiers").join(name)),
+        concurrency_max: TierConfig::CONCURRENCY_MAX_DEFAULT,
+        override_name: None,
+    };
+    Config {
+        file: None,
+        site: SiteConfig {
+            seeds: vec![url.clone()],
+            hosts: vec![url.authority().to_owned()],
+            asset_hosts: Vec::new(),
+            deny: Vec::new(),
+            query: None,
+            layout: LayoutName::default(),
+            robots: RobotsPolicy::Obey,
+            headers: Vec::new(),
+        },
+        crawl: CrawlConfig::default(),
+        state: StateConfig {
+            dir: dir.join("state"),
+            keep: Keep::All,
+        },
+        guard: GuardConfig::default(),
+        tiers: names.iter().map(tier).collect(),
+    }
+}
+
+impl Config {
+    /// What is well said but cannot be run with this version or as it stands, a line each. Empty
+    /// for a configuration that `standin run` can work with.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.tiers.is_empty() {
+            problems.push(
+                "there is no [[tier]], so nowhere to keep the copy; add one, such as url = \"file:tiers/local\""
+                    .to_owned(),
+            );
+        }
+        for tier in &self.tiers {
+            if matches!(tier.target, TierTarget::Gcs { .. }) {
+                problems.push(format!(
+                    "tier `{}`: gs:// tiers come with a later version; use s3:// or file:, or remove the tier",
+                    tier.name
+                ));
+            }
+        }
+        problems
+    }
+}
+
+impl SiteConfig {
+    /// The rules of the scope. A host's scheme is that of its first seed; hosts without a seed
+    /// follow the first seed of all, or are `https` where there is none.
+    pub fn scope_rules(&self) -> ScopeRules {
+        let mut identity = BTreeMap::new();
+        for seed in &self.seeds {
+            let authority = seed.authority().to_owned();
+            identity.entry(authority).or_insert(seed.scheme());
+        }
+        ScopeRules {
+            hosts: self.hosts.clone(),
+            identity,
+            identity_default: self.seeds.first().map_or(Scheme::Https, PageUrl::scheme),
+            deny: self.deny.clone(),
+            query: self.query.clone(),
+        }
+    }
+}
+
+impl TierConfig {
+    /// Enough to keep a bucket busy with small objects; the adaptive limit finds its place below.
+    pub const CONCURRENCY_MAX_DEFAULT: usize = 32;
+}
+
+impl Default for CrawlConfig {
+    fn default() -> CrawlConfig {
+        CrawlConfig {
+            concurrency: 8,
+            rate_per_second: None,
+            connect_timeout_s: 5,
+            answer_timeout_s: 8,
+            idle_timeout_s: 10,
+            user_agent: concat!("standin/", env!("CARGO_PKG_VERSION")).to_owned(),
+            body_max: 16 << 30,
+            memory: 64 << 20,
+            attempts: 3,
+            volatile: Vec::new(),
+        }
+    }
+}
+
+impl Default for StateConfig {
+    fn default() -> StateConfig {
+        StateConfig {
+            dir: PathBuf::from("state"),
+            keep: Keep::All,
+        }
+    }
+}
+
+impl Default for GuardConfig {
+    fn default() -> GuardConfig {
+        GuardConfig {
+            deletes_max: 0.05,
+            deletes_always: 10,
+            errors_max: 0.10,
+            coverage_min: 0.5,
+            changes_max: 1.0,
+            missing_runs: 2,
+        }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}", self.file.display())?;
+        match self.line {
+            Some(line) => write!(formatter, ":{line}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn listed(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    shown.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirror_needs_no_file() {
+        // Promise: `mirror URL --into DIR` keeps to one host, obeys robots, takes all queries, has
+        // no fixed rate and 8 connections, and stores below DIR alone.
+        let url = PageUrl::parse("http://127.0.0.1:8080/start").unwrap();
+        let config = for_mirror(&url, Path::new("out"));
+        assert_eq!(config.site.seeds, [url]);
+        assert_eq!(config.site.hosts, ["127.0.0.1:8080"]);
+        assert_eq!(
+            (config.site.query, config.site.robots),
+            (None, RobotsPolicy::Obey)
+        );
+        assert_eq!(config.crawl, CrawlConfig::default());
+        assert_eq!(
+            (config.crawl.concurrency, config.crawl.rate_per_second),
+            (8, None)
+        );
+        assert_eq!(config.state.dir, Path::new("out/state"));
+        assert_eq!(config.state.keep, Keep::UntilConfirmed);
+        let [tier] = &config.tiers[..] else {
+            panic!("one tier")
+        };
+        assert_eq!(tier.name.as_str(), "local");
+        let TierTarget::Directory(dir) = &tier.target else {
+            panic!("a directory")
+        };
+        assert_eq!(dir, Path::new("out/tiers/local"));
+    }
+
+    #[test]
+    fn the_demo_gets_its_tiers_in_order() {
+        // Promise: one directory tier for each name, in the order given, with the whole store kept.
+        let url = PageUrl::parse("https://www.example.org/").unwrap();
+        let config = for_tiers(&url, Path::new("d"), &["primary", "replica", "tertiary"]);
+        let names: Vec<&str> = config.tiers.iter().map(|tier| tier.name.as_str()).collect();
+        assert_eq!(names, ["primary", "replica", "tertiary"]);
+        assert_eq!(config.state.keep, Keep::All);
+        assert_eq!(config.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn options_show_no_secret() {
+        // Promise: a whole configuration may be printed for debugging.
+        let options = S3Options {
+            access_key_id: Some(Secret::from("AKIA1".to_owned())),
+            secret_access_key: Some(Secret::from("hunter2".to_owned())),
+            session_token: Some(Secret::from("token3".to_owned())),
+            ..S3Options::default()
+        };
+        let shown = format!("{options:?}");
+        assert!(
+            !shown.contains("AKIA1") && !shown.contains("hunter2") && !shown.contains("token3")
+        );
+        assert_eq!(shown.matches("***").count(), 3);
+    }
+}

@@ -1,0 +1,257 @@
+//! The file that `standin init` writes: every option with its default and a line of explanation.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::ConfigError;
+
+/// A configuration that runs as it is. `# text` explains; `#option = value` is an option at its
+/// default, or an example where the text before it says so.
+pub const TEMPLATE: &str = r##"# Configuration of standin. `standin config check` validates it, `standin run` uses it.
+# Lines that begin with `#name` are options at their defaults, or examples where it says so:
+# take the # away to change them. Relative paths are relative to the folder of this file.
+
+[site]
+# Where the crawl begins. `publish` does not need them.
+seeds = ["https://www.example.org/"]
+
+# The hosts that belong to the site: "host" means ports 80 and 443, or write "host:port".
+# Default: the hosts of the seeds.
+#hosts = ["www.example.org"]
+
+# Hosts whose paths are always files, never pages. Example:
+#asset_hosts = ["assets.example.org"]
+
+# Regular expressions: a URL with a match anywhere in it is not mirrored. Example:
+#deny = ["^https://www\\.example\\.org/search", "/private/"]
+
+# The query parameters that tell pages apart; all others are cut off. Without this option every
+# query is kept; [] keeps none. Example:
+#query = ["page"]
+
+# From URL to object key: "plain" (/a -> host/a, /a/ -> host/a/index.html) or "govuk".
+#layout = "plain"
+
+# "obey" or "ignore" robots.txt.
+#robots = "obey"
+
+# Sent with every request to the site. Values: a text, { env = "NAME" } or { file = "path" }. Example:
+#headers = { Rate-Limit-Token = { env = "RATE_LIMIT_TOKEN" }, X-Mirror = "standin" }
+
+[crawl]
+# Connections to one host at once.
+#concurrency = 8
+
+# Requests to one host in a second. Without this option: as the answers allow. Example:
+#rate_per_second = 20.0
+
+# Seconds to wait: for a connection, for the first byte of an answer, between two pieces of a body.
+#connect_timeout_s = 5
+#answer_timeout_s = 8
+#idle_timeout_s = 10
+
+# How the crawler calls itself. Default: "standin/" and the version. Example:
+#user_agent = "standin (+https://www.example.org/mirror)"
+
+# The longest body that is mirrored; a longer one is an error. Bytes, or KB, MB, GB, KiB, MiB, GiB.
+#body_max = "16GiB"
+
+# The memory for bodies in flight.
+#memory = "64MiB"
+
+# Requests for one page in one run before it counts as an error.
+#attempts = 3
+
+# Regular expressions for what differs in every answer (build stamps, tokens): a page is unchanged
+# when nothing else differs. Nonces and CSRF tokens are known already. Example:
+#volatile = ["<!-- generated at [^>]*-->"]
+
+[state]
+# Manifest, local store and run reports.
+#dir = "state"
+
+# Bodies in the local store: "all" live pages, or "until-confirmed" by every tier.
+#keep = "all"
+
+[guard]
+# What a run may do without `standin approve`. Shares are of the live pages: 0.05 is 5 %.
+# Withdrawals: at most this share, but this many are always allowed.
+#deletes_max = 0.05
+#deletes_always = 10
+
+# Pages that ended in an error.
+#errors_max = 0.10
+
+# Pages that must have been seen.
+#coverage_min = 0.5
+
+# Pages that changed; 1.0 is no limit.
+#changes_max = 1.0
+
+# Consecutive runs that must see a 404 before a page counts as withdrawn (a 410 counts at once).
+#missing_runs = 2
+
+# The tiers, in the order in which they are asked for a page: s3://bucket/prefix,
+# gs://bucket/prefix or file:path.
+[[tier]]
+name = "local"
+url = "file:tiers/local"
+# Requests to this tier at once, at the most.
+#concurrency_max = 32
+# The value of the header Backend-Override that forces this tier. Example:
+#override = "mirrorLocal"
+
+# Example: a bucket of AWS.
+#[[tier]]
+#name = "primary"
+#url = "s3://example-mirror/www"
+#region = "eu-west-2"
+#storage_class = "STANDARD"
+# Encryption at rest: "AES256", "aws:kms" or "aws:kms:dsse"; the key for the latter two.
+#sse = "aws:kms"
+#kms_key_id = "alias/example-mirror"
+# A canned ACL. Most buckets need none.
+#acl = "bucket-owner-full-control"
+#override = "mirrorS3"
+# Secrets stay out of this file: names of environment variables (_env) or of files (_file).
+# Without credentials the environment's own are used.
+#credentials = { access_key_id_env = "AWS_ACCESS_KEY_ID", secret_access_key_env = "AWS_SECRET_ACCESS_KEY", session_token_env = "AWS_SESSION_TOKEN" }
+
+# Example: a service that speaks S3, at an address of its own.
+#[[tier]]
+#name = "replica"
+#url = "s3://example-replica"
+#endpoint = "https://s3.example.net"
+#region = "us-east-1"
+# https://host/bucket/key instead of https://bucket.host/key.
+#path_style = true
+#override = "mirrorS3Replica"
+#credentials = { access_key_id_file = "secrets/replica-id", secret_access_key_file = "secrets/replica-key" }
+"##;
+
+/// Writes [`TEMPLATE`] to `path`, which must not exist yet.
+pub fn init(path: &Path) -> Result<(), ConfigError> {
+    let failed = |source: io::Error| match source.kind() {
+        io::ErrorKind::AlreadyExists => ConfigError::Exists {
+            file: path.to_owned(),
+        },
+        _ => ConfigError::Write {
+            file: path.to_owned(),
+            source,
+        },
+    };
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(failed)?;
+    file.write_all(TEMPLATE.as_bytes()).map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::fs;
+
+    use super::super::load::{load, parse};
+    use super::super::schema::{SECTIONS, section_fields};
+    use super::super::{Config, CrawlConfig, GuardConfig, Keep, TierTarget};
+    use super::*;
+
+    #[test]
+    fn the_template_runs_as_it_is() {
+        // Promise: `standin init` followed by `standin run` works; checked by loading what it wrote.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("standin.toml");
+        init(&path).unwrap();
+        let config = load(Some(&path)).unwrap();
+        assert_eq!(config.problems(), Vec::<String>::new());
+        assert_eq!(config.crawl, CrawlConfig::default());
+        assert_eq!(config.guard, GuardConfig::default());
+        assert_eq!(config.tiers.len(), 1);
+        let TierTarget::Directory(dir) = &config.tiers[0].target else {
+            panic!("a directory")
+        };
+        assert_eq!(*dir, folder.path().join("tiers/local"));
+    }
+
+    #[test]
+    fn init_writes_over_nothing() {
+        // Promise: an existing configuration survives a second `standin init`, byte for byte.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("standin.toml");
+        fs::write(&path, "mine").unwrap();
+        assert!(matches!(init(&path), Err(ConfigError::Exists { .. })));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "mine");
+        let nowhere = folder.path().join("no/folder/standin.toml");
+        assert!(matches!(init(&nowhere), Err(ConfigError::Write { .. })));
+    }
+
+    #[test]
+    fn every_option_is_in_the_template() {
+        // Promise: the template is the manual; an option that it does not show is forgotten there.
+        let credentials = section_fields("tier.credentials").unwrap();
+        for section in SECTIONS {
+            for field in section_fields(section).unwrap() {
+                let shown = TEMPLATE.lines().any(|line| {
+                    let line = line.trim_start_matches('#');
+                    line.starts_with(&format!("{field} = "))
+                        || line.trim_matches(['[', ']']) == *field
+                        || (credentials.contains(field) && mentions(line, field))
+                });
+                assert!(shown, "{section}.{field}");
+            }
+        }
+    }
+
+    /// The template shows one way for each credential; the other ends in the other suffix.
+    fn mentions(line: &str, field: &str) -> bool {
+        let stem = field.trim_end_matches("_env").trim_end_matches("_file");
+        line.starts_with("credentials = ") && line.contains(&format!("{stem}_"))
+    }
+
+    #[test]
+    fn the_options_shown_are_the_defaults() {
+        // Promise: taking every # away changes nothing but where the text says "Example".
+        let config = uncommented();
+        let defaults = CrawlConfig::default();
+        let examples = CrawlConfig {
+            rate_per_second: Some(20.0),
+            user_agent: "standin (+https://www.example.org/mirror)".to_owned(),
+            volatile: vec!["<!-- generated at [^>]*-->".to_owned()],
+            ..defaults
+        };
+        assert_eq!(config.crawl, examples);
+        assert_eq!(config.guard, GuardConfig::default());
+        assert_eq!(config.state.keep, Keep::All);
+        assert_eq!(config.site.hosts, ["www.example.org"]);
+        let names: Vec<&str> = config.tiers.iter().map(|tier| tier.name.as_str()).collect();
+        assert_eq!(names, ["local", "primary", "replica"]);
+        let TierTarget::S3(replica) = &config.tiers[2].target else {
+            panic!("S3")
+        };
+        assert_eq!(replica.endpoint.as_deref(), Some("https://s3.example.net"));
+        assert_eq!(
+            replica.access_key_id.as_ref().unwrap().expose(),
+            "replica-id"
+        );
+    }
+
+    fn uncommented() -> Config {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("secrets")).unwrap();
+        for name in ["replica-id", "replica-key"] {
+            fs::write(folder.path().join("secrets").join(name), name).unwrap();
+        }
+        let option = |line: &str| match line.strip_prefix('#') {
+            Some(rest) if rest.starts_with(|c: char| c == '[' || c.is_ascii_lowercase()) => {
+                rest.to_owned()
+            }
+            _ => line.to_owned(),
+        };
+        let text: Vec<String> = TEMPLATE.lines().map(option).collect();
+        let file = folder.path().join("standin.toml");
+        parse(&text.join("\n"), &file, &|name| Some(OsString::from(name))).unwrap()
+    }
+}

@@ -1,0 +1,615 @@
+//! `[[tier]]`: where each copy is kept, with which options and credentials.
+
+use std::path::{Path, PathBuf};
+
+use super::schema::{CredentialsShape, TierShape};
+use super::source::{Source, check_concurrency, is_header_value};
+use super::{ConfigError, S3Options, Secret, TierConfig, TierName, TierTarget};
+use crate::site::PageUrl;
+
+/// The three ways to say where a tier is.
+const FORMS: &str = "write s3://bucket/prefix, gs://bucket/prefix or file:path";
+
+/// Storage classes whose objects take hours to come back: no mirror can serve from them.
+const FROZEN_CLASSES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+
+const SSE_KINDS: [&str; 3] = ["AES256", "aws:kms", "aws:kms:dsse"];
+
+/// All tiers in the order of the file, with names of their own and places that do not overlap.
+pub(super) fn checked(
+    shapes: Vec<TierShape>,
+    state_dir: &Path,
+    source: &Source<'_>,
+) -> Result<Vec<TierConfig>, ConfigError> {
+    let mut tiers: Vec<TierConfig> = Vec::with_capacity(shapes.len());
+    for (index, shape) in shapes.into_iter().enumerate() {
+        let path = format!("tier[{index}]");
+        let tier = tier(shape, &path, source)?;
+        for other in &tiers {
+            refuse_sharing(&tier, other, &path, source)?;
+        }
+        if let TierTarget::Directory(dir) = &tier.target
+            && (dir.starts_with(state_dir) || state_dir.starts_with(dir))
+        {
+            let problem = format!(
+                "overlaps state.dir ({}); keep them apart",
+                state_dir.display()
+            );
+            return Err(source.invalid(&format!("{path}.url"), problem));
+        }
+        tiers.push(tier);
+    }
+    Ok(tiers)
+}
+
+fn tier(shape: TierShape, path: &str, source: &Source<'_>) -> Result<TierConfig, ConfigError> {
+    let Some(name) = shape.name.as_deref() else {
+        return Err(source.invalid(
+            &format!("{path}.name"),
+            "is missing; write name = \"primary\"",
+        ));
+    };
+    let name =
+        TierName::parse(name).map_err(|error| source.invalid(&format!("{path}.name"), error))?;
+    let concurrency_max = shape
+        .concurrency_max
+        .unwrap_or(TierConfig::CONCURRENCY_MAX_DEFAULT);
+    check_concurrency(concurrency_max, &format!("{path}.concurrency_max"), source)?;
+    if shape
+        .override_name
+        .as_deref()
+        .is_some_and(|name| !is_header_value(name))
+    {
+        let problem = "must be visible ASCII characters: it is the value of a header";
+        return Err(source.invalid(&format!("{path}.override"), problem));
+    }
+    let override_name = shape.override_name.clone();
+    let target = target(shape, path, source)?;
+    Ok(TierConfig {
+        name,
+        target,
+        concurrency_max,
+        override_name,
+    })
+}
+
+fn target(shape: TierShape, path: &str, source: &Source<'_>) -> Result<TierTarget, ConfigError> {
+    let url_path = format!("{path}.url");
+    let Some(url) = shape.url.clone() else {
+        return Err(source.invalid(&url_path, format!("is missing; {FORMS}")));
+    };
+    if let Some(rest) = url.strip_prefix("s3://") {
+        let (bucket, prefix) = bucket_and_prefix(rest, &url_path, source)?;
+        return Ok(TierTarget::S3(s3_options(
+            shape, bucket, prefix, path, source,
+        )?));
+    }
+    let scheme = if url.starts_with("gs://") {
+        "gs://"
+    } else {
+        "file:"
+    };
+    if let Some(field) = first_s3_option(&shape)
+        && url.starts_with(scheme)
+    {
+        let problem = format!("is an option of s3:// tiers, not of {scheme} ones; remove it");
+        return Err(source.invalid(&format!("{path}.{field}"), problem));
+    }
+    if let Some(rest) = url.strip_prefix("gs://") {
+        let (bucket, prefix) = bucket_and_prefix(rest, &url_path, source)?;
+        return Ok(TierTarget::Gcs { bucket, prefix });
+    }
+    match url.strip_prefix("file:") {
+        Some(rest) => Ok(TierTarget::Directory(directory(rest, &url_path, source)?)),
+        // The text is not repeated: what is no tier's URL may well be one with a password in it.
+        None => Err(source.invalid(&url_path, format!("is no place for a tier; {FORMS}"))),
+    }
+}
+
+/// The folder of `file:REST`. Taken as it is, without percent-decoding.
+fn directory(rest: &str, path: &str, source: &Source<'_>) -> Result<PathBuf, ConfigError> {
+    let local = match rest.strip_prefix("//") {
+        Some(absolute) if absolute.starts_with('/') => absolute,
+        Some(relative) => {
+            let problem = format!(
+                "names a machine; write file:{relative} for a relative path, file:/{relative} for an absolute one"
+            );
+            return Err(source.invalid(path, problem));
+        }
+        None => rest,
+    };
+    if local.is_empty() || local.contains('\0') {
+        return Err(source.invalid(path, "names no folder; write file:tiers/local"));
+    }
+    Ok(source.resolve(local))
+}
+
+/// `BUCKET/PREFIX` of a bucket's URL; slashes at the end of the prefix do not count.
+fn bucket_and_prefix(
+    rest: &str,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<(String, String), ConfigError> {
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if bucket.is_empty() || !bucket.bytes().all(plain) {
+        let problem = format!("the bucket's name may hold letters, digits, `.`, `-`, `_`; {FORMS}");
+        return Err(source.invalid(path, problem));
+    }
+    let prefix = prefix.trim_end_matches('/');
+    let usable = |segment: &str| {
+        !matches!(segment, "" | "." | ".." | ".standin") && !segment.contains(char::is_control)
+    };
+    if !prefix.is_empty() && !prefix.split('/').all(usable) {
+        let problem = "no part of the prefix may be empty, `.`, `..` or `.standin`";
+        return Err(source.invalid(path, problem));
+    }
+    Ok((bucket.to_owned(), prefix.to_owned()))
+}
+
+fn s3_options(
+    shape: TierShape,
+    bucket: String,
+    prefix: String,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<S3Options, ConfigError> {
+    check_s3(&shape, path, source)?;
+    let mut options = S3Options {
+        bucket,
+        prefix,
+        endpoint: shape
+            .endpoint
+            .map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+        region: shape.region,
+        path_style: shape.path_style.unwrap_or(false),
+        storage_class: shape.storage_class,
+        sse: shape.sse,
+        kms_key_id: shape.kms_key_id,
+        acl: shape.acl,
+        ..S3Options::default()
+    };
+    if let Some(credentials) = shape.credentials {
+        take_credentials(
+            credentials,
+            &mut options,
+            &format!("{path}.credentials"),
+            source,
+        )?;
+    }
+    Ok(options)
+}
+
+fn take_credentials(
+    shape: CredentialsShape,
+    options: &mut S3Options,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<(), ConfigError> {
+    let id = [shape.access_key_id_env, shape.access_key_id_file];
+    options.access_key_id = credential("access_key_id", id, path, source)?;
+    let key = [shape.secret_access_key_env, shape.secret_access_key_file];
+    options.secret_access_key = credential("secret_access_key", key, path, source)?;
+    let token = [shape.session_token_env, shape.session_token_file];
+    options.session_token = credential("session_token", token, path, source)?;
+    if options.access_key_id.is_none() || options.secret_access_key.is_none() {
+        let problem = "needs both access_key_id_… and secret_access_key_…, each with _env or _file";
+        return Err(source.invalid(path, problem));
+    }
+    Ok(())
+}
+
+fn check_s3(shape: &TierShape, path: &str, source: &Source<'_>) -> Result<(), ConfigError> {
+    if let Some(endpoint) = shape.endpoint.as_deref() {
+        let url = PageUrl::parse(endpoint);
+        if !url.is_ok_and(|url| url.query().is_none()) {
+            let problem =
+                "must be an http or https URL without credentials, such as https://s3.example.org";
+            return Err(source.invalid(&format!("{path}.endpoint"), problem));
+        }
+    }
+    for (field, value) in [
+        ("region", &shape.region),
+        ("storage_class", &shape.storage_class),
+        ("kms_key_id", &shape.kms_key_id),
+        ("acl", &shape.acl),
+    ] {
+        if value
+            .as_deref()
+            .is_some_and(|value| !is_header_value(value))
+        {
+            return Err(source.invalid(
+                &format!("{path}.{field}"),
+                "must be visible ASCII characters",
+            ));
+        }
+    }
+    if let Some(class) = shape.storage_class.as_deref()
+        && FROZEN_CLASSES.contains(&class)
+    {
+        let problem = format!("nothing can be served from {class}; use GLACIER_IR or a warmer one");
+        return Err(source.invalid(&format!("{path}.storage_class"), problem));
+    }
+    let sse = shape.sse.as_deref();
+    if sse.is_some_and(|sse| !SSE_KINDS.contains(&sse)) {
+        let problem = format!("must be one of {}", SSE_KINDS.join(", "));
+        return Err(source.invalid(&format!("{path}.sse"), problem));
+    }
+    if shape.kms_key_id.is_some() && !sse.is_some_and(|sse| sse.starts_with("aws:kms")) {
+        let problem = "is used with sse = \"aws:kms\" only; add that or remove this";
+        return Err(source.invalid(&format!("{path}.kms_key_id"), problem));
+    }
+    Ok(())
+}
+
+/// One credential from the environment or from a file; `None` when neither is named.
+fn credential(
+    name: &str,
+    [env, file]: [Option<String>; 2],
+    path: &str,
+    source: &Source<'_>,
+) -> Result<Option<Secret>, ConfigError> {
+    match (env, file) {
+        (None, None) => Ok(None),
+        (Some(env), None) => source
+            .secret_from_env(&format!("{path}.{name}_env"), &env)
+            .map(Some),
+        (None, Some(file)) => source
+            .secret_from_file(&format!("{path}.{name}_file"), &file)
+            .map(Some),
+        (Some(_), Some(_)) => {
+            let problem = format!(
+                "take it either from the environment or from a file; remove {name}_env or {name}_file"
+            );
+            Err(source.invalid(&format!("{path}.{name}_file"), problem))
+        }
+    }
+}
+
+fn first_s3_option(shape: &TierShape) -> Option<&'static str> {
+    let options = [
+        ("endpoint", shape.endpoint.is_some()),
+        ("region", shape.region.is_some()),
+        ("path_style", shape.path_style.is_some()),
+        ("storage_class", shape.storage_class.is_some()),
+        ("sse", shape.sse.is_some()),
+        ("kms_key_id", shape.kms_key_id.is_some()),
+        ("acl", shape.acl.is_some()),
+        ("credentials", shape.credentials.is_some()),
+    ];
+    options
+        .into_iter()
+        .find(|(_, given)| *given)
+        .map(|(name, _)| name)
+}
+
+fn refuse_sharing(
+    tier: &TierConfig,
+    other: &TierConfig,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<(), ConfigError> {
+    if tier.name == other.name {
+        let problem = format!(
+            "`{}` is the name of an earlier tier; each needs its own",
+            tier.name
+        );
+        return Err(source.invalid(&format!("{path}.name"), problem));
+    }
+    if tier.override_name.is_some() && tier.override_name == other.override_name {
+        let problem = format!("tier `{}` has the same; each needs its own", other.name);
+        return Err(source.invalid(&format!("{path}.override"), problem));
+    }
+    if overlap(&tier.target, &other.target) {
+        let problem = format!(
+            "overlaps tier `{}`; two copies in one place are one",
+            other.name
+        );
+        return Err(source.invalid(&format!("{path}.url"), problem));
+    }
+    Ok(())
+}
+
+/// Whether one of two places lies inside the other, as far as the names can tell.
+fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
+    let nested = |a: &str, b: &str| Path::new(a).starts_with(b) || Path::new(b).starts_with(a);
+    match (a, b) {
+        (TierTarget::Directory(a), TierTarget::Directory(b)) => {
+            a.starts_with(b) || b.starts_with(a)
+        }
+        (TierTarget::S3(a), TierTarget::S3(b)) => {
+            (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && nested(&a.prefix, &b.prefix)
+        }
+        (
+            TierTarget::Gcs {
+                bucket: a_bucket,
+                prefix: a_prefix,
+            },
+            TierTarget::Gcs {
+                bucket: b_bucket,
+                prefix: b_prefix,
+            },
+        ) => a_bucket == b_bucket && nested(a_prefix, b_prefix),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Config;
+    use super::super::load::parse;
+    use super::super::load::tests::{SITE, cases, refused};
+    use super::*;
+
+    #[test]
+    fn a_tier_that_cannot_work_is_refused() {
+        // Promise: names, places, options and credentials that do not fit are refused at their
+        // line with the way out, and no message shows a credential.
+        for (text, expected) in cases(REFUSED) {
+            assert_eq!(refused(&format!("{SITE}{text}")), expected);
+        }
+    }
+
+    #[test]
+    fn directories_are_found_from_the_file() {
+        // Promise: the three ways to write a directory, relative ones from the folder of the file.
+        for (url, expected) in [
+            ("file:tiers/a", "/etc/standin/tiers/a"),
+            ("file:./tiers/a/", "/etc/standin/tiers/a"),
+            ("file:/srv/a b%20", "/srv/a b%20"),
+            ("file:///srv/a", "/srv/a"),
+        ] {
+            let config = accepted(&format!("url = \"{url}\""));
+            let TierTarget::Directory(dir) = &config.tiers[0].target else {
+                panic!("{url}")
+            };
+            assert_eq!(dir, Path::new(expected), "{url}");
+            assert_eq!(config.tiers[0].concurrency_max, 32);
+        }
+    }
+
+    #[test]
+    fn a_bucket_gets_all_its_options() {
+        // Promise: what the file says of a bucket arrives, with credentials from the environment.
+        let config = accepted(
+            r#"url = "s3://bucket/a/b/"
+endpoint = "http://127.0.0.1:9000/"
+region = "eu-west-2"
+path_style = true
+storage_class = "STANDARD_IA"
+sse = "aws:kms"
+kms_key_id = "key"
+acl = "private"
+override = "mirrorS3"
+concurrency_max = 4
+credentials = { access_key_id_env = "ID", secret_access_key_env = "KEY", session_token_env = "T" }"#,
+        );
+        let tier = &config.tiers[0];
+        assert_eq!(
+            (tier.concurrency_max, tier.override_name.as_deref()),
+            (4, Some("mirrorS3"))
+        );
+        let TierTarget::S3(options) = &tier.target else {
+            panic!("S3")
+        };
+        assert_eq!(
+            (options.bucket.as_str(), options.prefix.as_str()),
+            ("bucket", "a/b")
+        );
+        assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:9000"));
+        assert!(options.path_style);
+        let texts = [
+            &options.region,
+            &options.storage_class,
+            &options.sse,
+            &options.kms_key_id,
+        ];
+        let expected = ["eu-west-2", "STANDARD_IA", "aws:kms", "key"];
+        assert_eq!(texts.map(|text| text.as_deref().unwrap()), expected);
+        assert_eq!(options.acl.as_deref(), Some("private"));
+        let secrets = [
+            &options.access_key_id,
+            &options.secret_access_key,
+            &options.session_token,
+        ];
+        let shown = secrets.map(|secret| secret.as_ref().unwrap().expose());
+        assert_eq!(shown, ["ID-value", "KEY-value", "T-value"]);
+    }
+
+    #[test]
+    fn what_cannot_run_yet_is_a_problem_and_no_error() {
+        // Promise: `config check` reports tiers of a later version and a file without tiers.
+        let config = accepted("url = \"gs://bucket/prefix\"");
+        let TierTarget::Gcs { bucket, prefix } = &config.tiers[0].target else {
+            panic!("GCS")
+        };
+        assert_eq!((bucket.as_str(), prefix.as_str()), ("bucket", "prefix"));
+        assert_eq!(
+            config.problems(),
+            [
+                "tier `t`: gs:// tiers come with a later version; use s3:// or file:, or remove the tier"
+            ]
+        );
+        let config = parse(SITE, Path::new("standin.toml"), &|_| None).unwrap();
+        assert_eq!(
+            config.problems(),
+            [
+                "there is no [[tier]], so nowhere to keep the copy; add one, such as url = \"file:tiers/local\""
+            ]
+        );
+    }
+
+    fn accepted(tier: &str) -> Config {
+        let text = format!("{SITE}[[tier]]\nname = \"t\"\n{tier}");
+        let environment = |name: &str| Some(format!("{name}-value").into());
+        parse(&text, Path::new("/etc/standin/standin.toml"), &environment).unwrap()
+    }
+
+    /// What follows [`SITE`].
+    const REFUSED: &str = r#"
+[[tier]]
+=> standin.toml:3: tier.name: is missing; write name = "primary"
+
+[[tier]]
+name = "A"
+=> standin.toml:4: tier.name: `A` is no tier name: write 1 to 63 of a-z, 0-9, `-` and `_`, beginning with a letter or a digit
+
+[[tier]]
+name = "a"
+=> standin.toml:3: tier.url: is missing; write s3://bucket/prefix, gs://bucket/prefix or file:path
+
+[[tier]]
+name = "a"
+url = "ftp://u:p@h"
+=> standin.toml:5: tier.url: is no place for a tier; write s3://bucket/prefix, gs://bucket/prefix or file:path
+
+[[tier]]
+name = "a"
+url = "file:"
+=> standin.toml:5: tier.url: names no folder; write file:tiers/local
+
+[[tier]]
+name = "a"
+url = "file://tiers/a"
+=> standin.toml:5: tier.url: names a machine; write file:tiers/a for a relative path, file:/tiers/a for an absolute one
+
+[[tier]]
+name = "a"
+url = "file:state/x"
+=> standin.toml:5: tier.url: overlaps state.dir (state); keep them apart
+
+[[tier]]
+name = "a"
+url = "file:a"
+region = "x"
+=> standin.toml:6: tier.region: is an option of s3:// tiers, not of file: ones; remove it
+
+[[tier]]
+name = "a"
+url = "gs://a"
+region = "x"
+=> standin.toml:6: tier.region: is an option of s3:// tiers, not of gs:// ones; remove it
+
+[[tier]]
+name = "a"
+url = "s3://"
+=> standin.toml:5: tier.url: the bucket's name may hold letters, digits, `.`, `-`, `_`; write s3://bucket/prefix, gs://bucket/prefix or file:path
+
+[[tier]]
+name = "a"
+url = "s3://b/a//b"
+=> standin.toml:5: tier.url: no part of the prefix may be empty, `.`, `..` or `.standin`
+
+[[tier]]
+name = "a"
+url = "s3://b"
+endpoint = "h:9"
+=> standin.toml:6: tier.endpoint: must be an http or https URL without credentials, such as https://s3.example.org
+
+[[tier]]
+name = "a"
+url = "s3://b"
+endpoint = "http://u:p@h:9"
+=> standin.toml:6: tier.endpoint: must be an http or https URL without credentials, such as https://s3.example.org
+
+[[tier]]
+name = "a"
+url = "s3://b"
+sse = "x"
+=> standin.toml:6: tier.sse: must be one of AES256, aws:kms, aws:kms:dsse
+
+[[tier]]
+name = "a"
+url = "s3://b"
+kms_key_id = "x"
+=> standin.toml:6: tier.kms_key_id: is used with sse = "aws:kms" only; add that or remove this
+
+[[tier]]
+name = "a"
+url = "s3://b"
+acl = ""
+=> standin.toml:6: tier.acl: must be visible ASCII characters
+
+[[tier]]
+name = "a"
+url = "s3://b"
+storage_class = "GLACIER"
+=> standin.toml:6: tier.storage_class: nothing can be served from GLACIER; use GLACIER_IR or a warmer one
+
+[[tier]]
+name = "a"
+url = "s3://b"
+concurrency_max = 0
+=> standin.toml:6: tier.concurrency_max: must be 1 to 1024
+
+[[tier]]
+name = "a"
+url = "s3://b"
+credentials = { }
+=> standin.toml:6: tier.credentials: needs both access_key_id_… and secret_access_key_…, each with _env or _file
+
+[[tier]]
+name = "a"
+url = "s3://b"
+credentials = { access_key_id_env = "UNSET" }
+=> standin.toml:6: tier.credentials.access_key_id_env: the environment variable `UNSET` is not set
+
+[[tier]]
+name = "a"
+url = "s3://b"
+credentials = { access_key_id_env = "SET" }
+=> standin.toml:6: tier.credentials: needs both access_key_id_… and secret_access_key_…, each with _env or _file
+
+[[tier]]
+name = "a"
+url = "s3://b"
+credentials = { access_key_id_env = "SET", access_key_id_file = "x" }
+=> standin.toml:6: tier.credentials.access_key_id_file: take it either from the environment or from a file; remove access_key_id_env or access_key_id_file
+
+[[tier]]
+name = "a"
+url = "s3://b"
+credentials = { access_key_id_file = "/no/such/file" }
+=> standin.toml:6: tier.credentials.access_key_id_file: /no/such/file: No such file or directory (os error 2)
+
+[[tier]]
+name = "a"
+url = "s3://b"
+override = ""
+=> standin.toml:6: tier.override: must be visible ASCII characters: it is the value of a header
+
+[[tier]]
+name = "a"
+url = "s3://b"
+[[tier]]
+name = "a"
+url = "s3://c"
+=> standin.toml:7: tier.name: `a` is the name of an earlier tier; each needs its own
+
+[[tier]]
+name = "a"
+url = "s3://b"
+[[tier]]
+name = "b"
+url = "s3://b/c"
+=> standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
+
+[[tier]]
+name = "a"
+url = "file:b"
+[[tier]]
+name = "b"
+url = "file:./b/c"
+=> standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
+
+[[tier]]
+name = "a"
+url = "s3://b"
+override = "x"
+[[tier]]
+name = "b"
+url = "s3://c"
+override = "x"
+=> standin.toml:10: tier.override: tier `a` has the same; each needs its own
+"#;
+}

@@ -1,0 +1,237 @@
+//! The canonical hash: two answers that differ only in what is made anew for each answer are equal.
+//!
+//! The volatile parts are taken out and a zero byte is left in each one's place, so that a token taken
+//! out of one place never equals the same token taken out of another. Hash and rules are a promise: a
+//! change here makes every page of every site look changed once.
+
+use regex::bytes::Regex;
+
+use super::{ContentHash, Span, references};
+
+/// What the operator declares volatile beyond the rules that are built in.
+#[derive(Clone, Debug, Default)]
+pub struct CanonicalRules {
+    patterns: Vec<String>,
+    regexes: Vec<Regex>,
+}
+
+/// A pattern that is no regular expression, or too large a one.
+#[derive(Debug, thiserror::Error)]
+#[error("the volatile pattern {pattern:?}: {source}")]
+pub struct RulesError {
+    pattern: String,
+    #[source]
+    source: Box<regex::Error>,
+}
+
+impl CanonicalRules {
+    /// Each match of each pattern is volatile. Patterns see the whole body as bytes.
+    pub fn new(patterns: &[String]) -> Result<CanonicalRules, RulesError> {
+        let mut regexes = Vec::with_capacity(patterns.len());
+        for pattern in patterns {
+            let regex = Regex::new(pattern).map_err(|source| RulesError {
+                pattern: pattern.clone(),
+                source: Box::new(source),
+            })?;
+            regexes.push(regex);
+        }
+        Ok(CanonicalRules {
+            patterns: patterns.to_vec(),
+            regexes,
+        })
+    }
+
+    /// The patterns as given.
+    pub fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
+    /// Adds the spans that the patterns match.
+    pub(super) fn find(&self, body: &[u8], volatile: &mut Vec<Span>) {
+        for regex in &self.regexes {
+            let matches = regex.find_iter(body);
+            volatile.extend(matches.map(|found| Span {
+                start: found.start(),
+                end: found.end(),
+            }));
+        }
+    }
+}
+
+/// The hash of `body` without the `volatile` spans, which may be in any order and overlap; `content`,
+/// its hash, when they take nothing out.
+pub(super) fn hash(body: &[u8], mut volatile: Vec<Span>, content: ContentHash) -> ContentHash {
+    merge(&mut volatile);
+    if volatile.is_empty() {
+        return content;
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut start = 0;
+    for span in volatile {
+        hasher.update(&body[start..span.start]);
+        hasher.update(&[0]);
+        start = span.end;
+    }
+    hasher.update(&body[start..]);
+    ContentHash::from_bytes(hasher.finalize().into())
+}
+
+/// Sorts spans, drops empty ones, and makes one of those that overlap or touch.
+pub(super) fn merge(spans: &mut Vec<Span>) {
+    spans.retain(|span| span.start < span.end);
+    spans.sort_unstable();
+    spans.dedup_by(|next, last| {
+        let is_joined = next.start <= last.end;
+        if is_joined {
+            last.end = last.end.max(next.end);
+        }
+        is_joined
+    });
+}
+
+/// Finds the values of `'nonce-…'` sources in a policy. `policy` is as written in HTML, where quotes
+/// and signs may be character references, and begins at `offset` of the body.
+pub(super) fn find_nonces(policy: &[u8], offset: usize, volatile: &mut Vec<Span>) {
+    const MARK: &[u8] = b"nonce-";
+    let mut at = 0;
+    while let Some(length) = memchr::memchr(b'-', &policy[at..]) {
+        let start = at + length + 1;
+        at = start;
+        let is_source = start > MARK.len()
+            && policy[start - MARK.len()..start].eq_ignore_ascii_case(MARK)
+            && matches!(policy[start - MARK.len() - 1], b'\'' | b';');
+        if is_source {
+            at = nonce_end(policy, start);
+            volatile.push(Span {
+                start: offset + start,
+                end: offset + at,
+            });
+        }
+    }
+}
+
+/// Behind the base64 text that begins at `at`. Where `+`, `/` or `=` are written as references, those
+/// belong to it; the reference to the closing quote does not.
+fn nonce_end(policy: &[u8], mut at: usize) -> usize {
+    while let Some(byte) = policy.get(at) {
+        let (character, length) = match byte {
+            b'&' => references::reference(&policy[at..]).unwrap_or(('&', 1)),
+            _ => (char::from(*byte), 1),
+        };
+        if !character.is_ascii_alphanumeric() && !matches!(character, '+' | '/' | '=' | '-' | '_') {
+            break;
+        }
+        at += length;
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{Kind, parse};
+    use proptest::prelude::*;
+
+    fn canonical(kind: Kind, body: &str, rules: &CanonicalRules) -> ContentHash {
+        parse(
+            kind,
+            body.as_bytes(),
+            ContentHash::of(body.as_bytes()),
+            rules,
+        )
+        .canonical
+    }
+
+    fn rules(patterns: &[&str]) -> CanonicalRules {
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
+        CanonicalRules::new(&patterns).unwrap()
+    }
+
+    #[test]
+    fn the_canonical_form_is_the_body_with_zero_bytes_for_what_is_volatile() {
+        // Golden forms: each row is a body and the bytes whose plain BLAKE3 its canonical hash is.
+        let csp = "<meta http-equiv='content-security-policy' content=";
+        let rows = [
+            (
+                "<p nonce=abc class=x>".into(),
+                "<p nonce=\0 class=x>".into(),
+            ),
+            (
+                "<p nonce='a'><p nonce=\"b\">".into(),
+                "<p nonce='\0'><p nonce=\"\0\">".into(),
+            ),
+            ("<p nonce=''>".into(), "<p nonce=''>".into()),
+            ("plain".into(), "plain".into()),
+            (
+                format!("{csp}\"'nonce-a' 'NONCE-b' nonce-c 'sha256-d'\">"),
+                format!("{csp}\"'nonce-\0' 'NONCE-\0' nonce-c 'sha256-d'\">"),
+            ),
+            (
+                format!("{csp}\"&#39;nonce-a&#43;b&#x3D;&#39; x\">"),
+                format!("{csp}\"&#39;nonce-\0&#39; x\">"),
+            ),
+        ];
+        for (body, form) in rows {
+            let expected = ContentHash::of(form.as_bytes());
+            assert_eq!(
+                canonical(Kind::Html, &body, &CanonicalRules::default()),
+                expected,
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn configured_patterns_apply_to_text_and_may_overlap() {
+        let rules = rules(&["built [0-9]+", "[0-9]+ ms", "x*"]);
+        let form = ContentHash::of(b"\0, \0y");
+        for kind in [Kind::Html, Kind::Css, Kind::Sitemap] {
+            assert_eq!(
+                canonical(kind, "built 12 ms, xxy", &rules),
+                form,
+                "{kind:?}"
+            );
+        }
+        let untouched = ContentHash::of(b"built 12");
+        assert_eq!(canonical(Kind::Other, "built 12", &rules), untouched);
+        assert_eq!(rules.patterns().len(), 3);
+        let error = CanonicalRules::new(&["(".into()]).unwrap_err();
+        assert!(error.to_string().contains("\"(\""), "{error}");
+    }
+
+    #[test]
+    fn spans_are_sorted_and_joined() {
+        let span = |start, end| Span { start, end };
+        let mut spans = vec![
+            span(8, 9),
+            span(2, 5),
+            span(7, 7),
+            span(0, 1),
+            span(3, 4),
+            span(5, 6),
+        ];
+        merge(&mut spans);
+        assert_eq!(spans, [span(0, 1), span(2, 6), span(8, 9)]);
+    }
+
+    /// A page of paragraphs, each with a text and a nonce.
+    fn page(texts: &[String], nonces: &[String]) -> String {
+        let paragraph = |(text, nonce)| format!("<script nonce=\"{nonce}\">{text}</script>\n");
+        texts.iter().zip(nonces).map(paragraph).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn pages_are_equal_exactly_when_only_their_nonces_differ(
+            texts in proptest::collection::vec("[ab]{0,2}", 3),
+            others in proptest::collection::vec("[ab]{0,2}", 3),
+            nonces in proptest::collection::vec("[a-z]{1,4}", 6),
+        ) {
+            // The promise that keeps a site with nonces from being stored anew every night.
+            let none = CanonicalRules::default();
+            let first = canonical(Kind::Html, &page(&texts, &nonces[..3]), &none);
+            let second = canonical(Kind::Html, &page(&others, &nonces[3..]), &none);
+            prop_assert_eq!(first == second, texts == others);
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Which headers of an answer belong to the page and are kept with it.
+
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// The names of the headers that are kept, in lower case and sorted. `last-modified` and `etag` are
+/// not among them: they are validators of the origin's answer and live in the entry.
+pub const KEPT: &[&str] = &[
+    "access-control-allow-origin",
+    "cache-control",
+    "content-disposition",
+    "content-language",
+    "content-security-policy",
+    "content-security-policy-report-only",
+    "content-type",
+    "expires",
+    "link",
+    "permissions-policy",
+    "referrer-policy",
+    "strict-transport-security",
+    "vary",
+    "x-content-type-options",
+    "x-frame-options",
+    "x-robots-tag",
+];
+
+/// The kept headers of one answer: pairs of lower-case name and value, sorted by name; of several
+/// with one name, the order is the answer's. Serialised as a list of pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct KeptHeaders(Vec<(String, String)>);
+
+impl KeptHeaders {
+    /// Keeps what [`KEPT`] names; values are trimmed, and bytes that are not UTF-8 become U+FFFD.
+    pub fn keep<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> KeptHeaders {
+        let mut kept = Vec::new();
+        for (name, value) in headers {
+            let name = name.to_ascii_lowercase();
+            if KEPT.binary_search(&name.as_str()).is_ok() {
+                kept.push((
+                    name,
+                    String::from_utf8_lossy(value.trim_ascii()).into_owned(),
+                ));
+            }
+        }
+        kept.sort_by(|one, other| one.0.cmp(&other.0));
+        KeptHeaders(kept)
+    }
+
+    /// The first value of the header with this lower-case name.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.iter()
+            .find(|(kept, _)| *kept == name)
+            .map(|(_, value)| value)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// The headers in the form in which those of two answers are compared: without the nonces of a
+    /// content security policy. Only for comparing; what is stored keeps the page's own nonces.
+    pub fn canonical(&self) -> KeptHeaders {
+        let canonical = |(name, value): (&str, &str)| {
+            let is_policy = name.starts_with("content-security-policy");
+            let value = if is_policy {
+                without_nonces(value)
+            } else {
+                value.to_owned()
+            };
+            (name.to_owned(), value)
+        };
+        KeptHeaders(self.iter().map(canonical).collect())
+    }
+
+    pub fn content_type(&self) -> Option<&str> {
+        self.get("content-type")
+    }
+}
+
+/// Reading goes through [`KeptHeaders::keep`], so that the order and the list hold for what was
+/// stored by others too.
+impl<'de> Deserialize<'de> for KeptHeaders {
+    fn deserialize<D: Deserializer<'de>>(input: D) -> Result<KeptHeaders, D::Error> {
+        let pairs = Vec::<(String, String)>::deserialize(input)?;
+        Ok(KeptHeaders::keep(
+            pairs
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+        ))
+    }
+}
+
+/// `'nonce-…'` becomes `'nonce-'`. A source without its closing quote is left as it is.
+fn without_nonces(policy: &str) -> String {
+    const MARK: &str = "'nonce-";
+    let mut canonical = String::with_capacity(policy.len());
+    let mut rest = policy;
+    while let Some(quote) = rest.find('\'') {
+        let (before, source) = rest.split_at(quote);
+        canonical.push_str(before);
+        let end = source[1..]
+            .find('\'')
+            .map_or(source.len(), |length| length + 2);
+        let is_nonce = source
+            .get(..MARK.len())
+            .is_some_and(|mark| mark.eq_ignore_ascii_case(MARK));
+        if is_nonce && source[..end].len() > MARK.len() && source[..end].ends_with('\'') {
+            canonical.push_str(&source[..MARK.len()]);
+            canonical.push('\'');
+        } else {
+            canonical.push_str(&source[..end]);
+        }
+        rest = &source[end..];
+    }
+    canonical.push_str(rest);
+    canonical
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keep(headers: &[(&str, &str)]) -> KeptHeaders {
+        KeptHeaders::keep(
+            headers
+                .iter()
+                .map(|(name, value)| (*name, value.as_bytes())),
+        )
+    }
+
+    #[test]
+    fn only_the_listed_headers_are_kept_sorted_and_in_lower_case() {
+        // The list is searched by halves, so it has to be sorted itself.
+        assert!(KEPT.is_sorted());
+        let kept = keep(&[
+            ("Vary", " Accept "),
+            ("Set-Cookie", "secret"),
+            ("Last-Modified", "yesterday"),
+            ("Link", "</b>"),
+            ("Content-Type", "text/html"),
+            ("link", "</a>"),
+        ]);
+        let expected = [
+            ("content-type", "text/html"),
+            ("link", "</b>"),
+            ("link", "</a>"),
+            ("vary", "Accept"),
+        ];
+        assert_eq!(kept.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(kept.get("link"), Some("</b>"));
+        assert_eq!(kept.content_type(), Some("text/html"));
+        let latin = KeptHeaders::keep([("Content-Language", &b"d\xe9"[..])].into_iter());
+        assert_eq!(latin.get("content-language"), Some("d\u{fffd}"));
+    }
+
+    #[test]
+    fn policies_are_compared_without_their_nonces() {
+        // Each row is a policy as sent and in canonical form.
+        let rows = [
+            (
+                "script-src 'nonce-abc' 'self'",
+                "script-src 'nonce-' 'self'",
+            ),
+            (
+                "a 'self' 'NONCE-x' 'nonce-y'; b",
+                "a 'self' 'NONCE-' 'nonce-'; b",
+            ),
+            ("a 'sha256-abc'", "a 'sha256-abc'"),
+            ("a 'nonce-abc", "a 'nonce-abc"),
+            ("a 'nonce-", "a 'nonce-"),
+            ("a 'nonce-'", "a 'nonce-'"),
+            (
+                "a '\u{e9}\u{e9}\u{e9}\u{e9}' '",
+                "a '\u{e9}\u{e9}\u{e9}\u{e9}' '",
+            ),
+            ("", ""),
+        ];
+        for (sent, canonical) in rows {
+            for name in [
+                "content-security-policy",
+                "content-security-policy-report-only",
+            ] {
+                assert_eq!(
+                    keep(&[(name, sent)]).canonical(),
+                    keep(&[(name, canonical)]),
+                    "{sent}"
+                );
+            }
+            assert_eq!(
+                keep(&[("link", sent)]).canonical(),
+                keep(&[("link", sent)]),
+                "{sent}"
+            );
+        }
+    }
+
+    #[test]
+    fn headers_read_back_as_a_list_of_pairs_through_the_same_rules() {
+        let kept = keep(&[("vary", "Accept"), ("content-type", "text/css")]);
+        let json = serde_json::to_string(&kept).unwrap();
+        assert_eq!(json, r#"[["content-type","text/css"],["vary","Accept"]]"#);
+        assert_eq!(serde_json::from_str::<KeptHeaders>(&json).unwrap(), kept);
+        let bytes = postcard::to_stdvec(&kept).unwrap();
+        assert_eq!(postcard::from_bytes::<KeptHeaders>(&bytes).unwrap(), kept);
+        let foreign = r#"[["vary","Accept"],["set-cookie","x"],["Content-Type","text/css"]]"#;
+        assert_eq!(serde_json::from_str::<KeptHeaders>(foreign).unwrap(), kept);
+    }
+}

@@ -1,0 +1,189 @@
+//! What an answer means for the record of its URL: pure.
+
+use crate::content::{ContentHash, Digest, KeptHeaders};
+use crate::manifest::{Entry, Gone, Outcome, Page, Redirect};
+
+/// What follows from an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// As recorded. Nothing is staged.
+    Same,
+    /// The same bytes under other validators.
+    Validators,
+    /// A new outcome; `store` says whether its body has to be kept.
+    Stage { outcome: Outcome, store: bool },
+    /// A stored page answered 404, so many crawls in a row.
+    Missing { status: u16 },
+    /// Not there, and never was.
+    Broken { status: u16 },
+}
+
+/// A body with what was computed of it.
+pub struct Body {
+    pub status: u16,
+    pub digest: Digest,
+    /// Canonical hash under today's rules.
+    pub canonical: ContentHash,
+    /// Canonical hash under the rules of the recorded page, where those are other ones.
+    pub canonical_then: Option<ContentHash>,
+    pub rules: u32,
+    pub headers: KeptHeaders,
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+/// A 200 with its body. `survives`: a copy of the recorded bytes is in the store or in a tier.
+pub fn page(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
+    let Some(old) = recorded.and_then(|entry| entry.outcome.page()) else {
+        return stage(body, true);
+    };
+    let same_bytes = old.content == body.digest.content;
+    let same_page = same_bytes
+        || match body.canonical_then {
+            Some(then) => then == old.canonical,
+            None => body.canonical == old.canonical,
+        };
+    let same_headers =
+        old.status == body.status && old.headers.canonical() == body.headers.canonical();
+    if !survives || !same_page {
+        return stage(body, true);
+    }
+    if !same_headers {
+        // Headers and body are kept of the same answer, so a page with a nonce is stored again.
+        return stage(body, !same_bytes);
+    }
+    let same_validators = old.etag == body.etag && old.last_modified == body.last_modified;
+    if same_bytes && !same_validators {
+        return Decision::Validators;
+    }
+    Decision::Same
+}
+
+/// A 30x with its absolute target.
+pub fn redirect(recorded: Option<&Entry>, status: u16, target: String) -> Decision {
+    let outcome = Outcome::Redirect(Redirect { status, target });
+    if recorded.is_some_and(|entry| entry.outcome == outcome) {
+        return Decision::Same;
+    }
+    Decision::Stage {
+        outcome,
+        store: false,
+    }
+}
+
+/// A 404 or 410. `strikes` counts this one in; a 410 is the origin's own word and needs no second.
+pub fn gone(recorded: Option<&Entry>, status: u16, strikes: u32, needed: u32) -> Decision {
+    match recorded {
+        None => Decision::Broken { status },
+        Some(entry) if !entry.outcome.is_live() => Decision::Same,
+        Some(_) if status == 410 || strikes >= needed => Decision::Stage {
+            outcome: Outcome::Gone(Gone { status }),
+            store: false,
+        },
+        Some(_) => Decision::Missing { status },
+    }
+}
+
+fn stage(body: Body, store: bool) -> Decision {
+    let outcome = Outcome::Page(Page {
+        status: body.status,
+        content: body.digest.content,
+        canonical: body.canonical,
+        rules: body.rules,
+        crc32c: body.digest.crc32c,
+        size: body.digest.size,
+        headers: body.headers,
+        etag: body.etag,
+        last_modified: body.last_modified,
+    });
+    Decision::Stage { outcome, store }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::digest;
+    use crate::manifest::Generation;
+
+    fn body(bytes: &str, canonical: &str, csp: &str) -> Body {
+        let headers = [
+            ("content-type", "text/html"),
+            ("content-security-policy", csp),
+        ];
+        Body {
+            status: 200,
+            digest: digest(bytes.as_bytes()),
+            canonical: ContentHash::of(canonical.as_bytes()),
+            canonical_then: None,
+            rules: 0,
+            headers: KeptHeaders::keep(headers.iter().map(|(n, v)| (*n, v.as_bytes()))),
+            etag: None,
+            last_modified: None,
+        }
+    }
+
+    fn recorded(body: Body) -> Entry {
+        let Decision::Stage { outcome, .. } = page(None, body, true) else {
+            panic!("an unknown page is staged");
+        };
+        Entry {
+            outcome,
+            changed: Generation(1),
+            first: Generation(1),
+        }
+    }
+
+    fn name(decision: &Decision) -> &'static str {
+        match decision {
+            Decision::Same => "same",
+            Decision::Validators => "validators",
+            Decision::Stage { store: true, .. } => "store",
+            Decision::Stage { store: false, .. } => "headers",
+            Decision::Missing { .. } => "missing",
+            Decision::Broken { .. } => "broken",
+        }
+    }
+
+    #[test]
+    fn a_page_is_changed_exactly_when_its_canonical_form_is() {
+        // Promise: nonces change nothing, a same-size edit does, headers alone cost no body.
+        let old = || recorded(body("page n1", "page", "'nonce-1'"));
+        let table = [
+            (body("page n1", "page", "'nonce-1'"), true, "same"),
+            (body("page n2", "page", "'nonce-2'"), true, "same"),
+            (body("pagf n1", "pagf", "'nonce-1'"), true, "store"),
+            (body("page n1", "page", "'none'"), true, "headers"),
+            (body("page n2", "page", "'none'"), true, "store"),
+            (body("page n2", "page", "'nonce-2'"), false, "store"),
+        ];
+        for (index, (answer, survives, expected)) in table.into_iter().enumerate() {
+            let decision = page(Some(&old()), answer, survives);
+            assert_eq!(name(&decision), expected, "row {index}");
+        }
+    }
+
+    #[test]
+    fn new_rules_change_no_page_that_is_equal_under_the_old_ones() {
+        // Promise: a change of the canonical form does not upload the site again.
+        let mut answer = body("page n2", "under new rules", "'nonce-2'");
+        answer.rules = 1;
+        answer.canonical_then = Some(ContentHash::of(b"page"));
+        let old = recorded(body("page n1", "page", "'nonce-1'"));
+        assert_eq!(page(Some(&old), answer, true), Decision::Same);
+    }
+
+    #[test]
+    fn only_positive_evidence_withdraws_a_page() {
+        // Promise: one 404 is not enough, a 410 is; what was never stored is a broken link.
+        let live = recorded(body("x", "x", ""));
+        assert_eq!(name(&gone(None, 404, 1, 2)), "broken");
+        assert_eq!(name(&gone(Some(&live), 404, 1, 2)), "missing");
+        assert_eq!(name(&gone(Some(&live), 404, 2, 2)), "headers");
+        assert_eq!(name(&gone(Some(&live), 410, 1, 2)), "headers");
+        let withdrawn = Entry {
+            outcome: Outcome::Gone(Gone { status: 410 }),
+            ..live
+        };
+        assert_eq!(gone(Some(&withdrawn), 404, 9, 2), Decision::Same);
+    }
+}

@@ -1,0 +1,697 @@
+//! One page, asked for: a request, its answer taken in whole, and as many repetitions as the fault deserves.
+//!
+//! What comes out as an [`Answer`] may be believed: a body is as long as it was announced to be, its gzip
+//! stream ends where it should, and a 304 answers a condition that was really sent. All else is a [`FetchError`]
+//! and says what to do about it; an error page, a cut body or an empty page never gets further than this file.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue,
+    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+};
+
+use super::body::{Budget, Collector, Held, Shelf, SpillError};
+use super::gunzip::Gunzip;
+use crate::content::{Digest, KeptHeaders};
+use crate::http::client::{HttpError, PermitsPrivate, address_permitted, reason, refusal};
+use crate::site::PageUrl;
+
+/// A `Retry-After` up to this is waited for; a longer one ends the attempts, since a request sent earlier than
+/// the site asked would be the impolite thing, and one fetch must not hold its place for minutes.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+
+/// The body of a redirect or an error is read up to these bounds and thrown away, so that the connection can be
+/// used again; beyond them a new connection is cheaper.
+const DRAIN_MAX: usize = 64 * 1024;
+const DRAIN_TIME_MAX: Duration = Duration::from_millis(500);
+
+#[derive(Clone, Debug)]
+pub struct FetchLimits {
+    /// From the start of a request, connecting included, to the headers of its answer.
+    pub answer_timeout: Duration,
+    /// Between two pieces of a body; also how long a body waits for memory before it goes to a file.
+    pub idle_timeout: Duration,
+    /// The largest body taken, in bytes, after removing the content coding.
+    pub body_max: u64,
+    /// The largest body held in memory, in bytes; larger ones go to a file.
+    pub memory_max: usize,
+    /// Requests for one page, the first included.
+    pub attempts: u32,
+    /// Before the second request; doubled before each further one, give or take half.
+    pub retry_pause: Duration,
+}
+
+impl Default for FetchLimits {
+    fn default() -> FetchLimits {
+        FetchLimits {
+            answer_timeout: Duration::from_secs(8),
+            idle_timeout: Duration::from_secs(10),
+            body_max: 5 * 1024 * 1024 * 1024,
+            memory_max: 8 * 1024 * 1024,
+            attempts: 3,
+            retry_pause: Duration::from_millis(200),
+        }
+    }
+}
+
+/// One page to ask for, with the validators of the body that is held already, if one is. Of the two the ETag is
+/// preferred and the date sent only in its absence.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    pub url: &'a PageUrl,
+    pub etag: Option<&'a str>,
+    pub last_modified: Option<&'a str>,
+}
+
+#[derive(Debug)]
+pub enum Answer {
+    Body(Box<Received>),
+    NotModified,
+    /// 3xx with a target, which is as the origin wrote it: relative, perhaps.
+    Redirect {
+        status: u16,
+        location: String,
+        headers: KeptHeaders,
+    },
+    /// 404 or 410.
+    Gone {
+        status: u16,
+    },
+}
+
+/// A 200 or 203 with its complete body, gzip removed.
+#[derive(Debug)]
+pub struct Received {
+    pub status: u16,
+    pub body: Held,
+    pub digest: Digest,
+    pub headers: KeptHeaders,
+    pub etag: Option<String>,
+    pub last_modified: Option<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// No connection, or none that lasted until the headers.
+    #[error("{url}: {why}")]
+    Unreachable { url: PageUrl, why: String },
+    #[error("{url}: no answer within {} ms", waited.as_millis())]
+    NoAnswer { url: PageUrl, waited: Duration },
+    #[error("{url}: nothing more came for {} ms after {got} bytes", waited.as_millis())]
+    Stalled {
+        url: PageUrl,
+        got: u64,
+        waited: Duration,
+    },
+    /// The body ended early, or its framing or gzip stream is broken. `got` and `said` (what was announced, if
+    /// anything was) count bytes as they were sent, with gzip still on.
+    #[error("{url}: the body broke off after {got} bytes{}: {why}", of_said(*said))]
+    Truncated {
+        url: PageUrl,
+        got: u64,
+        said: Option<u64>,
+        why: String,
+    },
+    #[error("{url}: the answer was {status}")]
+    Status {
+        url: PageUrl,
+        status: u16,
+        retry_after: Option<Duration>,
+    },
+    #[error("{url}: the body has more than the {limit} bytes that `body_max` permits")]
+    TooLarge { url: PageUrl, limit: u64 },
+    #[error("{url}: {why}")]
+    Forbidden { url: PageUrl, why: String },
+    /// 200 with no byte of HTML: an origin in trouble, not a page.
+    #[error("{url}: the answer was an empty HTML page")]
+    EmptyPage { url: PageUrl },
+    /// A content coding that was not asked for; stored as it is, it would reach readers without its label.
+    #[error("{url}: the body is coded as `{coding}`, which was not asked for")]
+    Coding { url: PageUrl, coding: String },
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+/// What an error asks of the caller.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// It may pass; out of a [`Fetcher`] it has outlived the attempts, so: another day.
+    Retry,
+    /// This page cannot be had; others can.
+    Skip,
+    /// Nothing can be had until somebody mends it.
+    Stop,
+}
+
+impl FetchError {
+    pub fn class(&self) -> Class {
+        match self {
+            FetchError::Unreachable { .. }
+            | FetchError::NoAnswer { .. }
+            | FetchError::Stalled { .. }
+            | FetchError::Truncated { .. }
+            | FetchError::EmptyPage { .. } => Class::Retry,
+            FetchError::Status { status, .. } => status_class(*status),
+            FetchError::TooLarge { .. }
+            | FetchError::Forbidden { .. }
+            | FetchError::Coding { .. } => Class::Skip,
+            FetchError::Io { .. } => Class::Stop,
+        }
+    }
+
+    /// Whether the host, rather than the page, did not answer.
+    pub fn is_connection(&self) -> bool {
+        matches!(
+            self,
+            FetchError::Unreachable { .. } | FetchError::NoAnswer { .. }
+        )
+    }
+}
+
+/// Asks for pages; share it by reference among the tasks of a crawl. It decides nothing about politeness: whoever
+/// calls holds the host's turn.
+pub struct Fetcher {
+    client: reqwest::Client,
+    limits: FetchLimits,
+    shelf: Shelf,
+    permits_private: PermitsPrivate,
+    attempts: AtomicU64,
+}
+
+impl Fetcher {
+    /// Bodies that do not stay in memory go to `temp_dir`, which must exist. Hosts written as private addresses
+    /// are refused unless [`Fetcher::permitting_private`] says otherwise.
+    pub fn new(
+        client: reqwest::Client,
+        limits: FetchLimits,
+        budget: Budget,
+        temp_dir: PathBuf,
+    ) -> Fetcher {
+        let shelf = Shelf {
+            budget,
+            memory_max: limits.memory_max,
+            temp_dir,
+            patience: limits.idle_timeout,
+        };
+        Fetcher {
+            client,
+            limits,
+            shelf,
+            permits_private: Arc::new(|_| false),
+            attempts: AtomicU64::new(0),
+        }
+    }
+
+    /// Literal private addresses for which `permits_private` says yes may be asked. (Names are judged by the
+    /// client's resolver, which has a rule of its own and should be given the same.)
+    pub fn permitting_private(mut self, permits_private: PermitsPrivate) -> Fetcher {
+        self.permits_private = permits_private;
+        self
+    }
+
+    /// Sends the request, again after faults that may pass, and takes in the answer. Dropping the future at any
+    /// point gives back its memory and removes its file.
+    pub async fn fetch(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        let host = ask.url.host();
+        if !address_permitted(host, &*self.permits_private) {
+            return Err(FetchError::Forbidden {
+                url: ask.url.clone(),
+                why: format!("{host} is a private address; name it in `hosts` to permit it"),
+            });
+        }
+        let mut attempt = 1;
+        loop {
+            let error = match self.attempt(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = pause_before_retry(&self.limits, attempt, &error) else {
+                return Err(error);
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Requests sent so far, repetitions included.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
+    async fn attempt(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        let url = ask.url;
+        let condition = condition(&ask);
+        let conditional = condition.is_some();
+        let response = self.send(url, condition).await?;
+        let status = response.status().as_u16();
+        match status {
+            200 | 203 => {
+                let received = self.receive(url, response).await?;
+                Ok(Answer::Body(Box::new(received)))
+            }
+            304 if conditional => Ok(Answer::NotModified),
+            404 | 410 => {
+                drain(response).await;
+                Ok(Answer::Gone { status })
+            }
+            _ => {
+                let answer = redirect_or_error(url, status, response.headers());
+                drain(response).await;
+                answer
+            }
+        }
+    }
+
+    /// One request, up to the headers of its answer.
+    async fn send(
+        &self,
+        url: &PageUrl,
+        condition: Option<(HeaderName, HeaderValue)>,
+    ) -> Result<reqwest::Response, FetchError> {
+        let request = self.client.get(url.as_str());
+        let mut request = request.header(ACCEPT_ENCODING, "gzip");
+        if let Some((name, value)) = condition {
+            request = request.header(name, value);
+        }
+        self.attempts.fetch_add(1, Ordering::Relaxed);
+        let waited = self.limits.answer_timeout;
+        let url = url.clone();
+        match tokio::time::timeout(waited, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => Err(send_error(url, &error)),
+            Err(_) => Err(FetchError::NoAnswer { url, waited }),
+        }
+    }
+
+    async fn receive(
+        &self,
+        url: &PageUrl,
+        mut response: reqwest::Response,
+    ) -> Result<Received, FetchError> {
+        let mut gunzip = decoder(url, response.headers())?;
+        let said = announced(response.headers());
+        self.check_size(url, said.unwrap_or(0))?;
+        let size = if gunzip.is_none() { said } else { None };
+        let mut collector = Collector::begin(&self.shelf, size).await?;
+
+        let mut got = 0;
+        while let Some(chunk) = self.chunk(url, &mut response, got).await? {
+            got += chunk.len() as u64;
+            match &mut gunzip {
+                None => self.take(url, &mut collector, &chunk).await?,
+                Some(gunzip) => {
+                    let mut coded = &chunk[..];
+                    while !coded.is_empty() {
+                        let plain = gunzip.step(&mut coded);
+                        let plain = plain.map_err(|why| truncated(url, got, said, &why))?;
+                        self.take(url, &mut collector, plain).await?;
+                    }
+                }
+            }
+        }
+        if said.is_some_and(|said| said != got) {
+            // hyper has noticed before; this line is what the manifest relies on, so it stands here as well.
+            return Err(truncated(url, got, said, &"the connection was closed"));
+        }
+        if let Some(gunzip) = gunzip {
+            let rest = gunzip.finish();
+            let rest = rest.map_err(|why| truncated(url, got, said, &why))?;
+            self.take(url, &mut collector, &rest).await?;
+        }
+        received(url, &response, collector)
+    }
+
+    /// Adds bytes of the page to those that are here.
+    async fn take(
+        &self,
+        url: &PageUrl,
+        collector: &mut Collector<'_>,
+        plain: &[u8],
+    ) -> Result<(), FetchError> {
+        self.check_size(url, collector.size() + plain.len() as u64)?;
+        Ok(collector.push(plain).await?)
+    }
+
+    fn check_size(&self, url: &PageUrl, size: u64) -> Result<(), FetchError> {
+        let limit = self.limits.body_max;
+        if size > limit {
+            let url = url.clone();
+            return Err(FetchError::TooLarge { url, limit });
+        }
+        Ok(())
+    }
+
+    /// The next piece of a body as it was sent, of which `got` bytes are here.
+    async fn chunk(
+        &self,
+        url: &PageUrl,
+        response: &mut reqwest::Response,
+        got: u64,
+    ) -> Result<Option<bytes::Bytes>, FetchError> {
+        let waited = self.limits.idle_timeout;
+        match tokio::time::timeout(waited, response.chunk()).await {
+            Ok(Ok(chunk)) => Ok(chunk),
+            Ok(Err(error)) => {
+                let said = announced(response.headers());
+                Err(truncated(url, got, said, &reason(&error)))
+            }
+            Err(_) => Err(FetchError::Stalled {
+                url: url.clone(),
+                got,
+                waited,
+            }),
+        }
+    }
+}
+
+impl From<SpillError> for FetchError {
+    fn from(error: SpillError) -> FetchError {
+        FetchError::Io {
+            path: error.path,
+            source: error.source,
+        }
+    }
+}
+
+/// The header that makes a request conditional. A validator that cannot be sent is left out, which makes the
+/// request an ordinary one.
+fn condition(ask: &Ask<'_>) -> Option<(HeaderName, HeaderValue)> {
+    let (name, validator) = match (ask.etag, ask.last_modified) {
+        (Some(etag), _) => (IF_NONE_MATCH, etag),
+        (None, Some(date)) => (IF_MODIFIED_SINCE, date),
+        (None, None) => return None,
+    };
+    let value = HeaderValue::from_str(validator).ok()?;
+    Some((name, value))
+}
+
+fn send_error(url: PageUrl, error: &reqwest::Error) -> FetchError {
+    let why = reason(error);
+    match refusal(error) {
+        Some(HttpError::PrivateOnly { .. }) => FetchError::Forbidden { url, why },
+        _ => FetchError::Unreachable { url, why },
+    }
+}
+
+/// Every answer that is neither a page nor gone.
+fn redirect_or_error(
+    url: &PageUrl,
+    status: u16,
+    headers: &HeaderMap,
+) -> Result<Answer, FetchError> {
+    if let (300..400, Some(location)) = (status, location(headers)) {
+        return Ok(Answer::Redirect {
+            status,
+            location,
+            headers: kept(headers),
+        });
+    }
+    Err(FetchError::Status {
+        url: url.clone(),
+        status,
+        retry_after: retry_after(headers, SystemTime::now()),
+    })
+}
+
+/// The target of a redirect. Sites write raw UTF-8 there, which URL parsing understands; other bytes are escaped
+/// one by one, as browsers do.
+fn location(headers: &HeaderMap) -> Option<String> {
+    let raw = headers.get(LOCATION)?.as_bytes().trim_ascii();
+    if raw.is_empty() {
+        return None;
+    }
+    if let Ok(text) = std::str::from_utf8(raw) {
+        return Some(text.to_owned());
+    }
+    let mut escaped = String::with_capacity(raw.len() * 3);
+    for byte in raw {
+        match byte.is_ascii() {
+            true => escaped.push(char::from(*byte)),
+            false => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    Some(escaped)
+}
+
+/// How long the answer asks to be left alone, given in seconds or as a date.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = text(headers, &RETRY_AFTER)?;
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(&value).ok()?;
+    Some(date.duration_since(now).unwrap_or(Duration::ZERO))
+}
+
+/// How long to wait after the failed attempt number `attempt` (from 1), or `None` when it was the last.
+fn pause_before_retry(limits: &FetchLimits, attempt: u32, error: &FetchError) -> Option<Duration> {
+    if attempt >= limits.attempts || error.class() != Class::Retry {
+        return None;
+    }
+    if let FetchError::Status {
+        retry_after: Some(asked),
+        ..
+    } = error
+    {
+        return (*asked <= RETRY_AFTER_MAX).then_some(*asked);
+    }
+    // Beyond 2^10 times the pause no one waits; the bound keeps the product in range.
+    let doubled = limits.retry_pause * 2u32.pow((attempt - 1).min(10));
+    Some(doubled.mul_f64(0.5 + chance()))
+}
+
+/// A number in 0..1 that spreads the repetitions of requests that failed together.
+fn chance() -> f64 {
+    // Without randomness from the system they are merely less spread.
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}
+
+fn status_class(status: u16) -> Class {
+    match status {
+        501 | 505 => Class::Skip, // "never", in the words of a server
+        408 | 425 | 429 | 500..=599 => Class::Retry,
+        _ => Class::Skip,
+    }
+}
+
+/// What takes the content coding off a body, if it has one that was asked for.
+fn decoder(url: &PageUrl, headers: &HeaderMap) -> Result<Option<Gunzip>, FetchError> {
+    let mut codings = Vec::new();
+    for value in headers.get_all(CONTENT_ENCODING) {
+        let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
+        let named = value.split(',').map(str::trim);
+        let real = named.filter(|name| !matches!(*name, "" | "identity"));
+        codings.extend(real.map(str::to_owned));
+    }
+    match codings.join(", ") {
+        none if none.is_empty() => Ok(None),
+        gzip if gzip == "gzip" || gzip == "x-gzip" => Ok(Some(Gunzip::new())),
+        coding => Err(FetchError::Coding {
+            url: url.clone(),
+            coding,
+        }),
+    }
+}
+
+/// A body that arrived whole becomes an answer, unless it is an empty page.
+fn received(
+    url: &PageUrl,
+    response: &reqwest::Response,
+    collector: Collector<'_>,
+) -> Result<Received, FetchError> {
+    let headers = kept(response.headers());
+    if collector.size() == 0 && is_html(&headers) {
+        return Err(FetchError::EmptyPage { url: url.clone() });
+    }
+    let (body, digest) = collector.finish()?;
+    Ok(Received {
+        status: response.status().as_u16(),
+        body,
+        digest,
+        headers,
+        etag: text(response.headers(), &ETAG),
+        last_modified: text(response.headers(), &LAST_MODIFIED),
+    })
+}
+
+/// The length of a body as it is sent, in bytes.
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    text(headers, &CONTENT_LENGTH)?.parse().ok()
+}
+
+fn truncated(url: &PageUrl, got: u64, said: Option<u64>, why: &dyn fmt::Display) -> FetchError {
+    FetchError::Truncated {
+        url: url.clone(),
+        got,
+        said,
+        why: why.to_string(),
+    }
+}
+
+fn of_said(said: Option<u64>) -> String {
+    said.map_or_else(String::new, |said| format!(" of {said}"))
+}
+
+fn is_html(headers: &KeptHeaders) -> bool {
+    let essence = headers
+        .content_type()
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default()
+        .trim();
+    ["text/html", "application/xhtml+xml"]
+        .iter()
+        .any(|html| essence.eq_ignore_ascii_case(html))
+}
+
+fn kept(headers: &HeaderMap) -> KeptHeaders {
+    let pairs = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()));
+    KeptHeaders::keep(pairs)
+}
+
+/// A header whose value is plain text and not empty.
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+async fn drain(mut response: reqwest::Response) {
+    let reading = async {
+        let mut read = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            read += chunk.len();
+            if read > DRAIN_MAX {
+                return;
+            }
+        }
+    };
+    // How it ended does not matter: the answer is known already.
+    let _ = tokio::time::timeout(DRAIN_TIME_MAX, reading).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url() -> PageUrl {
+        PageUrl::parse("https://www.example/a").unwrap()
+    }
+
+    fn status(status: u16, retry_after: Option<Duration>) -> FetchError {
+        FetchError::Status {
+            url: url(),
+            status,
+            retry_after,
+        }
+    }
+
+    fn headers(name: HeaderName, value: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+        headers
+    }
+
+    /// Promise: repetitions stay within the attempts, back off by doubling, give or take half, and obey Retry-After
+    /// up to its bound; a longer one ends them.
+    #[test]
+    fn pauses_double_and_obey_retry_after() {
+        let limits = FetchLimits::default();
+        for (attempt, base) in [(1, 200), (2, 400)] {
+            for _ in 0..50 {
+                let pause = pause_before_retry(&limits, attempt, &status(503, None)).unwrap();
+                let bounds = Duration::from_millis(base / 2)..=Duration::from_millis(base * 3 / 2);
+                assert!(bounds.contains(&pause), "{pause:?}");
+            }
+        }
+        assert_eq!(pause_before_retry(&limits, 3, &status(503, None)), None);
+        assert_eq!(pause_before_retry(&limits, 1, &status(403, None)), None);
+        for (asked, pause) in [(0, Some(0)), (5, Some(5)), (6, None), (u64::MAX, None)] {
+            let error = status(503, Some(Duration::from_secs(asked)));
+            let expected = pause.map(Duration::from_secs);
+            assert_eq!(pause_before_retry(&limits, 1, &error), expected, "{asked}");
+        }
+    }
+
+    /// Promise: both forms of Retry-After are understood, and nonsense is as if it were not there.
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (value, seconds) in [
+            ("3", Some(3)),
+            ("0", Some(0)),
+            ("Sun, 06 Nov 1994 08:49:39 GMT", Some(2)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("soon", None),
+            ("-1", None),
+        ] {
+            let found = retry_after(&headers(RETRY_AFTER, value.as_bytes()), now);
+            assert_eq!(found, seconds.map(Duration::from_secs), "{value}");
+        }
+    }
+
+    /// Promise: a redirect's target survives with raw UTF-8 in it and with other bytes, and an empty one is none.
+    #[test]
+    fn locations_of_any_bytes_are_read() {
+        for (raw, expected) in [
+            (&b"/plain?q=1"[..], Some("/plain?q=1")),
+            (" /spaced ".as_bytes(), Some("/spaced")),
+            ("/d\u{e9}j\u{e0}".as_bytes(), Some("/d\u{e9}j\u{e0}")),
+            (b"/d\xe9j\xe0", Some("/d%E9j%E0")),
+            (b"", None),
+        ] {
+            let found = location(&headers(LOCATION, raw));
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
+
+    /// Promise: the ETag is preferred, the date is sent in its absence, and what cannot be sent is left out.
+    #[test]
+    fn one_condition_is_sent() {
+        let url = url();
+        let name = |etag, last_modified| {
+            let ask = Ask {
+                url: &url,
+                etag,
+                last_modified,
+            };
+            condition(&ask).map(|(name, _)| name)
+        };
+        assert_eq!(name(Some("\"a\""), Some("d")), Some(IF_NONE_MATCH));
+        assert_eq!(name(None, Some("d")), Some(IF_MODIFIED_SINCE));
+        assert_eq!(name(None, None), None);
+        assert_eq!(name(Some("a\nb"), None), None);
+    }
+
+    /// Promise: only what may pass is repeated, and only a full disk and its like stop the run.
+    #[test]
+    fn classes_follow_the_status() {
+        for (code, class) in [
+            (400, Class::Skip),
+            (401, Class::Skip),
+            (403, Class::Skip),
+            (408, Class::Retry),
+            (429, Class::Retry),
+            (451, Class::Skip),
+            (500, Class::Retry),
+            (501, Class::Skip),
+            (503, Class::Retry),
+            (304, Class::Skip),
+            (206, Class::Skip),
+        ] {
+            assert_eq!(status(code, None).class(), class, "{code}");
+        }
+        let full = FetchError::Io {
+            path: PathBuf::from("/state/body"),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        };
+        assert_eq!(full.class(), Class::Stop);
+        assert!(full.to_string().starts_with("/state/body: "));
+    }
+}

@@ -1,0 +1,149 @@
+//! Takes a site in: URLs from seeds, robots.txt, sitemaps, links and every entry of the manifest;
+//! politely asked for; each body through one pass on its way to the store; outcomes staged.
+//!
+//! One task drives it ([`Engine`]): it hands jobs out as hosts have room, keeps them in flight together,
+//! and takes each result in alone, so that nothing here needs a lock. Parsing runs on rayon, the disk
+//! belongs to one writer thread ([`writer`]). What a result means is a pure decision ([`decide`]). The
+//! frontier is a database of its own that a finished run throws away; a killed run finds in it where it
+//! was. Nothing in here touches an entry: commits are the manifest's business, after the guards.
+
+mod body;
+mod decide;
+mod engine;
+mod fetch;
+mod frontier;
+mod gunzip;
+mod robots;
+mod schedule;
+mod visit;
+mod writer;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::CanonicalRules;
+use crate::db::DbError;
+use crate::manifest::{Generation, ManifestError};
+use crate::site::{PageUrl, Scope};
+use crate::store::StoreError;
+
+pub use body::{Budget, Held, TempBody};
+pub use engine::{Crawled, Means, crawl};
+pub use fetch::{Answer, Ask, FetchError, FetchLimits, Fetcher, Received};
+pub use frontier::{Frontier, Position};
+pub use robots::Robots;
+
+/// What a crawl is to do.
+pub struct CrawlOrder {
+    pub seeds: Vec<PageUrl>,
+    /// One URL per host whose robots.txt applies; empty when robots are ignored.
+    pub robots: Vec<PageUrl>,
+    pub user_agent: String,
+    pub scope: Scope,
+    /// Canonical forms by version; the last one is today's.
+    pub rules: Vec<CanonicalRules>,
+    /// Requests in flight per host.
+    pub concurrency: usize,
+    /// Requests per second and host; unlimited when absent.
+    pub rate: Option<f64>,
+    /// Consecutive crawls that must see a 404 before the page counts as gone.
+    pub missing_runs: u32,
+    /// What some tier has confirmed: bytes of older entries survive even where the store dropped them.
+    pub confirmed: Generation,
+    /// The scope has changed since pages were last parsed: parse all of them again.
+    pub reparse: bool,
+}
+
+/// What a crawl did: a part of the report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CrawlCounts {
+    /// Bodies received.
+    pub fetched: u64,
+    /// Answers that the stored body is still right.
+    pub not_modified: u64,
+    /// Bodies received that were the stored page again, nonces aside.
+    pub unchanged: u64,
+    pub changed: u64,
+    pub new: u64,
+    /// Stored pages that are withdrawn now.
+    pub gone: u64,
+    /// Redirects answered.
+    pub redirects: u64,
+    /// 404 or 410 for URLs that were never stored.
+    pub broken_links: u64,
+    /// Pages that could not be had.
+    pub errors: u64,
+    /// Bytes of bodies received.
+    pub bytes: u64,
+    /// Stored pages that answered 404, not yet often enough to be withdrawn.
+    pub missing: u64,
+    /// URLs that robots.txt forbids.
+    pub forbidden: u64,
+}
+
+impl CrawlCounts {
+    /// Answers of every kind.
+    pub fn answers(&self) -> u64 {
+        self.usable() + self.gone + self.missing + self.broken_links + self.errors
+    }
+
+    /// Answers that were a page or a redirect.
+    pub fn usable(&self) -> u64 {
+        self.fetched + self.not_modified + self.redirects
+    }
+}
+
+/// A URL that could not be had, for the report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    pub url: PageUrl,
+    pub why: String,
+    /// The page that links to it, where one does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PageUrl>,
+}
+
+/// Counters of a crawl under way, for whoever shows progress.
+#[derive(Debug, Default)]
+pub struct CrawlProgress {
+    pub found: AtomicU64,
+    pub done: AtomicU64,
+    pub bytes: AtomicU64,
+}
+
+impl CrawlProgress {
+    fn find(&self, urls: u64) {
+        self.found.fetch_add(urls, Ordering::Relaxed);
+    }
+
+    fn finish(&self, bytes: u64) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// What stops a crawl. Its frontier stays, and so does everything committed before.
+#[derive(Debug, thiserror::Error)]
+pub enum CrawlError {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Frontier(#[from] DbError),
+    /// A body could not be put on the disk.
+    #[error(transparent)]
+    Disk(FetchError),
+    /// No seed could be used: nothing is known about the site today.
+    #[error("no usable seed: {why}")]
+    NoSeed { why: String },
+    /// The origin went away in the middle.
+    #[error("the origin stopped answering after {done} pages: {why}")]
+    OriginLost { done: u64, why: String },
+    /// A seed leads out of the site.
+    #[error(
+        "{seed} redirects to {target}, which is no page of this site; mirror that one, or add its host to `hosts`"
+    )]
+    SeedLeaves { seed: PageUrl, target: String },
+}

@@ -1,0 +1,141 @@
+//! The one thread that writes during a crawl: bodies to the store in groups, then, and only then, the
+//! staging that names them.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
+
+use super::frontier::{Finished, Frontier};
+use super::{CrawlError, Held};
+use crate::content::Digest;
+use crate::manifest::Staged;
+use crate::store::{Located, NewBlob, Store};
+
+/// Finished jobs that may wait for the writer: enough to fill one group while another is written.
+const QUEUE: usize = 512;
+
+/// A group is written when it has this many jobs, this many bytes, or this age.
+const GROUP_JOBS: usize = 500;
+const GROUP_BYTES: u64 = 8 << 20;
+const GROUP_AGE: Duration = Duration::from_millis(50);
+
+/// How often an idle writer with an unfinished group looks again.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// A job with the body it found out, if that is to be kept.
+pub struct Report {
+    pub finished: Finished,
+    pub body: Option<(Digest, Held)>,
+}
+
+/// The engine's side of the writer.
+pub struct Writer {
+    sender: Sender<Report>,
+    thread: std::thread::JoinHandle<Result<Store, CrawlError>>,
+}
+
+impl Writer {
+    pub fn start(store: Store, frontier: Arc<Frontier>) -> Writer {
+        let (sender, receiver) = channel(QUEUE);
+        let thread = std::thread::Builder::new()
+            .name("standin-writer".into())
+            .spawn(move || Pen { store, frontier }.write_all(receiver))
+            .expect("the operating system has room for one more thread");
+        Writer { sender, thread }
+    }
+
+    /// Hands a finished job over; waits while the writer is behind. False when the writer has ended,
+    /// which [`Writer::end`] explains.
+    pub async fn send(&self, report: Report) -> bool {
+        self.sender.send(report).await.is_ok()
+    }
+
+    /// Waits until everything handed over is written; gives the store back.
+    pub async fn end(self) -> Result<Store, CrawlError> {
+        drop(self.sender);
+        let thread = self.thread;
+        tokio::task::spawn_blocking(move || thread.join())
+            .await
+            .expect("waiting for a thread does not panic")
+            .expect("the writer thread does not panic")
+    }
+}
+
+struct Pen {
+    store: Store,
+    frontier: Arc<Frontier>,
+}
+
+impl Pen {
+    fn write_all(mut self, mut receiver: Receiver<Report>) -> Result<Store, CrawlError> {
+        while let Some(first) = receiver.blocking_recv() {
+            let group = gather(first, &mut receiver);
+            self.write(group)?;
+        }
+        Ok(self.store)
+    }
+
+    /// Bytes first: the staging of a group is recorded only after all its bodies are durable.
+    fn write(&mut self, group: Vec<Report>) -> Result<(), CrawlError> {
+        let mut located = Vec::with_capacity(group.len());
+        let small: Vec<NewBlob<'_>> = group.iter().filter_map(small).collect();
+        let mut small = self.store.append(&small)?.into_iter();
+        for report in &group {
+            located.push(match &report.body {
+                None => None,
+                Some((_, Held::Memory(..))) => small.next(),
+                Some((digest, Held::File(file))) => {
+                    Some(self.store.take_file(file.path(), *digest)?)
+                }
+            });
+        }
+        let finished: Vec<Finished> = group
+            .into_iter()
+            .zip(located)
+            .map(|(report, located)| place(report.finished, located))
+            .collect();
+        Ok(self.frontier.finish(&finished)?)
+    }
+}
+
+/// Collects what is there until the group is full or old enough: under load groups are large, and on a
+/// slow site nothing waits longer than a moment.
+fn gather(first: Report, receiver: &mut Receiver<Report>) -> Vec<Report> {
+    let begun = Instant::now();
+    let mut bytes = size(&first);
+    let mut group = vec![first];
+    while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+        match receiver.try_recv() {
+            Ok(report) => {
+                bytes += size(&report);
+                group.push(report);
+            }
+            Err(TryRecvError::Empty) if begun.elapsed() < GROUP_AGE => std::thread::sleep(IDLE),
+            Err(_) => break,
+        }
+    }
+    group
+}
+
+fn size(report: &Report) -> u64 {
+    report.body.as_ref().map_or(0, |(digest, _)| digest.size)
+}
+
+fn small(report: &Report) -> Option<NewBlob<'_>> {
+    match &report.body {
+        Some((digest, Held::Memory(bytes, _))) => Some(NewBlob {
+            digest: *digest,
+            bytes,
+        }),
+        _ => None,
+    }
+}
+
+/// Notes in the staged outcome where its body lies now.
+fn place(mut finished: Finished, at: Option<Located>) -> Finished {
+    if let Some(Staged::Outcome { located, .. }) = &mut finished.staged {
+        *located = at;
+    }
+    finished
+}

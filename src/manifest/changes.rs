@@ -1,0 +1,128 @@
+//! The change log, read as net changes: per URL the state before the first and after the last of a
+//! range of generations, in URL order, by merging the generations' sorted logs.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::record::{Change, Entry, Generation};
+use super::{Manifest, ManifestError, codec, keys};
+use crate::db::Scan;
+use crate::site::PageUrl;
+
+/// What happened to one URL over a range of generations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlChange {
+    pub url: PageUrl,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
+    /// The first generation of the range in which it changed.
+    pub oldest: Generation,
+}
+
+/// One row of the merge, ordered by URL, then generation.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Head {
+    url: Vec<u8>,
+    generation: Generation,
+    payload: Vec<u8>,
+}
+
+/// Iterator of [`Manifest::changes_after`].
+pub struct Changes<'a> {
+    scans: Vec<Scan<'a>>,
+    first: Generation,
+    heads: BinaryHeap<Reverse<Head>>,
+    failed: Option<ManifestError>,
+}
+
+impl Manifest {
+    /// Net changes after `watermark`, in URL order. Costs what changed, not what exists.
+    pub fn changes_after(&self, watermark: Generation) -> Changes<'_> {
+        let newest = self.generation();
+        let mut changes = Changes {
+            scans: Vec::new(),
+            first: watermark.next(),
+            heads: BinaryHeap::new(),
+            failed: None,
+        };
+        for number in watermark.0 + 1..=newest.0 {
+            let scan = self.db.scan(&keys::changes_of(Generation(number)));
+            changes.scans.push(scan);
+            changes.pull(Generation(number));
+        }
+        changes
+    }
+
+    /// One URL as it was at `watermark`, with whether it has changed since.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn entry_at(
+        &self,
+        url: &PageUrl,
+        watermark: Generation,
+    ) -> Result<(Option<Entry>, Option<Generation>), ManifestError> {
+        for number in watermark.0 + 1..=self.generation().0 {
+            let key = keys::change(Generation(number), url.as_str());
+            if let Some(change) = codec::get::<Change>(&self.db, &key)? {
+                return Ok((change.before, Some(Generation(number))));
+            }
+        }
+        Ok((self.entry(url)?, None))
+    }
+}
+
+impl Changes<'_> {
+    /// Takes the next row of one generation's log into the merge.
+    fn pull(&mut self, generation: Generation) {
+        let index = usize::try_from(generation.0 - self.first.0).expect("few generations");
+        match self.scans[index].next() {
+            Some(Ok((key, payload))) => self.heads.push(Reverse(Head {
+                url: key[keys::changes_of(generation).len()..].to_vec(),
+                generation,
+                payload,
+            })),
+            Some(Err(error)) => self.failed = Some(error.into()),
+            None => (),
+        }
+    }
+
+    fn pop(&mut self) -> Option<Head> {
+        let Reverse(head) = self.heads.pop()?;
+        self.pull(head.generation);
+        Some(head)
+    }
+
+    fn merge(&mut self, head: Head) -> Result<UrlChange, ManifestError> {
+        let first: Change = codec::decode(&head.url, &head.payload)?;
+        let mut net = UrlChange {
+            url: codec::url_of_key(&head.url, 0)?,
+            before: first.before,
+            after: Some(first.after),
+            oldest: head.generation,
+        };
+        while self
+            .heads
+            .peek()
+            .is_some_and(|Reverse(next)| next.url == head.url)
+        {
+            let Some(next) = self.pop() else { break };
+            let change: Change = codec::decode(&next.url, &next.payload)?;
+            net.after = Some(change.after);
+        }
+        Ok(net)
+    }
+}
+
+impl Iterator for Changes<'_> {
+    type Item = Result<UrlChange, ManifestError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            self.heads.clear();
+            return Some(Err(error));
+        }
+        let head = self.pop()?;
+        Some(self.merge(head))
+    }
+}

@@ -1,0 +1,289 @@
+//! Commits: staged outcomes become the next generation, or nothing does.
+//!
+//! Order is what makes it safe. First the intention (which generation) is durable; then entries and
+//! change records are folded in, batch by batch, each atomic; last, in one batch, the generation's
+//! record and its number. A commit that a kill cut short is taken back before anything else is read
+//! ([`Manifest::roll_back`]), from its own change records; its staging is still in the frontier, and
+//! the resumed run folds it in again.
+
+use super::record::{
+    Change, Counts, Entry, Generation, GenerationRecord, Missing, Outcome, Pending, RunId,
+};
+use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
+use crate::db::Batch;
+use crate::site::PageUrl;
+use crate::store::{self, Located};
+
+use serde::{Deserialize, Serialize};
+
+/// What a crawl found out about one URL, waiting for the guards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Staged {
+    /// A new outcome. `located` is where its body lies, which is durable already.
+    Outcome {
+        outcome: Outcome,
+        located: Option<Located>,
+    },
+    /// The same bytes under other validators: no change, but the next request can be conditional.
+    Validators {
+        etag: Option<String>,
+        last_modified: Option<String>,
+    },
+    /// Evidence against a page, not yet enough to withdraw it.
+    Missing { status: u16 },
+    /// A URL that could not be had and was never stored: the next crawl asks again.
+    Pending { from: Option<PageUrl>, why: String },
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Committed {
+    /// The generation that is current now; the one before when nothing had changed.
+    pub generation: Generation,
+    pub new: u64,
+    pub changed: u64,
+    pub gone: u64,
+}
+
+impl Committed {
+    fn count(&mut self, change: &Change) {
+        let live_before = change.before.as_ref().is_some_and(|e| e.outcome.is_live());
+        match (live_before, change.after.outcome.is_live()) {
+            (false, true) => self.new += 1,
+            (true, true) => self.changed += 1,
+            (_, false) => self.gone += 1,
+        }
+    }
+
+    fn changes(&self) -> u64 {
+        self.new + self.changed + self.gone
+    }
+}
+
+impl Manifest {
+    /// The commit that a killed run left open, with the run whose staging it was folding.
+    pub fn unfinished(&self) -> Option<(Generation, RunId)> {
+        self.meta().open_commit.clone()
+    }
+
+    /// Folds staged outcomes in as the next generation; without an outcome among them no generation
+    /// is made. `now` is seconds since 1970.
+    ///
+    /// # Errors
+    /// Whatever the staging or the database says; the manifest is then as if killed there.
+    pub fn commit(
+        &self,
+        run: &RunId,
+        now: i64,
+        staged: impl Iterator<Item = Result<(PageUrl, Staged), ManifestError>>,
+    ) -> Result<Committed, ManifestError> {
+        let generation = self.generation().next();
+        let mut done = Committed::default();
+        let mut batch = Batch::default();
+        for item in staged {
+            let (url, staged) = item?;
+            if matches!(staged, Staged::Outcome { .. }) {
+                self.open_commit(generation, run)?;
+            }
+            if let Some(change) = self.fold(&mut batch, generation, &url, staged)? {
+                done.count(&change);
+            }
+            if batch.len() >= FOLD_BATCH {
+                self.db.apply(std::mem::take(&mut batch))?;
+                self.flush_when_many()?;
+            }
+        }
+        self.db.apply(batch)?;
+        self.close_commit(run, now, generation, &mut done)?;
+        Ok(done)
+    }
+
+    /// Takes an unfinished commit back, if there is one. Being killed in here costs nothing either:
+    /// each batch takes records back together with the change records that said how.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn roll_back(&self) -> Result<(), ManifestError> {
+        let Some((generation, _)) = self.unfinished() else {
+            return Ok(());
+        };
+        let prefix = keys::changes_of(generation);
+        loop {
+            let mut batch = Batch::default();
+            for record in self.db.scan(&prefix).take(FOLD_BATCH) {
+                let (key, payload) = record?;
+                let url = codec::url_of_key(&key, prefix.len())?;
+                self.unfold(&mut batch, &url, codec::decode(&key, &payload)?);
+                batch.remove(&key);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            self.db.apply(batch)?;
+        }
+        self.amend(|meta| meta.open_commit = None)
+    }
+
+    fn open_commit(&self, generation: Generation, run: &RunId) -> Result<(), ManifestError> {
+        let wanted = Some((generation, run.clone()));
+        if self.meta().open_commit == wanted {
+            return Ok(());
+        }
+        self.amend(|meta| meta.open_commit = wanted)
+    }
+
+    fn close_commit(
+        &self,
+        run: &RunId,
+        now: i64,
+        generation: Generation,
+        done: &mut Committed,
+    ) -> Result<(), ManifestError> {
+        let mut batch = Batch::default();
+        let counts = self.counts_after(generation)?;
+        if done.changes() > 0 {
+            let record = GenerationRecord {
+                run: run.clone(),
+                committed_at: now,
+                new: done.new,
+                changed: done.changed,
+                gone: done.gone,
+            };
+            codec::put(&mut batch, &keys::generation(generation), &record);
+        }
+        // Everything folded must be durable before the number that makes it count.
+        self.db.flush()?;
+        {
+            let mut meta = self.meta();
+            if done.changes() > 0 {
+                meta.generation = generation;
+                meta.counts = counts;
+            }
+            meta.open_commit = None;
+            meta.last_run = Some(run.clone());
+            meta.crawls += 1;
+            done.generation = meta.generation;
+        }
+        self.save_meta(batch)
+    }
+
+    /// Folds one staged record in; the change it made or had made before, if any.
+    fn fold(
+        &self,
+        batch: &mut Batch,
+        generation: Generation,
+        url: &PageUrl,
+        staged: Staged,
+    ) -> Result<Option<Change>, ManifestError> {
+        match staged {
+            Staged::Outcome { outcome, located } => {
+                self.fold_outcome(batch, generation, url, outcome, located)
+            }
+            Staged::Validators {
+                etag,
+                last_modified,
+            } => {
+                if let Some(mut entry) = self.entry(url)?
+                    && let Outcome::Page(page) = &mut entry.outcome
+                {
+                    page.etag = etag;
+                    page.last_modified = last_modified;
+                    codec::put(batch, &keys::entry(url), &entry);
+                }
+                Ok(None)
+            }
+            Staged::Missing { status } => {
+                let missing = self.strike(url, status)?;
+                codec::put(batch, &keys::missing(url), &missing);
+                Ok(None)
+            }
+            Staged::Pending { from, why } => {
+                codec::put(batch, &keys::pending(url), &Pending { from, why });
+                Ok(None)
+            }
+        }
+    }
+
+    fn fold_outcome(
+        &self,
+        batch: &mut Batch,
+        generation: Generation,
+        url: &PageUrl,
+        outcome: Outcome,
+        located: Option<Located>,
+    ) -> Result<Option<Change>, ManifestError> {
+        let before = self.entry(url)?;
+        if let Some(located) = &located {
+            store::record(batch, located);
+        }
+        // The same outcome again (its bytes had been lost, or a run is repeated) is no change.
+        if before
+            .as_ref()
+            .is_some_and(|entry| entry.outcome == outcome)
+        {
+            return Ok(None);
+        }
+        let first = before.as_ref().map_or(generation, |entry| entry.first);
+        if before.is_none() {
+            self.index_alias(batch, url);
+            batch.remove(&keys::pending(url));
+        }
+        let after = Entry {
+            outcome,
+            changed: generation,
+            first,
+        };
+        codec::put(batch, &keys::entry(url), &after);
+        let change = Change { before, after };
+        codec::put(batch, &keys::change(generation, url.as_str()), &change);
+        Ok(Some(change))
+    }
+
+    fn unfold(&self, batch: &mut Batch, url: &PageUrl, change: Change) {
+        match change.before {
+            Some(before) => codec::put(batch, &keys::entry(url), &before),
+            None => {
+                batch.remove(&keys::entry(url));
+                self.unindex_alias(batch, url);
+            }
+        }
+    }
+
+    /// One more strike against a page, unless this crawl has struck already.
+    pub fn strike(&self, url: &PageUrl, status: u16) -> Result<Missing, ManifestError> {
+        let done = self.meta().crawls;
+        let strikes = match self.missing(url)? {
+            Some(earlier) if earlier.crawl == done + 1 => earlier.strikes,
+            Some(earlier) if earlier.crawl == done => earlier.strikes + 1,
+            _ => 1,
+        };
+        Ok(Missing {
+            status,
+            crawl: done + 1,
+            strikes,
+        })
+    }
+
+    /// The counts once a generation counts: today's, moved by its change records. Computed from the
+    /// log and not while folding, so that a commit in two halves counts nothing twice.
+    fn counts_after(&self, generation: Generation) -> Result<Counts, ManifestError> {
+        let mut counts = self.about().counts;
+        for record in self.db.scan(&keys::changes_of(generation)) {
+            let (key, payload) = record?;
+            let change: Change = codec::decode(&key, &payload)?;
+            if let Some(before) = &change.before {
+                *slot(&mut counts, &before.outcome) -= 1;
+            }
+            *slot(&mut counts, &change.after.outcome) += 1;
+        }
+        Ok(counts)
+    }
+}
+
+fn slot<'a>(counts: &'a mut Counts, outcome: &Outcome) -> &'a mut u64 {
+    match outcome {
+        Outcome::Page(_) => &mut counts.pages,
+        Outcome::Redirect(_) => &mut counts.redirects,
+        Outcome::Gone(_) => &mut counts.gone,
+    }
+}

@@ -1,0 +1,78 @@
+//! The keys of the manifest's records: one byte for the kind, then what it is about. Numbers are
+//! big-endian, so that their order is the order of keys. The store keeps its index under `b`.
+
+use super::record::Generation;
+use crate::config::TierName;
+use crate::site::{ObjectKey, PageUrl};
+
+pub const META: &[u8] = b"m";
+pub const ENTRY: u8 = b'e';
+pub const CHANGE: u8 = b'c';
+pub const GENERATION: u8 = b'g';
+pub const MISSING: u8 = b'x';
+pub const PENDING: u8 = b'u';
+pub const ALIAS: u8 = b'k';
+pub const TIER: u8 = b't';
+pub const INTENT: u8 = b'i';
+pub const DEBT: u8 = b'd';
+pub const MARK: u8 = b'w';
+pub const ETAG_OF_BLOB: u8 = b'a';
+pub const ETAG_IN_TIER: u8 = b'f';
+
+/// Ends a tier's name or a key inside a longer key; neither can hold it.
+pub const END: u8 = 0;
+
+pub fn entry(url: &PageUrl) -> Vec<u8> {
+    entry_text(url.as_str())
+}
+
+pub fn entry_text(url: &str) -> Vec<u8> {
+    concat(&[&[ENTRY], url.as_bytes()])
+}
+
+pub fn change(generation: Generation, url: &str) -> Vec<u8> {
+    concat(&[&changes_of(generation), url.as_bytes()])
+}
+
+/// Prefix of the change log of one generation.
+pub fn changes_of(generation: Generation) -> Vec<u8> {
+    concat(&[&[CHANGE], &generation.0.to_be_bytes()])
+}
+
+pub fn generation(generation: Generation) -> Vec<u8> {
+    concat(&[&[GENERATION], &generation.0.to_be_bytes()])
+}
+
+pub fn missing(url: &PageUrl) -> Vec<u8> {
+    concat(&[&[MISSING], url.as_str().as_bytes()])
+}
+
+pub fn pending(url: &PageUrl) -> Vec<u8> {
+    concat(&[&[PENDING], url.as_str().as_bytes()])
+}
+
+pub fn alias(key: &ObjectKey, url: &PageUrl) -> Vec<u8> {
+    concat(&[&aliases_of(key), url.as_str().as_bytes()])
+}
+
+/// Prefix of the URLs on one object key.
+pub fn aliases_of(key: &ObjectKey) -> Vec<u8> {
+    concat(&[&[ALIAS], key.as_str().as_bytes(), &[END]])
+}
+
+/// Prefix of a tier's records of one kind.
+pub fn tier(kind: u8, tier: &TierName) -> Vec<u8> {
+    concat(&[&[kind], tier.as_str().as_bytes(), &[END]])
+}
+
+pub fn in_tier(kind: u8, name: &TierName, of: &str) -> Vec<u8> {
+    concat(&[&tier(kind, name), of.as_bytes()])
+}
+
+pub fn etag_of_blob(hash: &crate::content::ContentHash) -> Vec<u8> {
+    concat(&[&[ETAG_OF_BLOB], hash.as_bytes()])
+}
+
+fn concat(parts: &[&[u8]]) -> Vec<u8> {
+    parts.concat()
+}

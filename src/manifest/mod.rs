@@ -1,0 +1,284 @@
+//! The manifest: URL to entry, the change log, what each tier holds, and the history of runs.
+//!
+//! Entries change only through [`Manifest::commit`], which folds staged outcomes in under the next
+//! generation: every entry together with its change record (before and after), the generation's
+//! marker last. A commit that was cut short is taken back by [`Manifest::roll_back`], which must come
+//! before everything else; its staging waits in the frontier. Per tier the manifest keeps a watermark, debts, an open intent and
+//! the marks of writes that no listing has proven yet. What changes on every run (who was seen) is
+//! not kept here.
+
+mod aliases;
+mod changes;
+pub mod checkpoint;
+mod codec;
+mod commit;
+mod keys;
+mod marker;
+mod record;
+mod tiers;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use crate::config::TierName;
+use crate::content::ContentHash;
+use crate::db::{Batch, Blown, Db, DbError, Fuse};
+use crate::site::{Layout, PageUrl};
+use crate::store::{self, Located};
+
+pub use aliases::{Clash, Sharing};
+pub use changes::UrlChange;
+pub use commit::{Committed, Staged};
+pub use record::{
+    Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
+    Mark, Meta, Missing, Outcome, Page, Pending, Redirect, RunId, TierState, Verified,
+};
+pub use tiers::{Confirmation, TierDelta};
+
+use marker::Marker;
+
+/// Memory for clean pages of the database. Entries are read mostly in URL order, so that a small
+/// cache serves as well as a large one.
+const CACHE_BYTES: usize = 32 << 20;
+
+/// Batches of a commit hold this many URLs: atomic, and small enough to be built in memory.
+const FOLD_BATCH: usize = 1000;
+
+/// Dirty records are flushed at this number, which bounds the memory of a large commit (about 1 kB
+/// a record while dirty).
+const UNFLUSHED_MAX: usize = 40_000;
+
+/// What can go wrong with the manifest. All of it stops the run.
+#[derive(Debug, thiserror::Error)]
+pub enum ManifestError {
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The small file beside the database.
+    #[error("{}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// Written by a newer version.
+    #[error("{} was written by a newer version of standin (format {found}, this one reads up to {known}); upgrade standin", dir.display())]
+    Newer {
+        dir: PathBuf,
+        found: u32,
+        known: u32,
+    },
+    /// A record that cannot be read although its checksum is right.
+    #[error(
+        "manifest record {key}: {source}; `standin rebuild manifest` makes it again from a tier"
+    )]
+    Record {
+        key: String,
+        #[source]
+        source: standin_migrations::FormatError,
+    },
+    /// The database opened, but holds less than was committed.
+    #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged; move the folder away and run `standin rebuild manifest`", dir.display())]
+    Lost {
+        dir: PathBuf,
+        found: Generation,
+        expected: Generation,
+    },
+    /// The configured layout is not the one the tiers were filled with.
+    #[error(
+        "this mirror was made with layout `{made}`, the configuration says `{configured}`: every key would change; set it back, or start a new state folder and new tiers"
+    )]
+    Layout { made: String, configured: String },
+    /// Bytes that were to be a checkpoint.
+    #[error("checkpoint object {name}: {why}")]
+    Checkpoint { name: String, why: String },
+}
+
+impl From<Blown> for ManifestError {
+    fn from(blown: Blown) -> ManifestError {
+        ManifestError::Db(DbError::Blown(blown))
+    }
+}
+
+/// The open manifest of one state directory.
+pub struct Manifest {
+    db: Db,
+    dir: PathBuf,
+    layout: Layout,
+    meta: Mutex<Meta>,
+    fuse: Fuse,
+}
+
+impl Manifest {
+    /// Opens or creates the manifest in `state/manifest` for a site of that layout.
+    ///
+    /// # Errors
+    /// [`ManifestError::Newer`] for a state directory of a newer version, [`ManifestError::Lost`] when
+    /// the database holds less than the file beside it says, [`ManifestError::Layout`] when every key
+    /// would change, and what the database says.
+    pub fn open(state: &Path, layout: &Layout, fuse: Fuse) -> Result<Manifest, ManifestError> {
+        let dir = state.join("manifest");
+        let marker = Marker::read(state)?;
+        if let Some(marker) = &marker {
+            marker.check_format(state)?;
+            marker::save_metadata(&dir)?;
+        }
+        let db = Db::open(&dir, CACHE_BYTES, fuse.clone())?;
+        let expected = marker
+            .as_ref()
+            .map_or(Generation::NONE, |marker| marker.generation);
+        let meta = match codec::get::<Meta>(&db, keys::META)? {
+            Some(meta) if meta.generation >= expected => meta,
+            found => {
+                let found = found.map_or(Generation::NONE, |meta| meta.generation);
+                if expected > found {
+                    marker::restore_metadata(&dir)?;
+                    return Err(ManifestError::Lost {
+                        dir,
+                        found,
+                        expected,
+                    });
+                }
+                Meta::new(layout)
+            }
+        };
+        meta.check_layout(layout)?;
+        let manifest = Manifest {
+            db,
+            dir: state.into(),
+            layout: layout.clone(),
+            meta: Mutex::new(meta),
+            fuse,
+        };
+        if marker.is_none() {
+            manifest.save_meta(Batch::default())?;
+        }
+        Ok(manifest)
+    }
+
+    /// The newest committed generation; [`Generation::NONE`] before the first.
+    pub fn generation(&self) -> Generation {
+        self.meta().generation
+    }
+
+    /// A copy of what the manifest says of itself.
+    pub fn about(&self) -> Meta {
+        self.meta().clone()
+    }
+
+    /// The layout by which keys are computed.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Changes what the manifest says of itself (not the generation), durably.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn amend(&self, change: impl FnOnce(&mut Meta)) -> Result<(), ManifestError> {
+        change(&mut self.meta());
+        self.save_meta(Batch::default())
+    }
+
+    /// One URL's record.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`], [`ManifestError::Record`].
+    pub fn entry(&self, url: &PageUrl) -> Result<Option<Entry>, ManifestError> {
+        codec::get(&self.db, &keys::entry(url))
+    }
+
+    /// True when there is a record of this URL, whatever its outcome.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn contains(&self, url: &PageUrl) -> Result<bool, ManifestError> {
+        Ok(self.db.contains(&keys::entry(url))?)
+    }
+
+    /// All entries in URL order, from the first one not before `from`.
+    pub fn entries<'a>(
+        &'a self,
+        from: Option<&str>,
+    ) -> impl Iterator<Item = Result<(PageUrl, Entry), ManifestError>> + 'a {
+        let start = keys::entry_text(from.unwrap_or(""));
+        self.db
+            .scan_from(&[keys::ENTRY], &start)
+            .map(|record| codec::keyed_by_url(record?, 1))
+    }
+
+    /// The strikes against a page that answers 404.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`], [`ManifestError::Record`].
+    pub fn missing(&self, url: &PageUrl) -> Result<Option<Missing>, ManifestError> {
+        codec::get(&self.db, &keys::missing(url))
+    }
+
+    /// URLs that earlier crawls could not have and that were never stored, in URL order.
+    pub fn pending(&self) -> impl Iterator<Item = Result<(PageUrl, Pending), ManifestError>> + '_ {
+        let scan = self.db.scan(&[keys::PENDING]);
+        scan.map(|record| codec::keyed_by_url(record?, 1))
+    }
+
+    /// When and by which run a generation was committed.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`], [`ManifestError::Record`].
+    pub fn generation_record(
+        &self,
+        generation: Generation,
+    ) -> Result<Option<GenerationRecord>, ManifestError> {
+        codec::get(&self.db, &keys::generation(generation))
+    }
+
+    /// Where the local store has a blob.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn locate(&self, hash: &ContentHash) -> Result<Option<Located>, ManifestError> {
+        Ok(store::locate(&self.db, hash)?)
+    }
+
+    /// Forgets where every blob lies, durably: call before the store is cleared.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn forget_blobs(&self) -> Result<(), ManifestError> {
+        Ok(store::forget_all(&self.db)?)
+    }
+
+    /// Makes everything durable that was recorded so far. Blocks.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn flush(&self) -> Result<(), ManifestError> {
+        Ok(self.db.flush()?)
+    }
+
+    fn meta(&self) -> MutexGuard<'_, Meta> {
+        self.meta.lock().expect("no holder of this lock panics")
+    }
+
+    /// Writes the meta record with the rest of a batch, flushes, then moves the marker beside the
+    /// database: the marker may lag behind what is committed, never run ahead of it.
+    fn save_meta(&self, mut batch: Batch) -> Result<(), ManifestError> {
+        let meta = self.about();
+        codec::put(&mut batch, keys::META, &meta);
+        self.db.apply(batch)?;
+        self.db.flush()?;
+        self.fuse.pass("manifest.marker")?;
+        Marker::of(&meta).write(&self.dir)
+    }
+
+    fn flush_when_many(&self) -> Result<(), ManifestError> {
+        if self.db.unflushed() >= UNFLUSHED_MAX {
+            self.db.flush()?;
+        }
+        Ok(())
+    }
+
+    /// What a name of a tier is in keys: one byte string without a zero.
+    fn tier_key(prefix: u8, tier: &TierName) -> Vec<u8> {
+        keys::tier(prefix, tier)
+    }
+}

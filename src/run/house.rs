@@ -1,0 +1,180 @@
+//! What a run works with, opened from the configuration: manifest, store, tiers, and the rules of the
+//! site as values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::RunError;
+use crate::config::{Config, TierConfig, TierTarget};
+use crate::content::CanonicalRules;
+use crate::crawl::{Answer, Ask, Budget, FetchLimits, Fetcher};
+use crate::db::Fuse;
+use crate::http::{self, ClientOptions};
+use crate::manifest::{Manifest, Meta};
+use crate::site::{Layout, PageUrl, Scheme, Scope};
+use crate::store::Store;
+use crate::tier::{DirectoryTier, S3Tier, Tier, TierError};
+
+/// Bodies above this never wait in memory; markup up to here is parsed from memory.
+const BODY_IN_MEMORY_MAX: usize = 8 << 20;
+
+/// The open state directory.
+pub struct House {
+    pub manifest: Arc<Manifest>,
+    pub store: Store,
+}
+
+impl House {
+    /// Opens manifest and store. A commit that a kill left half done is taken back: its staging is
+    /// still in the frontier, and the resumed run folds it in again.
+    ///
+    /// # Errors
+    /// What manifest and store say; [`RunError::Locked`] is the lock's business, not this one's.
+    pub fn open(config: &Config, fuse: Fuse) -> Result<House, RunError> {
+        let layout = layout_of(config);
+        let state = &config.state.dir;
+        let manifest = Manifest::open(state, &layout, fuse.clone())?;
+        manifest.roll_back()?;
+        Ok(House {
+            store: Store::open(&state.join("store"), fuse)?,
+            manifest: Arc::new(manifest),
+        })
+    }
+}
+
+/// The layout that the configuration asks for.
+pub fn layout_of(config: &Config) -> Layout {
+    Layout::new(config.site.layout, config.site.asset_hosts.iter().cloned())
+}
+
+/// The client of one tier.
+///
+/// # Errors
+/// Why it cannot be made, such as missing credentials.
+pub fn tier_of(config: &TierConfig) -> Result<Arc<dyn Tier>, TierError> {
+    let name = config.name.clone();
+    Ok(match &config.target {
+        TierTarget::Directory(root) => Arc::new(DirectoryTier::new(name, root.clone())),
+        TierTarget::S3(options) => Arc::new(S3Tier::new(name, options)?),
+        TierTarget::Gcs { .. } => unreachable!("Config::problems has refused this run"),
+    })
+}
+
+/// The fetcher of a crawl. `scope` says which private addresses are permitted: those named.
+///
+/// # Errors
+/// [`RunError::Http`] for headers or settings that no client can have.
+pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetcher, RunError> {
+    let hosts = scope.clone();
+    let permits_private: http::client::PermitsPrivate =
+        Arc::new(move |host: &str| hosts.permits_private(host));
+    let headers = config.site.headers.iter();
+    let client = http::client(&ClientOptions {
+        user_agent: config.crawl.user_agent.clone(),
+        connect_timeout: Duration::from_secs(config.crawl.connect_timeout_s),
+        headers: headers
+            .map(|(name, value)| (name.clone(), value.expose().to_owned()))
+            .collect(),
+        permits_private: Arc::clone(&permits_private),
+    })?;
+    let limits = FetchLimits {
+        answer_timeout: Duration::from_secs(config.crawl.answer_timeout_s),
+        idle_timeout: Duration::from_secs(config.crawl.idle_timeout_s),
+        body_max: config.crawl.body_max,
+        memory_max: BODY_IN_MEMORY_MAX,
+        attempts: config.crawl.attempts,
+        ..FetchLimits::default()
+    };
+    let budget = Budget::new(usize::try_from(config.crawl.memory).unwrap_or(usize::MAX));
+    let fetcher = Fetcher::new(client, limits, budget, store.incoming());
+    Ok(fetcher.permitting_private(permits_private))
+}
+
+/// The scope with each host's identity: what earlier runs found out, else the seeds' schemes.
+///
+/// # Errors
+/// [`RunError::Config`].
+pub fn scope_of(config: &Config, meta: &Meta) -> Result<Scope, RunError> {
+    let mut rules = config.site.scope_rules();
+    rules.identity.extend(meta.identity.iter().cloned());
+    Ok(Scope::new(rules)?)
+}
+
+/// Finds out, once in a mirror's life, under which scheme each host is known: a seed that redirects to
+/// itself in the other scheme is known under that one.
+///
+/// # Errors
+/// What the manifest says. A seed that does not answer decides nothing.
+pub async fn identify(
+    config: &Config,
+    manifest: &Manifest,
+    fetcher: &Fetcher,
+) -> Result<(), RunError> {
+    let known: BTreeMap<String, Scheme> = manifest.about().identity.into_iter().collect();
+    let rules = config.site.scope_rules();
+    let mut found = known.clone();
+    for seed in &config.site.seeds {
+        if !found.contains_key(seed.authority()) {
+            let scheme = identity_of(seed, fetcher).await;
+            found.insert(seed.authority().to_owned(), scheme);
+        }
+    }
+    let default = config
+        .site
+        .seeds
+        .first()
+        .and_then(|seed| found.get(seed.authority()));
+    let default = default.copied().unwrap_or(rules.identity_default);
+    for host in &config.site.hosts {
+        found.entry(host.clone()).or_insert(default);
+    }
+    if found != known {
+        manifest.amend(|meta| meta.identity = found.into_iter().collect())?;
+    }
+    Ok(())
+}
+
+async fn identity_of(seed: &PageUrl, fetcher: &Fetcher) -> Scheme {
+    let ask = Ask {
+        url: seed,
+        etag: None,
+        last_modified: None,
+    };
+    let Ok(Answer::Redirect { location, .. }) = fetcher.fetch(ask).await else {
+        return seed.scheme();
+    };
+    match seed.join(&location) {
+        Ok(target) if target.with_scheme(seed.scheme()) == *seed => target.scheme(),
+        _ => seed.scheme(),
+    }
+}
+
+/// One robots.txt per host of the site.
+pub fn robots_urls(scope: &Scope, meta: &Meta) -> Vec<PageUrl> {
+    let urls = meta.identity.iter().filter_map(|(authority, scheme)| {
+        PageUrl::parse(&format!("{}://{authority}/robots.txt", scheme.as_str())).ok()
+    });
+    let mut urls: Vec<PageUrl> = urls
+        .filter(|url| matches!(scope.admit(url.clone()), crate::site::Admission::Page(page) if page == *url))
+        .collect();
+    urls.dedup();
+    urls
+}
+
+/// All versions of the canonical form, today's last; recorded when today's is new.
+///
+/// # Errors
+/// [`RunError::Config`] for a pattern that is none, and what the manifest says.
+pub fn rules_of(config: &Config, manifest: &Manifest) -> Result<Vec<CanonicalRules>, RunError> {
+    let today = &config.crawl.volatile;
+    let mut versions = manifest.about().rules;
+    if versions.last() != Some(today) {
+        versions.push(today.clone());
+        manifest.amend(|meta| meta.rules.clone_from(&versions))?;
+    }
+    let compile = |patterns: &Vec<String>| {
+        CanonicalRules::new(patterns).map_err(|error| RunError::Config(error.to_string()))
+    };
+    versions.iter().map(compile).collect()
+}

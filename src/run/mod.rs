@@ -1,0 +1,209 @@
+//! One run, from lock to verdict: which stages, in which order, and what the outcome is called.
+//!
+//! [`run`] takes the lock, opens the house ([`House`]: manifest, store, tiers), takes back a commit
+//! that a kill left half done, and then does its stages: crawl, guards, commit; every tier side by
+//! side, each synced, proven, glanced at and given its head; at last the report. What a stage finds
+//! wrong lands in the report and the verdict; an error is only what makes going on impossible.
+
+mod guards;
+mod house;
+mod lock;
+mod report;
+mod stages;
+mod status;
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use crate::config::Config;
+use crate::crawl::{CrawlError, CrawlProgress};
+use crate::db::{Blown, DbError, Fuse};
+use crate::manifest::{ManifestError, RunId};
+use crate::site::ScopeError;
+use crate::store::StoreError;
+use crate::sync::{SyncError, TierProgress};
+
+pub use guards::{Judgement, judge};
+pub use house::{House, scope_of};
+pub use lock::{Holder, Lock};
+pub use report::{ChangeLine, RunReport, Verdict};
+pub use status::{Status, read_status};
+
+/// Which stages a run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stages {
+    /// Crawl, commit, sync, verify, checkpoint.
+    All,
+    /// Up to the commit.
+    Crawl,
+    /// From the plan to the head.
+    Sync,
+    /// The proof of what the last run wrote.
+    Verify,
+}
+
+impl Stages {
+    fn crawls(self) -> bool {
+        matches!(self, Stages::All | Stages::Crawl)
+    }
+
+    fn syncs(self) -> bool {
+        matches!(self, Stages::All | Stages::Sync)
+    }
+
+    fn visits_tiers(self) -> bool {
+        self != Stages::Crawl
+    }
+}
+
+/// What makes a run impossible.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Another process is at work on this state directory.
+    #[error("{0}")]
+    Locked(Holder),
+    /// The configuration asks for what cannot be done.
+    #[error("{0}")]
+    Config(String),
+    /// A file of the state directory.
+    #[error("{}: {source}{}", path.display(), way_out(source))]
+    Io {
+        path: std::path::PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Crawl(#[from] CrawlError),
+    #[error(transparent)]
+    Frontier(#[from] DbError),
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+    #[error("the HTTP client: {0}")]
+    Http(#[from] crate::http::HttpError),
+}
+
+impl From<Blown> for RunError {
+    fn from(blown: Blown) -> RunError {
+        RunError::Frontier(blown.into())
+    }
+}
+
+impl From<ScopeError> for RunError {
+    fn from(error: ScopeError) -> RunError {
+        RunError::Config(error.to_string())
+    }
+}
+
+fn way_out(source: &std::io::Error) -> &'static str {
+    match source.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "; make it writable for this user, or set `state.dir`"
+        }
+        std::io::ErrorKind::StorageFull => {
+            "; free some space and run again, nothing stored is lost"
+        }
+        _ => "",
+    }
+}
+
+/// What a run shows while it is going: read by whoever draws progress.
+#[derive(Default)]
+pub struct Live {
+    stage: Mutex<&'static str>,
+    pub crawl: CrawlProgress,
+    tiers: Mutex<Vec<(String, Arc<TierProgress>)>>,
+}
+
+impl Live {
+    /// The stage under way; empty before the first.
+    pub fn stage(&self) -> &'static str {
+        *self.stage.lock().expect("no holder of this lock panics")
+    }
+
+    /// Progress of each tier, once a sync has begun.
+    pub fn tiers(&self) -> Vec<(String, Arc<TierProgress>)> {
+        self.tiers
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
+
+    fn enter(&self, stage: &'static str) {
+        *self.stage.lock().expect("no holder of this lock panics") = stage;
+    }
+
+    fn tier(&self, name: &str) -> Arc<TierProgress> {
+        let progress = Arc::new(TierProgress::default());
+        let mut tiers = self.tiers.lock().expect("no holder of this lock panics");
+        tiers.push((name.to_owned(), Arc::clone(&progress)));
+        progress
+    }
+}
+
+/// What a run needs from outside.
+pub struct Surroundings<'a> {
+    pub live: &'a Live,
+    pub fuse: Fuse,
+    /// The verb, for the lock and `status`.
+    pub verb: &'static str,
+}
+
+/// Does the stages of one run.
+///
+/// # Errors
+/// [`RunError::Locked`] while another run is going, [`RunError::Config`] for what cannot be done, and
+/// whatever makes going on impossible. What merely went wrong is in the report.
+pub async fn run(
+    config: &Config,
+    stages: Stages,
+    around: Surroundings<'_>,
+) -> Result<RunReport, RunError> {
+    if let Some(problem) = config.problems().into_iter().next() {
+        return Err(RunError::Config(problem));
+    }
+    let begun = Instant::now();
+    let run_id = new_run_id();
+    let lock = Lock::acquire(&config.state.dir, around.verb, &run_id)?;
+    let mut house = House::open(config, around.fuse.clone())?;
+    let mut report = RunReport::begin(run_id.clone(), around.verb);
+    status::publish(&config.state.dir, &report, "starting")?;
+    if stages.crawls() {
+        around.live.enter("crawl");
+        status::publish(&config.state.dir, &report, "crawl")?;
+        house = stages::crawl(house, config, &run_id, &around, &mut report).await?;
+    }
+    if stages.visits_tiers() {
+        around
+            .live
+            .enter(if stages.syncs() { "sync" } else { "verify" });
+        status::publish(&config.state.dir, &report, around.live.stage())?;
+        house = stages::tiers(house, config, stages, &run_id, &around, &mut report).await?;
+    }
+    around.live.enter("done");
+    report.finish(&house.manifest, begun.elapsed().as_secs_f64())?;
+    status::publish(&config.state.dir, &report, "done")?;
+    status::keep_report(&config.state.dir, &report)?;
+    drop(house);
+    drop(lock);
+    Ok(report)
+}
+
+/// Seconds since 1970 in UTC.
+pub fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
+}
+
+/// The time as people and sorting want it, such as `20261121T104500Z`.
+fn new_run_id() -> RunId {
+    let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+    let stamp = time::OffsetDateTime::now_utc()
+        .format(format)
+        .expect("the format fits any time");
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).expect("the operating system has randomness");
+    RunId(format!("{stamp}-{:08x}", u32::from_le_bytes(random)))
+}

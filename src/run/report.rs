@@ -1,0 +1,165 @@
+//! What a run says of itself. The names in here are a promise: fields are added, never renamed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::crawl::{CrawlCounts, Trouble};
+use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId};
+use crate::site::PageUrl;
+use crate::sync::TierReport;
+
+/// Changes named in a report; the rest is counted.
+const CHANGES_MAX: usize = 50;
+
+/// Whether the mirror can be trusted after this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Ok,
+    Degraded,
+    Failed,
+}
+
+impl Verdict {
+    /// The process's exit code.
+    pub fn exit_code(self) -> u8 {
+        match self {
+            Verdict::Ok => 0,
+            Verdict::Degraded => 1,
+            Verdict::Failed => 2,
+        }
+    }
+}
+
+/// One changed page.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ChangeLine {
+    pub url: PageUrl,
+    /// `new`, `changed` or `gone`.
+    pub what: &'static str,
+    /// Bytes before and after, where there was and is a body.
+    pub size_before: Option<u64>,
+    pub size_after: Option<u64>,
+}
+
+/// The report of a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct RunReport {
+    pub run_id: RunId,
+    pub verb: &'static str,
+    pub started: String,
+    pub generation: Generation,
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+    pub crawl: CrawlCounts,
+    pub tiers: Vec<TierReport>,
+    pub seconds: f64,
+    /// True when this run went on where a killed one had stopped.
+    pub resumed: bool,
+    /// Live pages and redirects after the run.
+    pub pages: u64,
+    /// URLs that share a key and an answer with another.
+    pub aliases: u64,
+    /// Changes of this run, up to a bound.
+    pub changes: Vec<ChangeLine>,
+    /// URLs that could not be had, up to a bound.
+    pub troubles: Vec<Trouble>,
+    #[serde(skip)]
+    pub(super) generation_before: Generation,
+}
+
+impl RunReport {
+    pub(super) fn begin(run_id: RunId, verb: &'static str) -> RunReport {
+        RunReport {
+            run_id,
+            verb,
+            started: rfc3339(super::now()),
+            generation: Generation::NONE,
+            verdict: Verdict::Ok,
+            reasons: Vec::new(),
+            crawl: CrawlCounts::default(),
+            tiers: Vec::new(),
+            seconds: 0.0,
+            resumed: false,
+            pages: 0,
+            aliases: 0,
+            changes: Vec::new(),
+            troubles: Vec::new(),
+            generation_before: Generation::NONE,
+        }
+    }
+
+    /// Makes the verdict at least this bad, and says why.
+    pub(super) fn note(&mut self, verdict: Verdict, reason: String) {
+        self.verdict = self.verdict.max(verdict);
+        if !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+        }
+    }
+
+    /// Adds what the manifest knows at the end.
+    pub(super) fn finish(
+        &mut self,
+        manifest: &Manifest,
+        seconds: f64,
+    ) -> Result<(), ManifestError> {
+        self.generation = manifest.generation();
+        self.pages = manifest.about().counts.live();
+        self.seconds = seconds;
+        let sharing = manifest.sharing()?;
+        self.aliases = sharing.aliases;
+        for clash in sharing.collisions {
+            let urls: Vec<_> = clash.urls.iter().map(PageUrl::as_str).collect();
+            let reason = format!(
+                "{} lie on one key ({}) with different content: only the first is served",
+                urls.join(" and "),
+                clash.key
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        if self.generation > self.generation_before {
+            self.name_changes(manifest)?;
+        }
+        Ok(())
+    }
+
+    fn name_changes(&mut self, manifest: &Manifest) -> Result<(), ManifestError> {
+        let size = |outcome: &Outcome| outcome.page().map(|page| page.size);
+        for change in manifest
+            .changes_after(self.generation_before)
+            .take(CHANGES_MAX)
+        {
+            let change = change?;
+            let before = change
+                .before
+                .map(|entry| entry.outcome)
+                .filter(Outcome::is_live);
+            let after = change
+                .after
+                .map(|entry| entry.outcome)
+                .filter(Outcome::is_live);
+            let what = match (&before, &after) {
+                (None, _) => "new",
+                (Some(_), Some(_)) => "changed",
+                (Some(_), None) => "gone",
+            };
+            self.changes.push(ChangeLine {
+                url: change.url,
+                what,
+                size_before: before.as_ref().and_then(size),
+                size_after: after.as_ref().and_then(size),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A time as RFC 3339 in UTC.
+pub fn rfc3339(seconds: i64) -> String {
+    time::OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|time| {
+            time.format(&time::format_description::well_known::Rfc3339)
+                .ok()
+        })
+        .unwrap_or_else(|| seconds.to_string())
+}

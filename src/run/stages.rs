@@ -1,0 +1,374 @@
+//! The stages of a run, one after the other.
+
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::house::{self, House};
+use super::report::{RunReport, Verdict};
+use super::{RunError, Stages, Surroundings, guards};
+use crate::audit::{self, AuditError, Findings};
+use crate::config::{Config, Keep, RobotsPolicy};
+use crate::content::ContentHash;
+use crate::crawl::{self, CrawlError, CrawlOrder, Crawled, Frontier, Means, Position};
+use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId, Staged};
+use crate::store::Store;
+use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
+
+/// Crawls, lets the guards judge, and commits what they accept.
+///
+/// # Errors
+/// What makes going on impossible; the frontier stays for the next run then.
+pub async fn crawl(
+    house: House,
+    config: &Config,
+    run: &RunId,
+    around: &Surroundings<'_>,
+    report: &mut RunReport,
+) -> Result<House, RunError> {
+    let House { manifest, store } = house;
+    if config.site.seeds.is_empty() {
+        return Err(RunError::Config(
+            "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
+        ));
+    }
+    report.generation_before = manifest.generation();
+    let (frontier, position) = open_frontier(config, &manifest, run, around)?;
+    report.resumed = position.run != *run;
+    report.run_id = position.run.clone();
+    let before = manifest.about();
+    let (order, fetcher) = prepare(config, &manifest, &store).await?;
+    let fingerprint = scope_fingerprint(config);
+    let means = Means {
+        manifest: Arc::clone(&manifest),
+        frontier: Arc::clone(&frontier),
+        store,
+        fetcher,
+    };
+    let crawled = crawl::crawl(order, means, position.clone(), &around.live.crawl).await?;
+    let Crawled {
+        counts,
+        troubles,
+        store,
+        ended,
+    } = crawled;
+    report.crawl = counts;
+    report.troubles = troubles;
+    let judgement = guards::judge(&counts, before.counts, &config.guard);
+    if let Some(reason) = refusal(ended, judgement.refuse)? {
+        report.note(Verdict::Failed, reason);
+    } else {
+        around.live.enter("commit");
+        let keep_withdrawals = judgement.withhold_withdrawals.is_none();
+        if let Some(reason) = judgement.withhold_withdrawals {
+            report.note(Verdict::Degraded, reason);
+        }
+        frontier.flush()?;
+        commit(
+            &manifest,
+            &frontier,
+            report.run_id.clone(),
+            keep_withdrawals,
+        )
+        .await?;
+        manifest.amend(|meta| meta.scope = fingerprint)?;
+    }
+    let frontier = Arc::into_inner(frontier).expect("crawl and commit have given it back");
+    frontier.discard()?;
+    Ok(House { manifest, store })
+}
+
+/// The frontier of a run that was cut short, or a new one. One whose run has been committed already
+/// was only not removed in time.
+fn open_frontier(
+    config: &Config,
+    manifest: &Manifest,
+    run: &RunId,
+    around: &Surroundings<'_>,
+) -> Result<(Arc<Frontier>, Position), RunError> {
+    let state = &config.state.dir;
+    let (mut frontier, mut position) = Frontier::open(state, run, around.fuse.clone())?;
+    if manifest.about().last_run.as_ref() == Some(&position.run) {
+        frontier.discard()?;
+        (frontier, position) = Frontier::open(state, run, around.fuse.clone())?;
+    }
+    Ok((Arc::new(frontier), position))
+}
+
+async fn prepare(
+    config: &Config,
+    manifest: &Arc<Manifest>,
+    store: &Store,
+) -> Result<(CrawlOrder, crawl::Fetcher), RunError> {
+    let first = house::scope_of(config, &manifest.about())?;
+    let fetcher = house::fetcher_of(config, &first, store)?;
+    house::identify(config, manifest, &fetcher).await?;
+    let meta = manifest.about();
+    let scope = house::scope_of(config, &meta)?;
+    let admitted = |url: &crate::site::PageUrl| match scope.admit(url.clone()) {
+        crate::site::Admission::Page(page) => page,
+        crate::site::Admission::Outside(_) => url.clone(),
+    };
+    let order = CrawlOrder {
+        seeds: config.site.seeds.iter().map(admitted).collect(),
+        robots: match config.site.robots {
+            RobotsPolicy::Obey => house::robots_urls(&scope, &meta),
+            RobotsPolicy::Ignore => Vec::new(),
+        },
+        user_agent: config.crawl.user_agent.clone(),
+        rules: house::rules_of(config, manifest)?,
+        concurrency: config.crawl.concurrency,
+        rate: config.crawl.rate_per_second,
+        missing_runs: config.guard.missing_runs,
+        confirmed: confirmed(config, manifest)?,
+        reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
+        scope,
+    };
+    Ok((order, fetcher))
+}
+
+/// Up to where some tier has everything: the bytes of older entries survive there.
+fn confirmed(config: &Config, manifest: &Manifest) -> Result<Generation, ManifestError> {
+    let mut newest = Generation::NONE;
+    for tier in &config.tiers {
+        if manifest.debts(&tier.name).next().is_none() {
+            newest = newest.max(manifest.tier(&tier.name)?.watermark);
+        }
+    }
+    Ok(newest)
+}
+
+/// Identifies what decides which links are pages of the site.
+fn scope_fingerprint(config: &Config) -> String {
+    let site = &config.site;
+    let text = format!("{:?}", (&site.hosts, &site.deny, &site.query, site.robots));
+    ContentHash::of(text.as_bytes()).to_string()
+}
+
+/// Why nothing of the crawl may be committed, if so. Errors that are not about the site stop the run.
+fn refusal(
+    ended: Result<(), CrawlError>,
+    guard: Option<String>,
+) -> Result<Option<String>, CrawlError> {
+    match ended {
+        Ok(()) => Ok(guard),
+        Err(
+            error @ (CrawlError::NoSeed { .. }
+            | CrawlError::OriginLost { .. }
+            | CrawlError::SeedLeaves { .. }),
+        ) => Ok(Some(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+async fn commit(
+    manifest: &Arc<Manifest>,
+    frontier: &Arc<Frontier>,
+    run: RunId,
+    keep_withdrawals: bool,
+) -> Result<(), RunError> {
+    let (manifest, frontier) = (Arc::clone(manifest), Arc::clone(frontier));
+    let work = move || {
+        let staged = frontier.staged().filter_map(|item| match item {
+            Ok((_, staged)) if !keep_withdrawals && withdraws(&staged) => None,
+            Ok(item) => Some(Ok(item)),
+            Err(error) => Some(Err(ManifestError::from(error))),
+        });
+        manifest.commit(&run, super::now(), staged)
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("a commit does not panic and is never aborted")?;
+    Ok(())
+}
+
+fn withdraws(staged: &Staged) -> bool {
+    match staged {
+        Staged::Outcome { outcome, .. } => matches!(outcome, Outcome::Gone(_)),
+        Staged::Missing { .. } => true,
+        Staged::Validators { .. } | Staged::Pending { .. } => false,
+    }
+}
+
+/// Every tier side by side: open, sync, prove, glance, publish. Then drops what the store need not keep.
+///
+/// # Errors
+/// What manifest and store say; trouble of a tier is in the report.
+pub async fn tiers(
+    house: House,
+    config: &Config,
+    stages: Stages,
+    run: &RunId,
+    around: &Surroundings<'_>,
+    report: &mut RunReport,
+) -> Result<House, RunError> {
+    let House { manifest, store } = house;
+    let store = Arc::new(store);
+    let mut clients = Vec::new();
+    for tier in &config.tiers {
+        clients.push((tier, house::tier_of(tier)));
+    }
+    let readable = clients
+        .iter()
+        .filter_map(|(_, client)| client.as_ref().ok().cloned());
+    let sync = sync::Sync {
+        bodies: Bodies::new(
+            Arc::clone(&manifest),
+            Arc::clone(&store),
+            readable.collect(),
+        ),
+        manifest: Arc::clone(&manifest),
+        run: run.clone(),
+    };
+    let visits = clients.into_iter().map(|(tier, client)| {
+        let (sync, fuse) = (&sync, around.fuse.clone());
+        let progress = around.live.tier(tier.name.as_str());
+        async move {
+            let client = match client {
+                Ok(client) => client,
+                Err(error) => return Visit::refused(sync, &tier.name, error.into()),
+            };
+            let opened = sync::open(
+                &sync.manifest,
+                Arc::clone(&client),
+                tier.concurrency_max,
+                fuse,
+            )
+            .await?;
+            match opened {
+                Ok(open) => visit(sync, open, stages, &progress).await,
+                Err(trouble) => {
+                    let mut visit = Visit::refused(sync, &tier.name, trouble)?;
+                    visit.report.requests = client.requests();
+                    Ok(visit)
+                }
+            }
+        }
+    });
+    for visit in join_all(visits).await {
+        enter(report, visit?);
+    }
+    drop(sync);
+    let mut store = Arc::into_inner(store).expect("the sync has given it back");
+    if config.state.keep == Keep::UntilConfirmed && is_confirmed(config, &manifest)? {
+        manifest.forget_blobs()?;
+        store.clear()?;
+    }
+    Ok(House { manifest, store })
+}
+
+/// What came of one tier.
+struct Visit {
+    report: TierReport,
+    trouble: Option<Trouble>,
+    findings: Findings,
+}
+
+impl Visit {
+    fn refused(
+        sync: &sync::Sync,
+        name: &crate::config::TierName,
+        trouble: Trouble,
+    ) -> Result<Visit, RunError> {
+        Ok(Visit {
+            report: sync::refused(name, trouble.why.clone(), &sync.manifest)?,
+            trouble: Some(trouble),
+            findings: Findings::default(),
+        })
+    }
+}
+
+async fn visit(
+    sync: &sync::Sync,
+    mut open: OpenTier,
+    stages: Stages,
+    progress: &sync::TierProgress,
+) -> Result<Visit, RunError> {
+    let mut visit = Visit {
+        report: TierReport {
+            name: open.name.to_string(),
+            ..TierReport::default()
+        },
+        trouble: None,
+        findings: Findings::default(),
+    };
+    if stages.syncs() {
+        let outcome = sync.bring_up(&mut open, progress).await?;
+        visit.report = outcome.report;
+        visit.trouble = outcome.down;
+    }
+    if visit.trouble.is_none() {
+        match look(sync, &mut open).await {
+            Ok(findings) => visit.findings = findings,
+            Err(AuditError::Manifest(error)) => return Err(error.into()),
+            Err(AuditError::Tier(error)) => visit.trouble = Some(error.into()),
+        }
+    }
+    if visit.trouble.is_none() && stages.syncs() {
+        let published = sync::publish(&sync.manifest, &mut open, &sync.run).await?;
+        visit.trouble = published.err().map(Trouble::from);
+    }
+    let report = &mut visit.report;
+    report.trouble = visit.trouble.as_ref().map(|trouble| trouble.why.clone());
+    report.debts = sync.manifest.debts(&open.name).count() as u64;
+    report.watermark = open.state.watermark;
+    report.verified = open.state.verified.map(|verified| verified.generation);
+    report.requests = open.tier.requests();
+    Ok(visit)
+}
+
+/// The proof of what was written, and a glance at the rest.
+async fn look(sync: &sync::Sync, open: &mut OpenTier) -> Result<Findings, AuditError> {
+    if open.state.epoch == 0 {
+        return Ok(Findings::default());
+    }
+    let mut findings = audit::prove(&sync.manifest, open, super::now()).await?;
+    findings.add(audit::glance(&sync.manifest, open).await?);
+    Ok(findings)
+}
+
+/// Adds one tier to the report, and to the verdict what it means for the mirror.
+fn enter(report: &mut RunReport, visit: Visit) {
+    let Visit {
+        report: tier,
+        trouble,
+        findings,
+    } = visit;
+    if let Some(trouble) = trouble {
+        let verdict = if trouble.refused {
+            Verdict::Failed
+        } else {
+            Verdict::Degraded
+        };
+        report.note(verdict, trouble.why);
+    }
+    if findings.differ() {
+        let reason = format!(
+            "tier {}: its listing differs from what was written ({} missing, {} corrupt, {} stale): the next run writes them again",
+            tier.name,
+            findings.missing.len(),
+            findings.corrupt.len(),
+            findings.stale.len()
+        );
+        report.note(Verdict::Degraded, reason);
+    } else if tier.debts > 0 {
+        let reason = format!(
+            "tier {} owes {} pages: the next run tries them again",
+            tier.name, tier.debts
+        );
+        report.note(Verdict::Degraded, reason);
+    }
+    report.tiers.push(tier);
+}
+
+/// True when no tier needs the local copy of any blob.
+fn is_confirmed(config: &Config, manifest: &Manifest) -> Result<bool, ManifestError> {
+    for tier in &config.tiers {
+        let behind = manifest.tier(&tier.name)?.watermark < manifest.generation();
+        let owes = manifest.debts(&tier.name).next().is_some();
+        if behind || owes || manifest.intent(&tier.name)?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,237 @@
+//! The layout's promises, for arbitrary input: the body of the fuzz target `url_to_key`, which
+//! tests run over its seeds too.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
+
+use super::key::{KEY_BYTES_MAX, ObjectKey};
+use super::layout::{Layout, LayoutName, Placed, Reach, Unreachable};
+use super::url::{PageUrl, Scheme};
+
+/// Lines of the input that become URLs, 35 each at most with their relatives: every pair is looked
+/// at, so more lines make an execution slow.
+const LINES_MAX: usize = 4;
+
+/// A host whose paths are always files in half of the layouts checked.
+const ASSET_HOST: &str = "assets.example";
+
+/// Builds URLs from `data` (lines of URLs, references, paths or keys; any bytes will do) and
+/// panics where a layout breaks a promise: every URL has a key within its bounds, the same one each
+/// time; URLs share a key only where the request is the same but for the index, suffix and slash
+/// rules; the primary URL of a key lies on that key. For the fuzz target and for tests.
+pub fn check_layout(data: &[u8]) {
+    let urls = urls_of(data);
+    let keys = keys_of(data);
+    for name in [LayoutName::Plain, LayoutName::Govuk] {
+        for asset_hosts in [vec![], vec![ASSET_HOST.to_owned()]] {
+            let layout = Layout::new(name, asset_hosts);
+            let placed: Vec<Placed> = urls.iter().map(|url| check_url(&layout, url)).collect();
+            for (index, first) in urls.iter().enumerate() {
+                for second in index + 1..urls.len() {
+                    if placed[index].key == placed[second].key {
+                        check_collision(name, first, &urls[second], &placed[index]);
+                        assert_eq!(placed[index], placed[second], "reach is the key's");
+                    }
+                }
+            }
+            keys.iter().for_each(|key| check_key(&layout, key));
+        }
+    }
+}
+
+/// Distinct URLs: what the lines are, and near relatives of those that may share their keys.
+fn urls_of(data: &[u8]) -> Vec<PageUrl> {
+    let bases = ["https://www.example/a/b", "http://assets.example:8080/x_1/"];
+    let mut texts = Vec::new();
+    for line in data.split(|byte| *byte == b'\n').take(LINES_MAX) {
+        let text = String::from_utf8_lossy(line);
+        let raw = percent_encode(line, NON_ALPHANUMERIC).to_string();
+        for base in bases {
+            let base = PageUrl::parse(base).expect("the bases are URLs");
+            texts.push(base.join(&text));
+        }
+        texts.push(PageUrl::parse(&text));
+        texts.push(PageUrl::parse(&format!("https://www.example/{raw}")));
+        texts.push(PageUrl::parse(&format!("https://{ASSET_HOST}/{text}")));
+    }
+    let mut urls: Vec<PageUrl> = texts.into_iter().flatten().collect();
+    for url in urls.clone() {
+        urls.extend(relatives(&url));
+    }
+    urls.sort();
+    urls.dedup();
+    urls
+}
+
+fn relatives(url: &PageUrl) -> Vec<PageUrl> {
+    let (origin, path) = (url.origin(), url.path());
+    let last = path.len() - path.chars().next_back().map_or(0, char::len_utf8);
+    let encoded_last = match path.as_bytes()[last] {
+        b'/' | b'%' => path.to_owned(),
+        byte => format!("{}%{byte:02X}", &path[..last]),
+    };
+    let texts = [
+        format!("{origin}{path}"),
+        format!("{origin}{path}index.html"),
+        format!("{origin}{path}.html"),
+        format!("{origin}{path}/"),
+        format!("{origin}{encoded_last}"),
+        format!("{origin}{}", path.replace('/', "//")),
+    ];
+    texts
+        .iter()
+        .filter_map(|text| PageUrl::parse(text).ok())
+        .collect()
+}
+
+fn keys_of(data: &[u8]) -> Vec<ObjectKey> {
+    let text = String::from_utf8_lossy(data);
+    let texts = text
+        .split('\n')
+        .flat_map(|line| [line.to_owned(), format!("www.example/{line}")]);
+    texts
+        .take(2 * LINES_MAX)
+        .filter_map(|text| ObjectKey::parse(&text).ok())
+        .collect()
+}
+
+fn check_url(layout: &Layout, url: &PageUrl) -> Placed {
+    let placed = layout.place(url);
+    let key = placed.key.as_str();
+    assert_eq!(layout.place(url), placed, "{url}: same in, same out");
+    assert_eq!(
+        ObjectKey::parse(key).as_ref(),
+        Ok(&placed.key),
+        "{url}: a valid key"
+    );
+    assert!(placed.key.is_site() && key.len() <= KEY_BYTES_MAX, "{url}");
+    assert!(!key.contains(char::is_control), "{url}: {key:?}");
+    let is_sound = |segment: &str| !matches!(segment, "" | "." | "..");
+    assert!(
+        key.split('/').all(is_sound),
+        "{url}: {key:?} has an empty segment or one of dots"
+    );
+
+    let (host, rest) = key.split_once('/').expect("a key has a path");
+    let is_reachable = placed.reach == Reach::Cdn;
+    assert!(host.starts_with(url.host()));
+    assert_eq!(
+        rest.starts_with('%'),
+        !is_reachable,
+        "{url}: {key:?} is in the wrong form"
+    );
+    let query_is_named = placed.reach == Reach::GatewayOnly(Unreachable::Query);
+    assert_eq!(url.query().is_some(), query_is_named, "{url}");
+
+    match layout.page_of(&placed.key, url.scheme()) {
+        Some(page) => {
+            assert_eq!(layout.place(&page).key, placed.key, "{url}: {page}");
+            assert_eq!(layout.is_primary(url), page == *url);
+            assert!(
+                is_reachable || page == *url,
+                "{url}: an escaped form holds {page}"
+            );
+            let is_tidy = !Layout::outranks(url, &page) || encodes_without_need(url);
+            assert!(is_tidy, "{url} outranks {page}");
+        }
+        None => assert!(rest.starts_with("%%/"), "{url}: {key:?} has no page"),
+    }
+    placed
+}
+
+fn check_collision(name: LayoutName, first: &PageUrl, second: &PageUrl, placed: &Placed) {
+    assert!(Layout::outranks(first, second) != Layout::outranks(second, first));
+    assert_eq!(first.host(), second.host(), "on {}", placed.key);
+    assert!(
+        placed.reach == Reach::Cdn || first.target() == second.target(),
+        "on {}",
+        placed.key
+    );
+    let (asked_first, asked_second) = (asked_for(name, first), asked_for(name, second));
+    assert_eq!(
+        asked_first, asked_second,
+        "{first} and {second} on {}",
+        placed.key
+    );
+}
+
+fn check_key(layout: &Layout, key: &ObjectKey) {
+    for scheme in [Scheme::Http, Scheme::Https] {
+        if let Some(page) = layout.page_of(key, scheme) {
+            assert_eq!(layout.place(&page).key, *key);
+            assert_eq!(page.scheme(), scheme);
+            assert!(layout.is_primary(&page), "{key}: {page}");
+        }
+    }
+}
+
+/// A request modulo what the layouts' rules let fall together, by other means than theirs.
+fn asked_for(name: LayoutName, url: &PageUrl) -> String {
+    let decoded: Vec<u8> = percent_decode_str(url.target()).collect();
+    let mut target = String::from_utf8_lossy(&decoded).into_owned();
+    match name {
+        LayoutName::Plain => {
+            if target.ends_with("/index.html") {
+                target.truncate(target.len() - "index.html".len());
+            }
+        }
+        LayoutName::Govuk => {
+            while target.contains("//") {
+                target = target.replace("//", "/");
+            }
+            if target == "/" {
+                target.push_str("index");
+            }
+            // `/a.htm%6C` is no `.html` as sent, and gets another one.
+            while target.ends_with(".html") {
+                target.truncate(target.len() - ".html".len());
+            }
+        }
+    }
+    target
+}
+
+/// Whether a URL encodes an ASCII character that its path could hold as it is.
+fn encodes_without_need(url: &PageUrl) -> bool {
+    let path = url.path();
+    path.match_indices('%').any(|(index, _)| {
+        let digits = path.get(index + 1..index + 3).unwrap_or_default();
+        let byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        byte.is_ascii_graphic() && !b"\"#%<>?\\`{}/".contains(&byte)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn the_seeds_of_the_fuzz_target_keep_the_promises() {
+        // Promise: the layout's promises hold for every seed; each file is one execution.
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/url_to_key");
+        let mut seeds = 0;
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            check_layout(&std::fs::read(entry.unwrap().path()).unwrap());
+            seeds += 1;
+        }
+        assert!(seeds >= 30, "only {seeds} seeds in {}", folder.display());
+    }
+
+    #[test]
+    fn relatives_do_meet() {
+        // Promise of this check: it is not vacuous; a URL's relatives contain true collisions.
+        let urls = urls_of(b"/x\n/x/");
+        for name in [LayoutName::Plain, LayoutName::Govuk] {
+            let layout = Layout::new(name, []);
+            let mut keys: Vec<ObjectKey> = urls.iter().map(|url| layout.place(url).key).collect();
+            keys.sort();
+            keys.dedup();
+            assert!(
+                keys.len() < urls.len(),
+                "{name}: {} URLs on as many keys",
+                urls.len()
+            );
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where each blob lies: one record a blob, under this room's prefix in the manifest's database, so
+//! that a commit can make entries and the places of their bytes visible together.
+
+use serde::{Deserialize, Serialize};
+
+use crate::content::{ContentHash, Digest};
+use crate::db::{Batch, Db, DbError};
+
+/// This room's prefix in the database.
+const PREFIX: u8 = b'b';
+
+/// Format of the record: a byte in front of the postcard bytes of [`Located`].
+const FORMAT: u8 = 1;
+
+/// Blobs forgotten in one batch.
+const FORGET_BATCH: usize = 1000;
+
+/// A blob that is durable, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    pub digest: Digest,
+    pub place: Place,
+}
+
+/// Which file holds a blob.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// `offset` is that of the body, in bytes from the start of the segment file.
+    Segment { number: u32, offset: u64 },
+    /// A file of its own, named by the hash.
+    File,
+}
+
+/// Adds the record of one blob to a batch.
+pub fn record(batch: &mut Batch, located: &Located) {
+    let mut payload = vec![FORMAT];
+    payload.extend(postcard::to_stdvec(located).expect("a plain record always serialises"));
+    batch.put(&key(&located.digest.content), &payload);
+}
+
+/// Where the blob lies, if the store has it.
+///
+/// # Errors
+/// [`DbError`]; a record of a format that this version does not know counts as absent, since the
+/// bytes can be fetched again.
+pub fn locate(db: &Db, hash: &ContentHash) -> Result<Option<Located>, DbError> {
+    let payload = db.get(&key(hash))?;
+    Ok(payload.and_then(|payload| match payload.split_first() {
+        Some((&FORMAT, bytes)) => postcard::from_bytes(bytes).ok(),
+        _ => None,
+    }))
+}
+
+/// Removes the records of all blobs, durably: names go before bytes.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_all(db: &Db) -> Result<(), DbError> {
+    loop {
+        let mut batch = Batch::default();
+        for record in db.scan(&[PREFIX]).take(FORGET_BATCH) {
+            batch.remove(&record?.0);
+        }
+        if batch.is_empty() {
+            return db.flush();
+        }
+        db.apply(batch)?;
+    }
+}
+
+fn key(hash: &ContentHash) -> [u8; 33] {
+    let mut key = [PREFIX; 33];
+    key[1..].copy_from_slice(hash.as_bytes());
+    key
+}

@@ -1,0 +1,221 @@
+//! The segment files of one store: appending groups, reading frames, finding the end.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER};
+use super::{Located, NewBlob, Place, StoreError, io_error};
+
+/// A segment is closed at this size: small enough to be compacted in one go, large enough that a
+/// site of half a terabyte needs only some thousand files.
+const SEGMENT_BYTES_MAX: u64 = 64 << 20;
+
+pub struct Segments {
+    dir: PathBuf,
+    numbers: BTreeSet<u32>,
+    active: Option<Active>,
+}
+
+struct Active {
+    number: u32,
+    file: File,
+    end: u64,
+}
+
+impl Segments {
+    pub fn open(dir: &Path) -> Result<Segments, StoreError> {
+        let mut segments = Segments {
+            dir: dir.into(),
+            numbers: numbers_in(dir)?,
+            active: None,
+        };
+        if let Some(&newest) = segments.numbers.last() {
+            segments.active = segments.reopen(newest)?;
+        }
+        Ok(segments)
+    }
+
+    pub fn append(&mut self, group: &[NewBlob<'_>]) -> Result<Vec<Located>, StoreError> {
+        if group.is_empty() {
+            return Ok(Vec::new());
+        }
+        let active = self.writable()?;
+        let path = segment_path(&self.dir, active.number);
+        let active = self.active.insert(active);
+        let mut buffer = Vec::with_capacity(group_bytes(group));
+        let mut located = Vec::with_capacity(group.len());
+        for blob in group {
+            let header = FrameHeader::plain(blob.digest);
+            buffer.extend_from_slice(&header.encode());
+            located.push(Located {
+                digest: blob.digest,
+                place: Place::Segment {
+                    number: active.number,
+                    offset: active.end + buffer.len() as u64,
+                },
+            });
+            buffer.extend_from_slice(blob.bytes);
+        }
+        // A failed write leaves a torn end behind `end`; the next group overwrites it.
+        active
+            .file
+            .write_all_at(&buffer, active.end)
+            .and_then(|()| active.file.sync_data())
+            .map_err(io_error(&path))?;
+        active.end += buffer.len() as u64;
+        Ok(located)
+    }
+
+    pub fn read(&self, located: &Located) -> Result<Vec<u8>, StoreError> {
+        let Place::Segment { number, offset } = located.place else {
+            unreachable!("the store reads files itself");
+        };
+        let path = segment_path(&self.dir, number);
+        let size = usize::try_from(located.digest.size).expect("a segment fits into memory");
+        let mut bytes = vec![0; size];
+        let read = match &self.active {
+            Some(active) if active.number == number => {
+                active.file.read_exact_at(&mut bytes, offset)
+            }
+            _ => File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, offset)),
+        };
+        read.map_err(io_error(&path))?;
+        Ok(bytes)
+    }
+
+    pub fn scan(&self) -> Result<Vec<Located>, StoreError> {
+        let mut all = Vec::new();
+        for &number in &self.numbers {
+            let path = segment_path(&self.dir, number);
+            let file = File::open(&path).map_err(io_error(&path))?;
+            frames(&file, &path, |offset, header| {
+                all.push(Located {
+                    digest: header.digest,
+                    place: Place::Segment { number, offset },
+                });
+            })?;
+        }
+        Ok(all)
+    }
+
+    pub fn clear(&mut self) -> Result<(), StoreError> {
+        self.active = None;
+        for &number in &self.numbers {
+            let path = segment_path(&self.dir, number);
+            fs::remove_file(&path).map_err(io_error(&path))?;
+        }
+        self.numbers.clear();
+        Ok(())
+    }
+
+    /// The active segment, or a new one when there is none or it is full.
+    fn writable(&mut self) -> Result<Active, StoreError> {
+        match self.active.take() {
+            Some(active) if active.end < SEGMENT_BYTES_MAX => Ok(active),
+            _ => self.create(),
+        }
+    }
+
+    fn create(&mut self) -> Result<Active, StoreError> {
+        let number = self.numbers.last().map_or(1, |newest| newest + 1);
+        let path = segment_path(&self.dir, number);
+        let create = || -> io::Result<File> {
+            let mut file = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path)?;
+            file.write_all(&SEGMENT_HEADER)?;
+            file.sync_all()?;
+            // The name of the file must survive as well as its bytes.
+            File::open(&self.dir)?.sync_all()?;
+            Ok(file)
+        };
+        let file = create().map_err(io_error(&path))?;
+        self.numbers.insert(number);
+        Ok(Active {
+            number,
+            file,
+            end: SEGMENT_HEADER.len() as u64,
+        })
+    }
+
+    /// Opens the newest segment for appending behind its last whole frame. One that is shorter than
+    /// its header was torn at birth: it holds nothing and is made again.
+    fn reopen(&mut self, number: u32) -> Result<Option<Active>, StoreError> {
+        let path = segment_path(&self.dir, number);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io_error(&path))?;
+        let length = file.metadata().map_err(io_error(&path))?.len();
+        if length < SEGMENT_HEADER.len() as u64 {
+            fs::remove_file(&path).map_err(io_error(&path))?;
+            self.numbers.remove(&number);
+            return Ok(None);
+        }
+        let end = frames(&file, &path, |_, _| ())?;
+        file.set_len(end).map_err(io_error(&path))?;
+        Ok(Some(Active { number, file, end }))
+    }
+}
+
+/// Calls `each` with the offset of the body and the header of every whole frame; returns where the
+/// last one ends.
+fn frames(
+    file: &File,
+    path: &Path,
+    mut each: impl FnMut(u64, FrameHeader),
+) -> Result<u64, StoreError> {
+    let length = file.metadata().map_err(io_error(path))?.len();
+    let mut head = [0; SEGMENT_HEADER.len()];
+    file.read_exact_at(&mut head, 0).map_err(io_error(path))?;
+    if head != SEGMENT_HEADER {
+        return Err(StoreError::Format { path: path.into() });
+    }
+    let mut end = SEGMENT_HEADER.len() as u64;
+    let mut bytes = [0; FRAME_HEADER_BYTES];
+    while end + FRAME_HEADER_BYTES as u64 <= length {
+        file.read_exact_at(&mut bytes, end)
+            .map_err(io_error(path))?;
+        let Some(header) = FrameHeader::decode(&bytes) else {
+            break;
+        };
+        let body = end + FRAME_HEADER_BYTES as u64;
+        match body.checked_add(header.stored) {
+            Some(next) if next <= length => end = next,
+            _ => break,
+        }
+        each(body, header);
+    }
+    Ok(end)
+}
+
+fn numbers_in(dir: &Path) -> Result<BTreeSet<u32>, StoreError> {
+    let mut numbers = BTreeSet::new();
+    for file in fs::read_dir(dir).map_err(io_error(dir))? {
+        let name = file.map_err(io_error(dir))?.file_name();
+        let number: Option<u32> = name
+            .to_str()
+            .and_then(|name| name.strip_suffix(".seg"))
+            .and_then(|number| number.parse().ok());
+        numbers.extend(number);
+    }
+    Ok(numbers)
+}
+
+fn segment_path(dir: &Path, number: u32) -> PathBuf {
+    dir.join(format!("{number:08}.seg"))
+}
+
+fn group_bytes(group: &[NewBlob<'_>]) -> usize {
+    group
+        .iter()
+        .map(|blob| FRAME_HEADER_BYTES + blob.bytes.len())
+        .sum()
+}

@@ -1,0 +1,112 @@
+//! Bodies for the tiers: one read serves all tiers that need it at about the same time, and a blob
+//! that the store no longer keeps is read from a tier that has it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use crate::content::ContentHash;
+use crate::delta::{Object, Source};
+use crate::manifest::Manifest;
+use crate::site::ObjectKey;
+use crate::store::{Store, StoreError};
+use crate::tier::{Body, Tier};
+
+/// Recently read bodies kept for the other tiers. Tiers that run side by side are some dozens of
+/// objects apart; a slow one reads again, which costs little and holds back nobody.
+const RECENT_BYTES_MAX: usize = 32 << 20;
+
+/// Where bodies come from during one sync.
+pub struct Bodies {
+    manifest: Arc<Manifest>,
+    store: Arc<Store>,
+    tiers: Vec<Arc<dyn Tier>>,
+    recent: Mutex<Recent>,
+}
+
+#[derive(Default)]
+struct Recent {
+    bodies: HashMap<ContentHash, Bytes>,
+    order: VecDeque<ContentHash>,
+    bytes: usize,
+}
+
+impl Bodies {
+    /// `tiers` are those that may be read when the store lacks a blob.
+    pub fn new(manifest: Arc<Manifest>, store: Arc<Store>, tiers: Vec<Arc<dyn Tier>>) -> Bodies {
+        Bodies {
+            manifest,
+            store,
+            tiers,
+            recent: Mutex::default(),
+        }
+    }
+
+    /// The body of an object; `None` when no copy of it survives in the store or in a tier.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn of(&self, key: &ObjectKey, object: &Object) -> Result<Option<Body>, StoreError> {
+        let hash = match &object.source {
+            Source::Inline(bytes) => return Ok(Some(Body::Bytes(bytes.clone()))),
+            Source::Blob(hash) => hash,
+        };
+        if let Some(bytes) = self.recent().bodies.get(hash) {
+            return Ok(Some(Body::Bytes(bytes.clone())));
+        }
+        let located = match self.manifest.locate(hash) {
+            Ok(located) => located,
+            Err(error) => {
+                tracing::warn!(%error, "the index of the store cannot be read");
+                None
+            }
+        };
+        if let Some(located) = located {
+            if let Some(path) = self.store.path(&located) {
+                let size = located.digest.size;
+                return Ok(Some(Body::File { path, size }));
+            }
+            let bytes = self.store.read(&located)?;
+            self.remember(*hash, &bytes);
+            return Ok(Some(Body::Bytes(bytes)));
+        }
+        Ok(self.from_a_tier(key, hash).await)
+    }
+
+    async fn from_a_tier(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {
+        for tier in &self.tiers {
+            match tier.get(key).await {
+                Ok(Some(fetched)) if ContentHash::of(&fetched.body) == *hash => {
+                    self.remember(*hash, &fetched.body);
+                    return Some(Body::Bytes(fetched.body));
+                }
+                Ok(_) => (),
+                Err(error) => tracing::debug!(%error, "no body from this tier"),
+            }
+        }
+        None
+    }
+
+    fn remember(&self, hash: ContentHash, bytes: &Bytes) {
+        let mut recent = self.recent();
+        if bytes.len() > RECENT_BYTES_MAX || recent.bodies.contains_key(&hash) {
+            return;
+        }
+        recent.bytes += bytes.len();
+        recent.bodies.insert(hash, bytes.clone());
+        recent.order.push_back(hash);
+        while recent.bytes > RECENT_BYTES_MAX {
+            let oldest = recent
+                .order
+                .pop_front()
+                .expect("bytes are counted per body");
+            let dropped = recent.bodies.remove(&oldest).map_or(0, |bytes| bytes.len());
+            recent.bytes -= dropped;
+        }
+    }
+
+    fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
+        self.recent.lock().expect("no holder of this lock panics")
+    }
+}

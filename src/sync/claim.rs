@@ -1,0 +1,198 @@
+//! Whose tier is it? Read before anything is written, and taken by a conditional put before the first
+//! operation, so that two machines never interleave in one bucket.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::head::{FORMAT, HEAD, Head};
+use super::{SyncError, Trouble, off_thread};
+use crate::config::TierName;
+use crate::content::ContentHash;
+use crate::db::Fuse;
+use crate::manifest::{EtagKind, Manifest, ManifestError, RunId, TierState};
+use crate::tier::{Expect, Tier, TierError};
+
+/// Written once to find out what a tier's ETag is.
+const PROBE: &str = ".standin/probe";
+const PROBE_BODY: &[u8] = b"standin probe 1\n";
+/// MD5 of [`PROBE_BODY`].
+const PROBE_MD5: &str = "a6c5aa937c7f86e9ea526321af45d1f7";
+
+/// A tier that this manifest may write to.
+pub struct OpenTier {
+    pub tier: Arc<dyn Tier>,
+    pub name: TierName,
+    pub concurrency: usize,
+    pub state: TierState,
+    pub fuse: Fuse,
+    pub(super) head: Option<SeenHead>,
+}
+
+/// The head as it was last seen in the tier.
+#[derive(Clone)]
+pub(super) struct SeenHead {
+    pub record: Head,
+    pub etag: String,
+}
+
+/// Reads a tier's head (one request) and decides whether it is ours; for a tier that was never
+/// claimed, also whether it is empty.
+///
+/// # Errors
+/// Outside: what the manifest says. Inside: why the tier is refused, in one line with the way out.
+pub async fn open(
+    manifest: &Arc<Manifest>,
+    tier: Arc<dyn Tier>,
+    concurrency: usize,
+    fuse: Fuse,
+) -> Result<Result<OpenTier, Trouble>, ManifestError> {
+    let name = tier.name().clone();
+    let state = manifest.tier(&name)?;
+    let seen = match tier.read_small(HEAD).await {
+        Ok(seen) => seen,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let mut open = OpenTier {
+        tier,
+        name,
+        concurrency,
+        state,
+        fuse,
+        head: None,
+    };
+    let verdict = match seen {
+        Some((bytes, etag)) => open
+            .recognise(manifest, &bytes, etag)
+            .map_err(Trouble::refusal),
+        None => open.welcome().await,
+    };
+    Ok(verdict.map(|()| open))
+}
+
+impl OpenTier {
+    /// Decides by the head that is there.
+    fn recognise(
+        &mut self,
+        manifest: &Manifest,
+        bytes: &Bytes,
+        etag: String,
+    ) -> Result<(), String> {
+        let name = &self.name;
+        let head: Head = serde_json::from_slice(bytes).map_err(|why| {
+            format!("tier {name}: {HEAD} cannot be read ({why}); `standin rebuild tier {name}` writes it again")
+        })?;
+        if head.format > FORMAT {
+            return Err(format!(
+                "tier {name} was written by a newer version of standin; upgrade standin"
+            ));
+        }
+        if head.lineage != manifest.about().lineage.0 {
+            return Err(format!(
+                "tier {name} belongs to another mirror (lineage {}); use its state folder, or `standin rebuild manifest`, or name another place",
+                head.lineage
+            ));
+        }
+        let claiming = self.state.claiming.clone();
+        if claiming == Some((head.epoch, head.run.clone())) {
+            // A run of ours was killed between taking the epoch and noting that it had.
+            self.state.epoch = head.epoch;
+        }
+        if head.epoch > self.state.epoch {
+            return Err(format!(
+                "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); stop that one, or `standin rebuild manifest` here",
+                head.run, head.epoch, self.state.epoch
+            ));
+        }
+        if head.epoch < self.state.epoch {
+            return Err(format!(
+                "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? `standin rebuild tier {name}` brings it up",
+                head.epoch, self.state.epoch
+            ));
+        }
+        self.head = Some(SeenHead { record: head, etag });
+        Ok(())
+    }
+
+    /// Decides about a tier without a head: new, unexpectedly empty, or somebody else's.
+    async fn welcome(&self) -> Result<(), Trouble> {
+        let name = &self.name;
+        let place = self.tier.location();
+        if self.state.epoch > 0 {
+            return Err(Trouble::refusal(format!(
+                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? `standin rebuild tier {name}` fills it again"
+            )));
+        }
+        let page = self.tier.list(None, 1).await.map_err(Trouble::from)?;
+        match page.objects.first() {
+            None => Ok(()),
+            Some(object) => Err(Trouble::refusal(format!(
+                "tier {name} ({place}) is not empty and has no {HEAD} (it holds {}): empty it, or name another place",
+                object.key
+            ))),
+        }
+    }
+
+    /// Takes the tier for writing: raises its epoch by a conditional put. Durable on both sides, and
+    /// safe to be killed anywhere in between.
+    ///
+    /// # Errors
+    /// Outside: what the manifest says. Inside: the tier refuses, or another machine was faster.
+    pub async fn take(
+        &mut self,
+        manifest: &Arc<Manifest>,
+        run: &RunId,
+    ) -> Result<Result<(), TierError>, SyncError> {
+        let first = self.state.epoch == 0;
+        let epoch = self.state.epoch + 1;
+        self.state.claiming = Some((epoch, run.clone()));
+        self.save(manifest).await?;
+        self.fuse.pass("tier.claim")?;
+        let earlier = self.head.as_ref().map(|head| &head.record);
+        let record = Head::of(&manifest.about(), epoch, run, earlier);
+        let expect = match &self.head {
+            Some(head) => Expect::Etag(head.etag.clone()),
+            None => Expect::Absent,
+        };
+        let written = self.tier.write_small(HEAD, record.encode(), Some(expect));
+        let etag = match written.await {
+            Ok(etag) => etag,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.fuse.pass("tier.claimed")?;
+        if first {
+            match self.probe().await {
+                Ok(kind) => self.state.etag = kind,
+                Err(error) => return Ok(Err(error)),
+            }
+        }
+        self.head = Some(SeenHead { record, etag });
+        self.state.epoch = epoch;
+        self.state.claiming = None;
+        self.save(manifest).await?;
+        Ok(Ok(()))
+    }
+
+    /// What the tier's ETag is, from a put of known bytes.
+    async fn probe(&self) -> Result<EtagKind, TierError> {
+        let body = Bytes::from_static(PROBE_BODY);
+        let etag = self.tier.write_small(PROBE, body, None).await?;
+        self.tier.delete_small(PROBE).await?;
+        Ok(if etag == PROBE_MD5 {
+            EtagKind::Md5
+        } else if etag == ContentHash::of(PROBE_BODY).to_string() {
+            EtagKind::Content
+        } else {
+            EtagKind::Opaque
+        })
+    }
+
+    /// Records the state of this tier in the manifest, durably.
+    ///
+    /// # Errors
+    /// What the manifest says.
+    pub async fn save(&self, manifest: &Arc<Manifest>) -> Result<(), ManifestError> {
+        let (name, state) = (self.name.clone(), self.state.clone());
+        off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await
+    }
+}

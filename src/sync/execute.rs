@@ -1,0 +1,374 @@
+//! One tier, from its watermark to the current generation.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::bodies::Bodies;
+use super::claim::OpenTier;
+use super::plan::{Steps, plan_of};
+use super::{SyncError, TierProgress, TierReport, Trouble, off_thread};
+use crate::content::ContentHash;
+use crate::delta::{Operation, Phase};
+use crate::manifest::{self, Intent, Manifest, ManifestError, Mark, RunId};
+use crate::site::{ObjectKey, PageUrl};
+use crate::tier::{Class, Confirmed, TierError};
+
+/// Attempts of ours on top of the client's own: for what a client does not retry (409, 429, a reset
+/// in the middle of a body).
+const ATTEMPTS: u32 = 2;
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A tier that fails this often in a row is down: the rest of the plan waits for a later run instead
+/// of failing object by object.
+const FAILURES_IN_A_ROW_MAX: u32 = 6;
+
+/// Acknowledged writes are settled and recorded in groups of this size: what a kill repeats at most.
+const GROUP: usize = 1000;
+
+/// How a tier came out of a sync.
+pub struct Outcome {
+    pub report: TierReport,
+    /// Why the tier went down before its plan ended, if it did.
+    pub down: Option<Trouble>,
+}
+
+/// What all tiers of one sync share.
+pub struct Sync {
+    pub manifest: Arc<Manifest>,
+    pub bodies: Bodies,
+    pub run: RunId,
+}
+
+/// An operation that has been tried, and how it ended.
+struct Done {
+    operation: Operation,
+    result: Result<Option<Confirmed>, TierError>,
+}
+
+/// Acknowledged and failed operations of one tier that are not recorded yet.
+struct Book<'a> {
+    sync: &'a Sync,
+    open: &'a OpenTier,
+    progress: &'a TierProgress,
+    report: TierReport,
+    acknowledged: Vec<(ObjectKey, PageUrl, Mark, Option<ContentHash>)>,
+    failures_in_a_row: u32,
+    down: Option<TierError>,
+}
+
+impl Sync {
+    /// Brings one tier up to the current generation, as far as it goes.
+    ///
+    /// # Errors
+    /// What the manifest or the store says; trouble of the tier is in the outcome.
+    pub async fn bring_up(
+        &self,
+        open: &mut OpenTier,
+        progress: &TierProgress,
+    ) -> Result<Outcome, SyncError> {
+        let to = self.manifest.generation();
+        let planned = plan_of(&self.manifest, &open.name, |_, _| ())?;
+        progress.plan(planned.operations());
+        let resumed = self.manifest.intent(&open.name)?.is_some();
+        let mut report = TierReport {
+            name: open.name.to_string(),
+            ..TierReport::default()
+        };
+        let mut down = None;
+        if planned.operations() > 0 {
+            self.begin(open).await?;
+            down = open.take(&self.manifest, &self.run).await?.err();
+            if down.is_none() {
+                (report, down) = self.carry_out(open, progress, report, resumed).await?;
+            }
+        }
+        if down.is_none() && (planned.operations() > 0 || open.state.watermark < to || resumed) {
+            open.state.watermark = to;
+            let (name, state) = (open.name.clone(), open.state.clone());
+            off_thread(&self.manifest, move |m| m.end_plan(&name, &state)).await?;
+        }
+        let down = down.map(Trouble::from);
+        report.trouble = down.as_ref().map(|trouble| trouble.why.clone());
+        Ok(Outcome { report, down })
+    }
+
+    async fn begin(&self, open: &OpenTier) -> Result<(), ManifestError> {
+        let intent = Intent {
+            plan: self.run.clone(),
+            from: open.state.watermark,
+            to: self.manifest.generation(),
+        };
+        let name = open.name.clone();
+        off_thread(&self.manifest, move |m| m.begin_plan(&name, intent)).await
+    }
+
+    /// All phases of the plan. Ends early, with the reason, when the tier is down.
+    async fn carry_out(
+        &self,
+        open: &OpenTier,
+        progress: &TierProgress,
+        report: TierReport,
+        resumed: bool,
+    ) -> Result<(TierReport, Option<TierError>), SyncError> {
+        let mut book = Book {
+            sync: self,
+            open,
+            progress,
+            report,
+            acknowledged: Vec::new(),
+            failures_in_a_row: 0,
+            down: None,
+        };
+        for phase in Phase::ALL {
+            let steps = Steps::new(&self.manifest, &open.name, Some(phase))?;
+            let mut steps = Remaining {
+                steps,
+                resumed,
+                skipped: 0,
+            };
+            if phase == Phase::Deletes {
+                book.delete_all(&mut steps).await?;
+            } else {
+                book.write_all(&mut steps).await?;
+            }
+            progress.step(steps.skipped);
+            book.settle().await?;
+            if book.down.is_some() {
+                break;
+            }
+        }
+        Ok((book.report, book.down))
+    }
+}
+
+/// The steps of a phase that were not already confirmed by a plan which a kill cut short.
+struct Remaining<'a> {
+    steps: Steps<'a>,
+    resumed: bool,
+    skipped: u64,
+}
+
+impl Remaining<'_> {
+    fn next(&mut self, book: &Book<'_>) -> Result<Option<Operation>, ManifestError> {
+        while let Some(step) = self.steps.next() {
+            let (operation, doubt) = step?;
+            if !(self.resumed && doubt && book.is_confirmed(&operation)?) {
+                return Ok(Some(operation));
+            }
+            self.skipped += 1;
+        }
+        Ok(None)
+    }
+}
+
+impl Book<'_> {
+    /// True when the interrupted plan has recorded, after the tier had settled, that exactly this
+    /// object was acknowledged, and nothing has been owed on it since.
+    fn is_confirmed(&self, operation: &Operation) -> Result<bool, ManifestError> {
+        let (manifest, name) = (&self.sync.manifest, &self.open.name);
+        if manifest.debt(name, operation.url())?.is_some() {
+            return Ok(false);
+        }
+        let mark = manifest.mark(name, operation.key())?;
+        Ok(match (operation, mark) {
+            (
+                Operation::Put { object, .. } | Operation::Reheader { object, .. },
+                Some(Mark::Written { state, .. }),
+            ) => state == object.fingerprint(),
+            (Operation::Delete { .. }, Some(Mark::Deleted)) => true,
+            _ => false,
+        })
+    }
+
+    async fn write_all(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
+        let (sync, open) = (self.sync, self.open);
+        let mut in_flight = FuturesUnordered::new();
+        let mut more = true;
+        loop {
+            while more && self.down.is_none() && in_flight.len() < open.concurrency {
+                match steps.next(self)? {
+                    Some(operation) => in_flight.push(write(sync, open, operation)),
+                    None => more = false,
+                }
+            }
+            match in_flight.next().await {
+                Some(done) => self.enter(done?)?,
+                None => return Ok(()),
+            }
+            if self.acknowledged.len() >= GROUP {
+                self.settle().await?;
+            }
+        }
+    }
+
+    async fn delete_all(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
+        while self.down.is_none() {
+            let mut operations = VecDeque::new();
+            while operations.len() < GROUP {
+                match steps.next(self)? {
+                    Some(operation) => operations.push_back(operation),
+                    None => break,
+                }
+            }
+            if operations.is_empty() {
+                return Ok(());
+            }
+            self.delete_group(operations).await?;
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_group(&mut self, group: VecDeque<Operation>) -> Result<(), SyncError> {
+        self.open.fuse.pass("tier.delete")?;
+        let keys: Vec<ObjectKey> = group.iter().map(|op| op.key().clone()).collect();
+        match self.open.tier.delete(&keys).await {
+            Ok(failed) => {
+                let mut failed: std::collections::HashMap<_, _> = failed.into_iter().collect();
+                for operation in group {
+                    let result = match failed.remove(operation.key()) {
+                        Some(error) => Err(error),
+                        None => Ok(None),
+                    };
+                    self.enter(Done { operation, result })?;
+                }
+            }
+            Err(error) => self.down = Some(error),
+        }
+        Ok(())
+    }
+
+    /// Counts one tried operation; a failed one becomes a debt, too many make the tier down.
+    fn enter(&mut self, done: Done) -> Result<(), SyncError> {
+        self.progress.step(1);
+        match done.result {
+            Ok(confirmed) => {
+                self.failures_in_a_row = 0;
+                self.acknowledge(done.operation, confirmed);
+                Ok(())
+            }
+            Err(error) => self.fail(&done.operation, error),
+        }
+    }
+
+    fn acknowledge(&mut self, operation: Operation, confirmed: Option<Confirmed>) {
+        let url = operation.url().clone();
+        let written = |object: &crate::delta::Object| {
+            let confirmed = confirmed.expect("a write is confirmed with what the service reports");
+            let mark = Mark::Written {
+                state: object.fingerprint(),
+                size: confirmed.size,
+                etag: confirmed.etag,
+            };
+            (mark, Some(object.meta.content))
+        };
+        let (key, (mark, content)) = match operation {
+            Operation::Put { key, object } => {
+                self.report.put += 1;
+                self.report.bytes += object.meta.size;
+                (key, written(&object))
+            }
+            Operation::Reheader { key, object } => {
+                self.report.reheadered += 1;
+                (key, written(&object))
+            }
+            Operation::Delete { key, .. } => {
+                self.report.deleted += 1;
+                (key, (Mark::Deleted, None))
+            }
+        };
+        self.acknowledged.push((key, url, mark, content));
+    }
+
+    fn fail(&mut self, operation: &Operation, error: TierError) -> Result<(), SyncError> {
+        self.report.failed += 1;
+        self.failures_in_a_row += 1;
+        let stop = error.class() == Class::Stop;
+        tracing::warn!(tier = %self.open.name, url = %operation.url(), %error, "not stored");
+        let manifest = &self.sync.manifest;
+        manifest.unmark(&self.open.name, std::slice::from_ref(operation.key()))?;
+        if stop || self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX {
+            self.down.get_or_insert(error);
+            return Ok(());
+        }
+        manifest.owe(&self.open.name, operation.url(), error.to_string())?;
+        Ok(())
+    }
+
+    /// Settles the tier, then records what it acknowledged: a mark never runs ahead of the bytes.
+    async fn settle(&mut self) -> Result<(), SyncError> {
+        if self.acknowledged.is_empty() {
+            return Ok(());
+        }
+        self.open.fuse.pass("tier.settle")?;
+        if let Err(error) = self.open.tier.settle().await {
+            self.down.get_or_insert(error);
+            self.acknowledged.clear();
+            return Ok(());
+        }
+        let acknowledged = std::mem::take(&mut self.acknowledged);
+        let (name, kind) = (self.open.name.clone(), self.open.state.etag);
+        let record = move |manifest: &Manifest| {
+            let confirmed: Vec<_> = acknowledged
+                .iter()
+                .map(|(key, url, mark, content)| manifest::Confirmation {
+                    key,
+                    url,
+                    mark: mark.clone(),
+                    content: *content,
+                })
+                .collect();
+            manifest.confirm(&name, kind, &confirmed)
+        };
+        off_thread(&self.sync.manifest, record).await?;
+        Ok(())
+    }
+}
+
+/// Carries out one put or reheader, with our own attempts on top of the client's.
+async fn write(sync: &Sync, open: &OpenTier, operation: Operation) -> Result<Done, SyncError> {
+    let mut pause = PAUSE;
+    for attempt in 1.. {
+        open.fuse.pass("tier.write")?;
+        let result = write_once(sync, open, &operation).await?;
+        open.fuse.pass("tier.written")?;
+        match result {
+            Err(error) if error.class() == Class::Retry && attempt < ATTEMPTS => {
+                tracing::debug!(tier = %open.name, %error, attempt, "trying again");
+                tokio::time::sleep(pause).await;
+                pause *= 2;
+            }
+            result => {
+                let result = result.map(Some);
+                return Ok(Done { operation, result });
+            }
+        }
+    }
+    unreachable!("the last attempt returns")
+}
+
+async fn write_once(
+    sync: &Sync,
+    open: &OpenTier,
+    operation: &Operation,
+) -> Result<Result<Confirmed, TierError>, SyncError> {
+    let (key, object) = match operation {
+        Operation::Put { key, object } => (key, object),
+        Operation::Reheader { key, object } => match open.tier.reheader(key, &object.meta).await {
+            Err(TierError::Unsupported { .. }) => (key, object),
+            result => return Ok(result),
+        },
+        Operation::Delete { .. } => unreachable!("deletes go in groups"),
+    };
+    let Some(body) = sync.bodies.of(key, object).await? else {
+        return Ok(Err(TierError::NoBody {
+            tier: open.name.clone(),
+            at: key.to_string(),
+        }));
+    };
+    Ok(open.tier.put(key, body, &object.meta).await)
+}

@@ -1,0 +1,127 @@
+//! The small object `.standin/head` by which a tier says whose it is and what it holds. What a reader
+//! needs who has nothing but the tier: lineage, epoch, generation, layout, checkpoint, last proof.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::claim::OpenTier;
+use super::{SyncError, off_thread};
+use crate::manifest::checkpoint::{self, Checkpoint, Extended};
+use crate::manifest::{Generation, Manifest, Meta, RunId, Verified};
+use crate::site::{LayoutName, Scheme};
+use crate::tier::{Expect, TierError};
+
+use std::sync::Arc;
+
+/// Where the head lies in every tier.
+pub const HEAD: &str = ".standin/head";
+
+/// Format of the head. A reader refuses a larger one.
+pub const FORMAT: u32 = 1;
+
+/// The head, as JSON in the tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    pub format: u32,
+    pub lineage: String,
+    /// Raised by one whenever a run takes the tier for writing.
+    pub epoch: u64,
+    /// The run that took it.
+    pub run: RunId,
+    pub generation: Generation,
+    pub layout: LayoutName,
+    /// The scheme of each host's URLs.
+    pub identity: Vec<(String, Scheme)>,
+    pub verified: Option<Verified>,
+    pub checkpoint: Checkpoint,
+}
+
+impl Head {
+    pub fn of(meta: &Meta, epoch: u64, run: &RunId, earlier: Option<&Head>) -> Head {
+        Head {
+            format: FORMAT,
+            lineage: meta.lineage.0.clone(),
+            epoch,
+            run: run.clone(),
+            generation: earlier.map_or(Generation::NONE, |head| head.generation),
+            layout: meta.layout,
+            identity: meta.identity.clone(),
+            verified: earlier.and_then(|head| head.verified),
+            checkpoint: earlier
+                .map(|head| head.checkpoint.clone())
+                .unwrap_or_default(),
+        }
+    }
+
+    pub fn encode(&self) -> Bytes {
+        Bytes::from(serde_json::to_vec_pretty(self).expect("a plain record always serialises"))
+    }
+}
+
+/// Writes checkpoint and head of a tier that has reached a new generation; nothing when the head in
+/// the tier already says so. Objects of the checkpoint go first, the head that names them last.
+///
+/// # Errors
+/// Outside: what the manifest says. Inside: what the tier says.
+pub async fn publish(
+    manifest: &Arc<Manifest>,
+    open: &mut OpenTier,
+    run: &RunId,
+) -> Result<Result<(), TierError>, SyncError> {
+    let state = open.state.clone();
+    let Some(head) = open.head.clone() else {
+        return Ok(Ok(()));
+    };
+    if state.head == state.watermark && head.record.generation == state.watermark {
+        return Ok(Ok(()));
+    }
+    let extended = match send_checkpoint(manifest, open, head.record.checkpoint.clone()).await? {
+        Ok(extended) => extended,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
+    record.generation = state.watermark;
+    record.verified = state.verified;
+    record.checkpoint = extended.checkpoint;
+    let expect = Some(Expect::Etag(head.etag));
+    let etag = match open.tier.write_small(HEAD, record.encode(), expect).await {
+        Ok(etag) => etag,
+        Err(error) => return Ok(Err(error)),
+    };
+    for name in extended.stale {
+        if let Err(error) = open.tier.delete_small(&name).await {
+            tracing::warn!(%error, name, "an old checkpoint object stays in the tier");
+        }
+    }
+    open.state.head = state.watermark;
+    open.head = Some(super::claim::SeenHead { record, etag });
+    let (name, state) = (open.name.clone(), open.state.clone());
+    off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await?;
+    Ok(Ok(()))
+}
+
+/// Makes the parts of a checkpoint on a thread of its own and writes each as it comes: one part is in
+/// memory and one on its way.
+async fn send_checkpoint(
+    manifest: &Arc<Manifest>,
+    open: &OpenTier,
+    known: Checkpoint,
+) -> Result<Result<Extended, TierError>, SyncError> {
+    let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let making = off_thread(manifest, move |manifest| {
+        checkpoint::extend(manifest, known, |part, bytes| {
+            sender.blocking_send((part.name.clone(), bytes)).is_ok()
+        })
+    });
+    let writing = async move {
+        while let Some((name, bytes)) = receiver.recv().await {
+            open.fuse.pass("tier.checkpoint")?;
+            if let Err(error) = open.tier.write_small(&name, bytes, None).await {
+                return Ok(Err(error));
+            }
+        }
+        Ok::<_, SyncError>(Ok(()))
+    };
+    let (made, written) = futures_util::join!(making, writing);
+    Ok(written?.map(|()| ()).and(Ok(made?)))
+}

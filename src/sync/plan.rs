@@ -1,0 +1,142 @@
+//! A tier's plan: the manifest's delta for it, turned into operations as they are needed.
+
+use serde::Serialize;
+
+use crate::config::TierName;
+use crate::delta::{self, Operation, Phase, Row, Sibling};
+use crate::manifest::{Entry, Generation, Manifest, ManifestError, TierDelta};
+use crate::site::{ObjectKey, PageUrl};
+
+/// A plan's operations by kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Planned {
+    pub put: u64,
+    pub reheadered: u64,
+    pub deleted: u64,
+    /// Bytes of the bodies to be sent.
+    pub bytes: u64,
+}
+
+impl Planned {
+    /// All operations.
+    pub fn operations(&self) -> u64 {
+        self.put + self.reheadered + self.deleted
+    }
+
+    fn count(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Put { object, .. } => {
+                self.put += 1;
+                self.bytes += object.meta.size;
+            }
+            Operation::Reheader { .. } => self.reheadered += 1,
+            Operation::Delete { .. } => self.deleted += 1,
+        }
+    }
+}
+
+/// Counts a tier's plan, calling `each` for every operation.
+///
+/// # Errors
+/// What the manifest says.
+pub fn plan_of(
+    manifest: &Manifest,
+    name: &TierName,
+    mut each: impl FnMut(&Operation, bool),
+) -> Result<Planned, ManifestError> {
+    let mut planned = Planned::default();
+    for step in Steps::new(manifest, name, None)? {
+        let (operation, doubt) = step?;
+        planned.count(&operation);
+        each(&operation, doubt);
+    }
+    Ok(planned)
+}
+
+/// The operations of one phase (or of all), with whether the tier was in doubt about the URL.
+pub struct Steps<'a> {
+    manifest: &'a Manifest,
+    name: TierName,
+    watermark: Generation,
+    doubted: Generation,
+    grouped: bool,
+    phase: Option<Phase>,
+    rows: Box<dyn Iterator<Item = Result<TierDelta, ManifestError>> + 'a>,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(
+        manifest: &'a Manifest,
+        name: &TierName,
+        phase: Option<Phase>,
+    ) -> Result<Steps<'a>, ManifestError> {
+        Ok(Steps {
+            manifest,
+            name: name.clone(),
+            watermark: manifest.tier(name)?.watermark,
+            doubted: manifest
+                .intent(name)?
+                .map_or(Generation::NONE, |open| open.to),
+            grouped: manifest.has_aliases()?,
+            phase,
+            rows: Box::new(manifest.tier_delta(name)?),
+        })
+    }
+
+    fn step(&self, delta: TierDelta) -> Result<Option<(Operation, bool)>, ManifestError> {
+        let (url, doubt) = (delta.url.clone(), delta.doubt);
+        let row = row(delta.url, delta.before, delta.after, doubt);
+        let operation = delta::operation(self.manifest.layout(), row, |key| {
+            if self.grouped {
+                self.siblings(key, &url)
+            } else {
+                Ok(Vec::new())
+            }
+        })?;
+        Ok(operation
+            .filter(|operation| self.phase.is_none_or(|phase| operation.phase() == phase))
+            .map(|operation| (operation, doubt)))
+    }
+
+    fn siblings(&self, key: &ObjectKey, url: &PageUrl) -> Result<Vec<Sibling>, ManifestError> {
+        let mut siblings = Vec::new();
+        for (other, after) in self.manifest.on_key(key, url.scheme())? {
+            if other == *url {
+                continue;
+            }
+            let (before, changed) = self.manifest.entry_at(&other, self.watermark)?;
+            let owed = self.manifest.debt(&self.name, &other)?.is_some();
+            let doubt = owed || changed.is_some_and(|generation| generation <= self.doubted);
+            siblings.push(Sibling {
+                in_delta: owed || changed.is_some(),
+                row: row(other, before, Some(after), doubt),
+            });
+        }
+        Ok(siblings)
+    }
+}
+
+fn row(url: PageUrl, before: Option<Entry>, after: Option<Entry>, doubt: bool) -> Row {
+    Row {
+        url,
+        before: before.map(|entry| entry.outcome),
+        after: after.map(|entry| entry.outcome),
+        doubt,
+    }
+}
+
+impl Iterator for Steps<'_> {
+    type Item = Result<(Operation, bool), ManifestError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let delta = match self.rows.next()? {
+                Ok(delta) => delta,
+                Err(error) => return Some(Err(error)),
+            };
+            if let Some(step) = self.step(delta).transpose() {
+                return Some(step);
+            }
+        }
+    }
+}

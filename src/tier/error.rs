@@ -1,0 +1,150 @@
+//! Why a tier did not do what it was asked, in one line that names the tier, the object and the
+//! way out, and what the caller should make of it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::config::TierName;
+
+/// What a failure means for the work on this tier.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    /// The same request may succeed later.
+    Retry,
+    /// This object cannot be handled as it is; the others can.
+    Skip,
+    /// The tier as a whole cannot be used: access denied, no such bucket, disk full.
+    Stop,
+}
+
+/// `at` is the key, the name or the operation that failed; causes are one line without secrets.
+#[derive(Debug, thiserror::Error)]
+pub enum TierError {
+    #[error(
+        "tier {tier}: cannot be reached for {at} ({cause}): check its endpoint and the network; it is tried again"
+    )]
+    Unreachable {
+        tier: TierName,
+        at: String,
+        cause: String,
+    },
+    #[error("tier {tier}: the service is busy or ill at {at} ({cause}): it is tried again")]
+    Busy {
+        tier: TierName,
+        at: String,
+        cause: String,
+    },
+    #[error("tier {tier}: refused {at} ({cause}): {remedy}")]
+    Refused {
+        tier: TierName,
+        at: String,
+        cause: String,
+        remedy: &'static str,
+    },
+    #[error(
+        "tier {tier}: the service does not accept {at} ({cause}): this object is left out, the others go on"
+    )]
+    Rejected {
+        tier: TierName,
+        at: String,
+        cause: String,
+    },
+    #[error(
+        "tier {tier}: the bytes of {at} are not the announced ones ({cause}): they are read and sent again; if it repeats, audit the store"
+    )]
+    Mismatch {
+        tier: TierName,
+        at: String,
+        cause: String,
+    },
+    #[error(
+        "tier {tier}: {at} was changed by another writer: make sure that only one machine works on this tier"
+    )]
+    Precondition { tier: TierName, at: String },
+    #[error("tier {tier}: cannot do this with {at}: {cause}")]
+    Unsupported {
+        tier: TierName,
+        at: String,
+        cause: &'static str,
+    },
+    #[error("tier {tier}: {cause}: {remedy}")]
+    Configuration {
+        tier: TierName,
+        cause: String,
+        remedy: &'static str,
+    },
+    #[error("tier {tier}: {}: disk full: free space or move the tier", path.display())]
+    Full {
+        tier: TierName,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("tier {tier}: {}: not writable or not readable ({source}): give this user access to the folder or move the tier", path.display())]
+    Denied {
+        tier: TierName,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error("tier {tier}: {}: {source}: it is tried again; if it repeats, check the disk", path.display())]
+    Io {
+        tier: TierName,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "tier {tier}: no copy of the bytes of {at} survives in the store or in a tier: the next crawl fetches them again"
+    )]
+    NoBody { tier: TierName, at: String },
+    #[error("tier {tier}: the body of {at} cannot be read from {} ({source}): check the store", path.display())]
+    Source {
+        tier: TierName,
+        at: String,
+        path: PathBuf,
+        source: io::Error,
+    },
+}
+
+impl TierError {
+    pub fn class(&self) -> Class {
+        match self {
+            TierError::Unreachable { .. }
+            | TierError::Busy { .. }
+            | TierError::Mismatch { .. }
+            | TierError::Io { .. } => Class::Retry,
+            TierError::NoBody { .. }
+            | TierError::Rejected { .. }
+            | TierError::Unsupported { .. }
+            | TierError::Source { .. } => Class::Skip,
+            TierError::Refused { .. }
+            | TierError::Precondition { .. }
+            | TierError::Configuration { .. }
+            | TierError::Full { .. }
+            | TierError::Denied { .. } => Class::Stop,
+        }
+    }
+}
+
+/// `text` in one line of at most 200 characters, for the `cause` of an error: services answer
+/// with whole pages of HTML at times.
+pub(super) fn one_line(text: &str) -> String {
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(200) {
+        Some((end, _)) => format!("{}…", &words[..end]),
+        None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_one_short_line() {
+        // A message never spans lines nor drowns the log, whatever a service answers.
+        assert_eq!(
+            one_line("<html>\n  <h1>Bad\r\n gateway"),
+            "<html> <h1>Bad gateway"
+        );
+        assert_eq!(one_line(&"ü".repeat(500)).chars().count(), 201);
+    }
+}

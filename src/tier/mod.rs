@@ -1,0 +1,84 @@
+//! One ordered copy of the site: a bucket or a folder that takes objects, lists them and gives
+//! them back. Everything above talks to the trait [`Tier`]; what a service or a file system asks
+//! for stays in here. A tier confirms only what the service itself has checked (law 7) and tries
+//! a failed request again for a moment at most: whether an object is tried later, becomes a debt
+//! or ends the work on this tier is decided by the caller, from [`TierError::class`].
+
+mod directory;
+mod error;
+mod object;
+mod s3;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use crate::config::TierName;
+use crate::site::ObjectKey;
+pub use directory::DirectoryTier;
+pub use error::{Class, TierError};
+pub use object::{Body, Confirmed, Expect, Fetched, ListPage, Listed, ObjectMeta};
+pub use s3::S3Tier;
+
+/// One copy of the site. Small objects under `.standin/` (head, checkpoints) have methods of
+/// their own; every other method is about objects of the site and answers
+/// [`TierError::Unsupported`] for a key under `.standin/`.
+#[async_trait]
+pub trait Tier: Send + Sync {
+    fn name(&self) -> &TierName;
+
+    /// Where the copy lies, for people; holds no secrets.
+    fn location(&self) -> String;
+
+    /// Stores `body` under `key` with its metadata, replacing what is there. The bytes are
+    /// compared with the digests of `meta` before they become visible: a difference is
+    /// [`TierError::Mismatch`] and changes nothing.
+    async fn put(
+        &self,
+        key: &ObjectKey,
+        body: Body,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError>;
+
+    /// Replaces the metadata alone. `meta` describes the bytes that are stored: where it can be
+    /// seen that they differ (or are missing), the answer is [`TierError::Mismatch`] or
+    /// [`TierError::Rejected`], and [`TierError::Unsupported`] where the service cannot do it (S3
+    /// above 5 GB). The caller puts the object instead.
+    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError>;
+
+    /// Deletes up to 1,000 objects. Deleting what is absent is a success; returned are the keys
+    /// that could not be deleted, each with its reason.
+    async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError>;
+
+    /// The object as it is stored. The bytes are not compared with the metadata here: an audit
+    /// must be able to look at a damaged object.
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError>;
+
+    /// The next objects of the site after the raw key `after`, at most `limit`, in byte order.
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage, TierError>;
+
+    /// A small object under `.standin/` with its ETag; `None` when it, or the tier, is absent.
+    async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError>;
+
+    /// Writes a small object atomically and returns its ETag. An `expect` that does not hold is
+    /// [`TierError::Precondition`]. Over a network an answer can be lost and the request tried
+    /// again: finding exactly `bytes` there counts as our own write, so whoever needs mutual
+    /// exclusion puts something unique into them.
+    async fn write_small(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        expect: Option<Expect>,
+    ) -> Result<String, TierError>;
+
+    /// Deletes a small object; deleting what is absent is a success.
+    async fn delete_small(&self, name: &str) -> Result<(), TierError>;
+
+    /// The names of the small objects that begin with `prefix`, in byte order.
+    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError>;
+
+    /// After `Ok` everything acknowledged so far survives a power loss.
+    async fn settle(&self) -> Result<(), TierError>;
+
+    /// Requests sent so far, repeated ones included (of a directory: operations), for the report.
+    fn requests(&self) -> u64;
+}

@@ -1,0 +1,590 @@
+//! A copy of the site in a bucket, with any service that speaks S3. The official client signs,
+//! sends and repeats what failed for an instant; here is what it is asked for. `client.rs` sets
+//! timeouts and credentials, `metadata.rs` fits an object's metadata into what S3 keeps,
+//! `errors.rs` says what an answer means, `large.rs` uploads in parts.
+
+mod client;
+mod errors;
+mod large;
+mod metadata;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, Delete, EncodingType, MetadataDirective, ObjectCannedAcl, ObjectIdentifier,
+    ServerSideEncryption, StorageClass,
+};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+
+use super::{Body, Confirmed, Expect, Fetched, ListPage, Listed, ObjectMeta, Tier, TierError};
+use crate::config::{S3Options, TierName};
+use crate::site::ObjectKey;
+use metadata::{Found, Stored};
+
+/// Files up to this size are read into memory and sent like any other bytes: the client's own
+/// file stream costs three times the CPU. 32 requests in flight hold 32 MB of them.
+const IN_MEMORY_BYTES_MAX: u64 = 1 << 20;
+
+/// S3 takes and copies no more than this in one request.
+const SINGLE_BYTES_MAX: u64 = 5 << 30;
+
+/// A key with the tier's prefix is at most this long in S3.
+const KEY_BYTES_MAX: usize = 1024;
+
+/// S3 lists and deletes this many keys a request.
+const BATCH_KEYS_MAX: usize = 1000;
+
+/// See the paragraph of this folder.
+pub struct S3Tier {
+    name: TierName,
+    location: String,
+    bucket: String,
+    /// Empty, or with a `/` at its end.
+    prefix: String,
+    client: Client,
+    requests: Arc<AtomicU64>,
+    storage_class: Option<StorageClass>,
+    encryption: Option<ServerSideEncryption>,
+    kms_key_id: Option<String>,
+    acl: Option<ObjectCannedAcl>,
+}
+
+/// Sets on a put, a copy or a multipart upload what every object of the site is stored with;
+/// the three builders share their setters but no trait.
+macro_rules! with_settings {
+    ($request:expr, $tier:expr, $stored:expr) => {{
+        let stored: Stored = $stored;
+        $request
+            .set_content_type(stored.content_type)
+            .set_content_language(stored.content_language)
+            .set_content_disposition(stored.content_disposition)
+            .set_cache_control(stored.cache_control)
+            .set_expires(stored.expires)
+            .set_metadata(Some(stored.metadata))
+            .set_storage_class($tier.storage_class.clone())
+            .set_server_side_encryption($tier.encryption.clone())
+            .set_ssekms_key_id($tier.kms_key_id.clone())
+            .set_acl($tier.acl.clone())
+    }};
+}
+use with_settings;
+
+impl S3Tier {
+    /// Sends nothing. Fails when no credentials are to be found.
+    pub fn new(name: TierName, options: &S3Options) -> Result<S3Tier, TierError> {
+        let requests = Arc::new(AtomicU64::new(0));
+        let credentials = client::credentials(&name, options)?;
+        let client = client::build(
+            options,
+            credentials,
+            client::TIMEOUTS,
+            Arc::clone(&requests),
+        );
+        let prefix = match options.prefix.as_str() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        };
+        Ok(S3Tier {
+            location: client::location(options),
+            name,
+            bucket: options.bucket.clone(),
+            prefix,
+            client,
+            requests,
+            storage_class: options.storage_class.as_deref().map(StorageClass::from),
+            encryption: options.sse.as_deref().map(ServerSideEncryption::from),
+            kms_key_id: options.kms_key_id.clone(),
+            acl: options.acl.as_deref().map(ObjectCannedAcl::from),
+        })
+    }
+
+    /// The key in the bucket of an object of the site.
+    fn object_key(&self, key: &ObjectKey) -> Result<String, TierError> {
+        let full = format!("{}{}", self.prefix, key.as_str());
+        if !key.is_site() {
+            return Err(self.unsupported(
+                key.as_str(),
+                "names under .standin/ are no objects of the site",
+            ));
+        }
+        if full.len() > KEY_BYTES_MAX {
+            return Err(self.unsupported(
+                key.as_str(),
+                "with the tier's prefix its key is longer than 1,024 bytes; shorten the prefix",
+            ));
+        }
+        Ok(full)
+    }
+
+    fn small_key(&self, name: &str) -> Result<String, TierError> {
+        if name.starts_with(".standin/") {
+            return Ok(format!("{}{name}", self.prefix));
+        }
+        Err(self.unsupported(name, "small objects have names under .standin/"))
+    }
+
+    async fn put_whole(
+        &self,
+        key: &ObjectKey,
+        body: ByteStream,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        let at = key.as_str();
+        let request = self
+            .client
+            .put_object()
+            .bucket(&self.bucket)
+            .key(self.object_key(key)?);
+        let request = with_settings!(request, self, metadata::encode(meta))
+            .checksum_crc32_c(checksum(meta.crc32c))
+            .body(body);
+        let answer = match client::patience(meta.size) {
+            None => request.send().await,
+            Some(patience) => request.customize().config_override(patience).send().await,
+        };
+        let answer = answer.map_err(|error| self.failed(at, error))?;
+        self.check_answer(at, meta, answer.checksum_crc32_c())?;
+        self.confirm(at, answer.e_tag(), meta.size)
+    }
+
+    /// The service has verified the checksum that was sent; if it reports one, it must be that.
+    fn check_answer(
+        &self,
+        at: &str,
+        meta: &ObjectMeta,
+        reported: Option<&str>,
+    ) -> Result<(), TierError> {
+        match reported {
+            // A checksum of several parts is one of checksums, and ends in their number.
+            Some(found) if !found.contains('-') && found != checksum(meta.crc32c) => Err(self
+                .mismatch(
+                    at,
+                    format!(
+                        "the service has CRC32C {found}, expected {}",
+                        checksum(meta.crc32c)
+                    ),
+                )),
+            _ => Ok(()),
+        }
+    }
+
+    fn confirm(&self, at: &str, etag: Option<&str>, size: u64) -> Result<Confirmed, TierError> {
+        match etag {
+            Some(etag) => Ok(Confirmed {
+                etag: unquoted(etag),
+                size,
+            }),
+            None => Err(TierError::Busy {
+                tier: self.name.clone(),
+                at: at.into(),
+                cause: "the answer has no ETag".into(),
+            }),
+        }
+    }
+
+    async fn fetch(
+        &self,
+        at: &str,
+        full: String,
+    ) -> Result<Option<(Bytes, Found, String)>, TierError> {
+        let answer = match self
+            .client
+            .get_object()
+            .bucket(&self.bucket)
+            .key(full)
+            .send()
+            .await
+        {
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            answer => answer.map_err(|error| self.failed(at, error))?,
+        };
+        let etag = unquoted(answer.e_tag().unwrap_or_default());
+        let found = Found {
+            content_type: answer.content_type,
+            content_language: answer.content_language,
+            content_disposition: answer.content_disposition,
+            cache_control: answer.cache_control,
+            expires: answer.expires_string,
+            metadata: answer.metadata.unwrap_or_default(),
+        };
+        let body = answer
+            .body
+            .collect()
+            .await
+            .map_err(|error| self.unreachable(at, &error))?;
+        Ok(Some((body.into_bytes(), found, etag)))
+    }
+
+    async fn list_page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<ListObjectsV2Output, TierError> {
+        let keys = i32::try_from(limit.clamp(1, BATCH_KEYS_MAX)).expect("a batch is small");
+        let request = self.client.list_objects_v2().bucket(&self.bucket);
+        // A listing without a prefix is one of the whole bucket; some services refuse an empty one.
+        let request = request.set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()));
+        let request = request.set_start_after(after.map(|after| format!("{}{after}", self.prefix)));
+        let request = request.max_keys(keys).encoding_type(EncodingType::Url);
+        request
+            .send()
+            .await
+            .map_err(|error| self.failed("the listing", error))
+    }
+
+    /// Raw keys of a page without the tier's prefix.
+    fn raw_keys<'a>(
+        &self,
+        page: &'a ListObjectsV2Output,
+    ) -> impl Iterator<Item = (String, &'a aws_sdk_s3::types::Object)> {
+        // Services that do not know the encoding answer plainly and do not name it.
+        let encoded = page.encoding_type() == Some(&EncodingType::Url);
+        let prefix = self.prefix.clone();
+        page.contents().iter().filter_map(move |object| {
+            let key = object.key()?;
+            let key = if encoded {
+                decoded(key)
+            } else {
+                key.to_owned()
+            };
+            Some((key.strip_prefix(&prefix)?.to_owned(), object))
+        })
+    }
+
+    async fn delete_batch(
+        &self,
+        keys: &[ObjectKey],
+    ) -> Result<Vec<(ObjectKey, TierError)>, TierError> {
+        let mut objects = Vec::with_capacity(keys.len());
+        for key in keys {
+            let object = ObjectIdentifier::builder().key(self.object_key(key)?);
+            objects.push(object.build().expect("the key is set"));
+        }
+        let batch = Delete::builder().set_objects(Some(objects)).quiet(true);
+        let batch = batch.build().expect("the objects are set");
+        let answer = self
+            .client
+            .delete_objects()
+            .bucket(&self.bucket)
+            .delete(batch)
+            .send()
+            .await;
+        let answer = answer.map_err(|error| self.failed("a batch of deletes", error))?;
+        let failed = answer.errors().iter().filter_map(|error| {
+            let key = ObjectKey::parse(error.key()?.strip_prefix(&self.prefix)?).ok()?;
+            let reason = errors::by_code(
+                &self.name,
+                key.as_str(),
+                0,
+                error.code().unwrap_or_default(),
+                error.message(),
+            );
+            Some((key, reason))
+        });
+        Ok(failed.collect())
+    }
+
+    fn small_request(&self, full: &str, bytes: &Bytes) -> PutObjectFluentBuilder {
+        let crc32c = crate::content::digest(bytes).crc32c;
+        let request = self.client.put_object().bucket(&self.bucket).key(full);
+        // No storage class: head and checkpoints are read often and must never be in an archive.
+        request
+            .set_server_side_encryption(self.encryption.clone())
+            .set_ssekms_key_id(self.kms_key_id.clone())
+            .set_acl(self.acl.clone())
+            .checksum_crc32_c(checksum(crc32c))
+            .body(ByteStream::from(bytes.clone()))
+    }
+
+    async fn send_small(
+        &self,
+        name: &str,
+        request: PutObjectFluentBuilder,
+    ) -> Result<String, TierError> {
+        match request.send().await {
+            Ok(answer) => Ok(self.confirm(name, answer.e_tag(), 0)?.etag),
+            // The answer to `If-Match` where there is nothing to match.
+            Err(error) if error.code() == Some("NoSuchKey") => Err(self.precondition(name)),
+            Err(error) => Err(self.failed(name, error)),
+        }
+    }
+
+    /// After a failed condition: if exactly our bytes are there, an earlier attempt of this very
+    /// request got through and its answer was lost on the way.
+    async fn lost_answer(&self, name: &str, bytes: &Bytes) -> Result<String, TierError> {
+        match self.read_small(name).await? {
+            Some((found, etag)) if found == *bytes => Ok(etag),
+            _ => Err(self.precondition(name)),
+        }
+    }
+
+    async fn read_file(
+        &self,
+        key: &ObjectKey,
+        path: &Path,
+        size: u64,
+    ) -> Result<ByteStream, TierError> {
+        let unreadable = |source: std::io::Error| TierError::Source {
+            tier: self.name.clone(),
+            at: key.as_str().into(),
+            path: path.into(),
+            source,
+        };
+        let found = std::fs::metadata(path).map_err(unreadable)?.len();
+        if found != size {
+            return Err(self.mismatch(
+                key.as_str(),
+                format!("its file has {found} bytes, announced {size}"),
+            ));
+        }
+        if size <= IN_MEMORY_BYTES_MAX {
+            return Ok(ByteStream::from(std::fs::read(path).map_err(unreadable)?));
+        }
+        let stream = ByteStream::from_path(path).await;
+        stream.map_err(|error| unreadable(std::io::Error::other(error)))
+    }
+
+    fn failed<E>(&self, at: &str, error: SdkError<E, HttpResponse>) -> TierError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        errors::from_client(&self.name, at, &error)
+    }
+
+    fn unreachable(&self, at: &str, error: &(dyn std::error::Error + 'static)) -> TierError {
+        TierError::Unreachable {
+            tier: self.name.clone(),
+            at: at.into(),
+            cause: errors::innermost(error),
+        }
+    }
+
+    fn precondition(&self, name: &str) -> TierError {
+        TierError::Precondition {
+            tier: self.name.clone(),
+            at: name.into(),
+        }
+    }
+
+    fn mismatch(&self, at: &str, cause: String) -> TierError {
+        TierError::Mismatch {
+            tier: self.name.clone(),
+            at: at.into(),
+            cause,
+        }
+    }
+
+    fn unsupported(&self, at: impl Display, cause: &'static str) -> TierError {
+        TierError::Unsupported {
+            tier: self.name.clone(),
+            at: at.to_string(),
+            cause,
+        }
+    }
+}
+
+#[async_trait]
+impl Tier for S3Tier {
+    fn name(&self) -> &TierName {
+        &self.name
+    }
+
+    fn location(&self) -> String {
+        self.location.clone()
+    }
+
+    async fn put(
+        &self,
+        key: &ObjectKey,
+        body: Body,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        if body.size() != meta.size {
+            return Err(self.mismatch(
+                key.as_str(),
+                format!("{} bytes, announced {}", body.size(), meta.size),
+            ));
+        }
+        match body {
+            Body::Bytes(bytes) => self.put_whole(key, ByteStream::from(bytes), meta).await,
+            Body::File { path, size } if size <= large::WHOLE_BYTES_MAX => {
+                let stream = self.read_file(key, &path, size).await?;
+                self.put_whole(key, stream, meta).await
+            }
+            Body::File { path, .. } => self.put_parts(key, &path, meta).await,
+        }
+    }
+
+    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
+        let at = key.as_str();
+        if meta.size > SINGLE_BYTES_MAX {
+            return Err(self.unsupported(
+                at,
+                "S3 copies no more than 5 GB in one request; the object is put again",
+            ));
+        }
+        let full = self.object_key(key)?;
+        let source = format!(
+            "{}/{}",
+            self.bucket,
+            utf8_percent_encode(&full, NON_ALPHANUMERIC)
+        );
+        let request = self
+            .client
+            .copy_object()
+            .bucket(&self.bucket)
+            .key(&full)
+            .copy_source(source);
+        let request = with_settings!(request, self, metadata::encode(meta))
+            .metadata_directive(MetadataDirective::Replace)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32C);
+        let answer = match client::patience(meta.size) {
+            None => request.send().await,
+            Some(patience) => request.customize().config_override(patience).send().await,
+        };
+        let answer = answer.map_err(|error| self.failed(at, error))?;
+        let result = answer.copy_object_result();
+        self.check_answer(
+            at,
+            meta,
+            result.and_then(|result| result.checksum_crc32_c()),
+        )?;
+        self.confirm(at, result.and_then(|result| result.e_tag()), meta.size)
+    }
+
+    async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError> {
+        let mut failed = Vec::new();
+        for batch in keys.chunks(BATCH_KEYS_MAX) {
+            failed.extend(self.delete_batch(batch).await?);
+        }
+        Ok(failed)
+    }
+
+    async fn get(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
+        let fetched = self.fetch(key.as_str(), self.object_key(key)?).await?;
+        Ok(fetched.map(|(body, found, etag)| Fetched {
+            meta: metadata::decode(found, body.len() as u64),
+            body,
+            etag,
+        }))
+    }
+
+    async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage, TierError> {
+        let answer = self.list_page(&self.prefix, after, limit).await?;
+        let mut page = ListPage {
+            more: answer.is_truncated() == Some(true),
+            last: after.map(str::to_owned),
+            ..ListPage::default()
+        };
+        for (raw, object) in self.raw_keys(&answer) {
+            page.last = Some(raw.clone());
+            // What is no key of ours (a console's `folder/` marker) cannot be an object of the site.
+            let Some(key) = ObjectKey::parse(&raw).ok().filter(ObjectKey::is_site) else {
+                continue;
+            };
+            page.objects.push(Listed {
+                key,
+                size: object
+                    .size()
+                    .and_then(|size| u64::try_from(size).ok())
+                    .unwrap_or_default(),
+                etag: unquoted(object.e_tag().unwrap_or_default()),
+            });
+        }
+        Ok(page)
+    }
+
+    async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {
+        let fetched = self.fetch(name, self.small_key(name)?).await?;
+        Ok(fetched.map(|(bytes, _, etag)| (bytes, etag)))
+    }
+
+    async fn write_small(
+        &self,
+        name: &str,
+        bytes: Bytes,
+        expect: Option<Expect>,
+    ) -> Result<String, TierError> {
+        let full = self.small_key(name)?;
+        let plain = || self.small_request(&full, &bytes);
+        let request = match &expect {
+            None => return self.send_small(name, plain()).await,
+            Some(Expect::Absent) => plain().if_none_match("*"),
+            Some(Expect::Etag(etag)) => plain().if_match(format!("\"{etag}\"")),
+        };
+        match self.send_small(name, request).await {
+            Err(TierError::Precondition { .. }) => self.lost_answer(name, &bytes).await,
+            Err(TierError::Unsupported { .. }) => {
+                tracing::warn!(tier = %self.name, name, "this service has no conditional writes: a second writer would not be noticed");
+                self.send_small(name, plain()).await
+            }
+            result => result,
+        }
+    }
+
+    async fn delete_small(&self, name: &str) -> Result<(), TierError> {
+        let request = self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(self.small_key(name)?);
+        match request.send().await {
+            Err(error) if error.code() == Some("NoSuchKey") => Ok(()),
+            answer => answer.map(drop).map_err(|error| self.failed(name, error)),
+        }
+    }
+
+    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+        let full = self.small_key(prefix)?;
+        let mut names: Vec<String> = Vec::new();
+        loop {
+            let page = self
+                .list_page(&full, names.last().map(String::as_str), BATCH_KEYS_MAX)
+                .await?;
+            let known = names.len();
+            names.extend(self.raw_keys(&page).map(|(raw, _)| raw));
+            // A page without anything new ends the loop, whatever the service says of more.
+            if page.is_truncated() != Some(true) || names.len() == known {
+                return Ok(names);
+            }
+        }
+    }
+
+    /// A bucket acknowledges what is durable.
+    async fn settle(&self) -> Result<(), TierError> {
+        Ok(())
+    }
+
+    fn requests(&self) -> u64 {
+        self.requests.load(Ordering::Relaxed)
+    }
+}
+
+/// A CRC32C as S3 writes it.
+fn checksum(crc32c: u32) -> String {
+    BASE64_STANDARD.encode(crc32c.to_be_bytes())
+}
+
+fn unquoted(etag: &str) -> String {
+    etag.trim_matches('"').to_owned()
+}
+
+/// Undoes the encoding of a listing: that of forms, where a space is a `+`.
+fn decoded(key: &str) -> String {
+    let spaced = key.replace('+', " ");
+    percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+}

@@ -1,0 +1,883 @@
+//! An S3 in memory for tests: the crate `s3s` speaks the protocol and checks signatures, the
+//! objects are plain maps, and every request is recorded and can be made to fail. It is strict
+//! where the real one is: checksums are verified before anything is stored, conditional puts are
+//! atomic, user metadata is limited to 2 KB, a listing has its order, pages and encoding.
+//!
+//! The server runs on a thread of its own, so that synchronous tests and subprocesses can use it.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use hyper_util::rt::TokioIo;
+use md5::Digest;
+use s3s::dto::*;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+pub const ACCESS_KEY: &str = "STANDINTEST";
+pub const SECRET_KEY: &str = "standin-test-secret";
+
+/// A running server; dropping it stops it.
+pub struct S3Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    orders: watch::Sender<Order>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// One request as it came in. `path` is as sent, still escaped.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    pub method: String,
+    pub path: String,
+    pub query: String,
+    pub about: About,
+}
+
+/// What a request is about: one object, a listing of a bucket, or something else about a bucket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum About {
+    Object,
+    Listing,
+    Bucket,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Serve,
+    Refuse,
+    Stop,
+}
+
+type Matcher = Box<dyn Fn(&Seen) -> bool + Send>;
+
+/// What happens to a request that a fault has chosen.
+#[derive(Clone, Copy)]
+enum Harm {
+    /// Answered with this status and the code that S3 would give.
+    Status(u16),
+    /// Carried out, and the connection closed in place of an answer.
+    LoseAnswer,
+}
+
+struct Fault {
+    left: usize,
+    matcher: Matcher,
+    harm: Harm,
+}
+
+#[derive(Default)]
+struct Shared {
+    seen: Mutex<Vec<Seen>>,
+    faults: Mutex<Vec<Fault>>,
+    down: Mutex<bool>,
+    store: Mutex<Store>,
+}
+
+#[derive(Default)]
+struct Store {
+    buckets: BTreeMap<String, BTreeMap<String, Stored>>,
+    uploads: BTreeMap<String, Upload>,
+    uploads_begun: u64,
+}
+
+/// An object with everything that a put may set.
+#[derive(Clone)]
+pub struct Stored {
+    pub data: Bytes,
+    pub etag: String,
+    pub headers: Headers,
+    crc32c: Option<String>,
+    modified: SystemTime,
+}
+
+#[derive(Clone, Default, Debug)]
+pub struct Headers {
+    pub content_type: Option<String>,
+    pub content_language: Option<String>,
+    pub content_disposition: Option<String>,
+    pub cache_control: Option<String>,
+    pub expires: Option<Timestamp>,
+    pub storage_class: Option<String>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+struct Upload {
+    headers: Headers,
+    parts: BTreeMap<i32, Bytes>,
+}
+
+impl S3Server {
+    /// Starts with the buckets named, on a free port of the loopback interface.
+    pub fn start(buckets: &[&str]) -> S3Server {
+        let shared = Arc::new(Shared::default());
+        for bucket in buckets {
+            lock(&shared.store)
+                .buckets
+                .insert((*bucket).to_owned(), BTreeMap::new());
+        }
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let (orders, order) = watch::channel(Order::Serve);
+        let service = service(&shared);
+        let thread = {
+            let shared = Arc::clone(&shared);
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                runtime
+                    .expect("a runtime")
+                    .block_on(run(listener, service, shared, order));
+            })
+        };
+        S3Server {
+            address,
+            shared,
+            orders,
+            thread: Some(thread),
+        }
+    }
+
+    /// For path-style requests.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Every request since the start or the last `forget`.
+    pub fn seen(&self) -> Vec<Seen> {
+        lock(&self.shared.seen).clone()
+    }
+
+    pub fn forget(&self) {
+        lock(&self.shared.seen).clear();
+    }
+
+    /// How many of the requests were `method` about `about`.
+    pub fn count(&self, method: &str, about: About) -> usize {
+        let seen = lock(&self.shared.seen);
+        seen.iter()
+            .filter(|seen| seen.method == method && seen.about == about)
+            .count()
+    }
+
+    /// The next `count` requests that match are answered with `status`.
+    pub fn fail_next(
+        &self,
+        count: usize,
+        matcher: impl Fn(&Seen) -> bool + Send + 'static,
+        status: u16,
+    ) {
+        self.add_fault(count, matcher, Harm::Status(status));
+    }
+
+    /// The next `count` requests that match are carried out; their answers are lost.
+    pub fn lose_answers(&self, count: usize, matcher: impl Fn(&Seen) -> bool + Send + 'static) {
+        self.add_fault(count, matcher, Harm::LoseAnswer);
+    }
+
+    /// Faults that have not happened yet: a test asserts 0 at its end.
+    pub fn faults_left(&self) -> usize {
+        lock(&self.shared.faults)
+            .iter()
+            .map(|fault| fault.left)
+            .sum()
+    }
+
+    /// While down, every request is answered with 503.
+    pub fn down(&self, down: bool) {
+        *lock(&self.shared.down) = down;
+    }
+
+    /// While refusing, nothing listens on the port and open connections are closed. Returns when
+    /// that is so.
+    pub fn refuse(&self, refuse: bool) {
+        self.orders
+            .send_replace(if refuse { Order::Refuse } else { Order::Serve });
+        while std::net::TcpStream::connect(self.address).is_ok() == refuse {
+            std::thread::yield_now();
+        }
+    }
+
+    pub fn objects(&self, bucket: &str) -> BTreeMap<String, Vec<u8>> {
+        let store = lock(&self.shared.store);
+        let objects = store.buckets.get(bucket).into_iter().flatten();
+        objects
+            .map(|(key, stored)| (key.clone(), stored.data.to_vec()))
+            .collect()
+    }
+
+    pub fn object(&self, bucket: &str, key: &str) -> Option<Stored> {
+        lock(&self.shared.store)
+            .buckets
+            .get(bucket)?
+            .get(key)
+            .cloned()
+    }
+
+    /// Puts an object behind everybody's back, with an honest ETag and no metadata.
+    pub fn insert(&self, bucket: &str, key: &str, data: &[u8]) {
+        let stored = Stored {
+            data: Bytes::copy_from_slice(data),
+            etag: md5_hex(data),
+            headers: Headers::default(),
+            crc32c: None,
+            modified: SystemTime::now(),
+        };
+        let mut store = lock(&self.shared.store);
+        store
+            .buckets
+            .entry(bucket.into())
+            .or_default()
+            .insert(key.into(), stored);
+    }
+
+    /// Replaces the bytes and nothing else, as a failing disk would.
+    pub fn corrupt(&self, bucket: &str, key: &str, data: &[u8]) {
+        let mut store = lock(&self.shared.store);
+        let stored = store
+            .buckets
+            .get_mut(bucket)
+            .and_then(|objects| objects.get_mut(key));
+        stored.expect("there is such an object").data = Bytes::copy_from_slice(data);
+    }
+
+    pub fn remove(&self, bucket: &str, key: &str) {
+        if let Some(objects) = lock(&self.shared.store).buckets.get_mut(bucket) {
+            objects.remove(key);
+        }
+    }
+
+    /// Empties a bucket, or creates it.
+    pub fn clear(&self, bucket: &str) {
+        lock(&self.shared.store)
+            .buckets
+            .insert(bucket.into(), BTreeMap::new());
+    }
+
+    pub fn drop_bucket(&self, bucket: &str) {
+        lock(&self.shared.store).buckets.remove(bucket);
+    }
+
+    /// Multipart uploads that were neither completed nor aborted.
+    pub fn open_uploads(&self) -> usize {
+        lock(&self.shared.store).uploads.len()
+    }
+
+    fn add_fault(&self, left: usize, matcher: impl Fn(&Seen) -> bool + Send + 'static, harm: Harm) {
+        lock(&self.shared.faults).push(Fault {
+            left,
+            matcher: Box::new(matcher),
+            harm,
+        });
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        self.orders.send_replace(Order::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics while holding it")
+}
+
+fn service(shared: &Arc<Shared>) -> S3Service {
+    let mut builder = S3ServiceBuilder::new(Memory(Arc::clone(shared)));
+    builder.set_auth(s3s::auth::SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+    builder.build()
+}
+
+/// Accepts until told to stop. Connections end when nobody may connect any more.
+async fn run(
+    listener: std::net::TcpListener,
+    service: S3Service,
+    shared: Arc<Shared>,
+    mut order: watch::Receiver<Order>,
+) {
+    let address = listener.local_addr().expect("it is bound");
+    listener.set_nonblocking(true).expect("sockets can");
+    let mut listener = Some(TcpListener::from_std(listener).expect("inside a runtime"));
+    let mut connections = JoinSet::new();
+    loop {
+        let now = *order.borrow_and_update();
+        match now {
+            Order::Stop => return,
+            Order::Refuse => {
+                listener = None;
+                connections.shutdown().await;
+                if order.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            Order::Serve if listener.is_none() => {
+                listener = Some(TcpListener::bind(address).await.expect("the port was ours"));
+            }
+            Order::Serve => {}
+        }
+        tokio::select! {
+            accepted = listener.as_ref().expect("serving").accept() => {
+                if let Ok((stream, _)) = accepted {
+                    let _ = stream.set_nodelay(true);
+                    connections.spawn(serve(stream, service.clone(), Arc::clone(&shared)));
+                }
+            }
+            changed = order.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+async fn serve(stream: tokio::net::TcpStream, service: S3Service, shared: Arc<Shared>) {
+    let handler =
+        hyper::service::service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
+            let (service, shared) = (service.clone(), Arc::clone(&shared));
+            async move { answer(request, &service, &shared).await }
+        });
+    // A client that goes away in the middle is no concern of the server.
+    let _ = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), handler)
+        .await;
+}
+
+async fn answer(
+    request: hyper::Request<hyper::body::Incoming>,
+    service: &S3Service,
+    shared: &Shared,
+) -> Result<hyper::Response<s3s::Body>, std::io::Error> {
+    let seen = describe(&request);
+    lock(&shared.seen).push(seen.clone());
+    let harm = if *lock(&shared.down) {
+        Some(Harm::Status(503))
+    } else {
+        next_harm(shared, &seen)
+    };
+    if let Some(Harm::Status(status)) = harm {
+        return Ok(refusal(status));
+    }
+    let answer = hyper::service::Service::call(service, request).await;
+    match harm {
+        Some(_) => Err(std::io::Error::other("the answer is lost")),
+        None => answer.map_err(|error| std::io::Error::other(format!("{error:?}"))),
+    }
+}
+
+fn describe(request: &hyper::Request<hyper::body::Incoming>) -> Seen {
+    let path = request.uri().path().to_owned();
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let key = path
+        .trim_start_matches('/')
+        .split_once('/')
+        .map(|(_, key)| key);
+    let about = match key {
+        Some(key) if !key.is_empty() => About::Object,
+        _ if request.method() == "GET" => About::Listing,
+        _ => About::Bucket,
+    };
+    Seen {
+        method: request.method().to_string(),
+        path,
+        query,
+        about,
+    }
+}
+
+fn next_harm(shared: &Shared, seen: &Seen) -> Option<Harm> {
+    let mut faults = lock(&shared.faults);
+    let chosen = faults
+        .iter_mut()
+        .find(|fault| fault.left > 0 && (fault.matcher)(seen))?;
+    chosen.left -= 1;
+    Some(chosen.harm)
+}
+
+fn refusal(status: u16) -> hyper::Response<s3s::Body> {
+    let code = match status {
+        403 => "AccessDenied",
+        409 => "ConditionalRequestConflict",
+        412 => "PreconditionFailed",
+        429 => "TooManyRequests",
+        500 => "InternalError",
+        501 => "NotImplemented",
+        503 => "SlowDown",
+        _ => "Injected",
+    };
+    let body = format!(
+        "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>"
+    );
+    let response = hyper::Response::builder()
+        .status(status)
+        .header("content-type", "application/xml");
+    response
+        .body(s3s::Body::from(body))
+        .expect("the parts are fixed")
+}
+
+fn md5_hex(data: &[u8]) -> String {
+    hex::encode(md5::Md5::digest(data))
+}
+
+/// How S3 escapes keys in a listing: like a form, slashes left alone.
+fn listing_escape(key: &str) -> String {
+    let mut escaped = String::new();
+    for byte in key.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                escaped.push(char::from(byte))
+            }
+            b' ' => escaped.push('+'),
+            _ => escaped.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    escaped
+}
+
+async fn drain(body: Option<StreamingBlob>) -> S3Result<Bytes> {
+    let Some(mut body) = body else {
+        return Ok(Bytes::new());
+    };
+    let mut data = Vec::new();
+    while let Some(chunk) = body
+        .try_next()
+        .await
+        .map_err(|_| s3_error!(IncompleteBody))?
+    {
+        data.extend_from_slice(&chunk);
+    }
+    Ok(data.into())
+}
+
+/// The CRC32C of `data`, which must be the announced one if one was announced.
+fn verified(data: &[u8], announced: Option<String>) -> S3Result<Option<String>> {
+    let mut hasher = s3s::checksum::ChecksumHasher {
+        crc32c: Some(Default::default()),
+        ..Default::default()
+    };
+    hasher.update(data);
+    let found = hasher.finalize().checksum_crc32c;
+    if announced.is_some() && announced != found {
+        return Err(s3_error!(BadDigest));
+    }
+    Ok(announced)
+}
+
+fn check_metadata(headers: &Headers) -> S3Result<()> {
+    let bytes: usize = headers
+        .metadata
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    if bytes > 2048 {
+        return Err(s3_error!(MetadataTooLarge));
+    }
+    Ok(())
+}
+
+/// Takes the headers out of the input of a put, a copy or a multipart upload: three types with
+/// the same fields.
+macro_rules! headers_of {
+    ($input:expr) => {
+        Headers {
+            content_type: $input.content_type.take(),
+            content_language: $input.content_language.take(),
+            content_disposition: $input.content_disposition.take(),
+            cache_control: $input.cache_control.take(),
+            expires: $input.expires.take(),
+            storage_class: $input
+                .storage_class
+                .take()
+                .map(|class| class.as_str().to_owned()),
+            metadata: $input
+                .metadata
+                .take()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
+        }
+    };
+}
+
+/// The store as `s3s` wants it.
+struct Memory(Arc<Shared>);
+
+impl Memory {
+    fn find(&self, bucket: &str, key: &str) -> S3Result<Stored> {
+        let store = lock(&self.0.store);
+        let objects = store
+            .buckets
+            .get(bucket)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?;
+        objects
+            .get(key)
+            .cloned()
+            .ok_or_else(|| s3_error!(NoSuchKey))
+    }
+
+    /// Compares and stores in one step.
+    fn commit(
+        &self,
+        bucket: &str,
+        key: &str,
+        stored: Stored,
+        absent: Option<&ETagCondition>,
+        same: Option<&ETagCondition>,
+    ) -> S3Result<()> {
+        let mut store = lock(&self.0.store);
+        let objects = store
+            .buckets
+            .get_mut(bucket)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let current = objects.get(key);
+        if absent.is_some_and(ETagCondition::is_any) && current.is_some() {
+            return Err(s3_error!(PreconditionFailed));
+        }
+        if let Some(ETagCondition::ETag(wanted)) = same {
+            let Some(current) = current else {
+                return Err(s3_error!(NoSuchKey));
+            };
+            if !ETag::Strong(current.etag.clone()).strong_cmp(wanted) {
+                return Err(s3_error!(PreconditionFailed));
+            }
+        }
+        objects.insert(key.to_owned(), stored);
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl S3 for Memory {
+    async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let input = &mut request.input;
+        let data = drain(input.body.take()).await?;
+        let headers = headers_of!(input);
+        check_metadata(&headers)?;
+        let crc32c = verified(&data, input.checksum_crc32c.take())?;
+        let etag = md5_hex(&data);
+        let stored = Stored {
+            data,
+            etag: etag.clone(),
+            headers,
+            crc32c: crc32c.clone(),
+            modified: SystemTime::now(),
+        };
+        self.commit(
+            &input.bucket,
+            &input.key,
+            stored,
+            input.if_none_match.as_ref(),
+            input.if_match.as_ref(),
+        )?;
+        Ok(S3Response::new(PutObjectOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32c: crc32c,
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let stored = self.find(&request.input.bucket, &request.input.key)?;
+        let total = stored.data.len() as u64;
+        let (data, range) = match request.input.range {
+            None => (stored.data, None),
+            Some(range) => {
+                let range = range.check(total)?;
+                let text = format!("bytes {}-{}/{total}", range.start, range.end - 1);
+                let (start, end) = (range.start as usize, range.end as usize);
+                (stored.data.slice(start..end), Some(text))
+            }
+        };
+        let length = data.len() as i64;
+        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(data)]);
+        Ok(S3Response::new(GetObjectOutput {
+            body: Some(StreamingBlob::wrap(body)),
+            content_length: Some(length),
+            content_range: range,
+            content_type: stored
+                .headers
+                .content_type
+                .or_else(|| Some("binary/octet-stream".into())),
+            content_language: stored.headers.content_language,
+            content_disposition: stored.headers.content_disposition,
+            cache_control: stored.headers.cache_control,
+            expires: stored.headers.expires,
+            metadata: Some(stored.headers.metadata.into_iter().collect()),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            last_modified: Some(stored.modified.into()),
+            ..Default::default()
+        }))
+    }
+
+    async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let stored = self.find(&request.input.bucket, &request.input.key)?;
+        Ok(S3Response::new(HeadObjectOutput {
+            content_length: Some(stored.data.len() as i64),
+            content_type: stored
+                .headers
+                .content_type
+                .or_else(|| Some("binary/octet-stream".into())),
+            content_language: stored.headers.content_language,
+            content_disposition: stored.headers.content_disposition,
+            cache_control: stored.headers.cache_control,
+            expires: stored.headers.expires,
+            metadata: Some(stored.headers.metadata.into_iter().collect()),
+            checksum_crc32c: request.input.checksum_mode.and(stored.crc32c),
+            e_tag: Some(ETag::Strong(stored.etag)),
+            last_modified: Some(stored.modified.into()),
+            ..Default::default()
+        }))
+    }
+
+    async fn delete_object(
+        &self,
+        request: S3Request<DeleteObjectInput>,
+    ) -> S3Result<S3Response<DeleteObjectOutput>> {
+        let mut store = lock(&self.0.store);
+        let objects = store
+            .buckets
+            .get_mut(&request.input.bucket)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?;
+        objects.remove(&request.input.key);
+        Ok(S3Response::with_status(
+            DeleteObjectOutput::default(),
+            hyper::StatusCode::NO_CONTENT,
+        ))
+    }
+
+    async fn delete_objects(
+        &self,
+        request: S3Request<DeleteObjectsInput>,
+    ) -> S3Result<S3Response<DeleteObjectsOutput>> {
+        let mut store = lock(&self.0.store);
+        let objects = store
+            .buckets
+            .get_mut(&request.input.bucket)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let batch = request.input.delete;
+        if batch.objects.len() > 1000 {
+            return Err(s3_error!(MalformedXML));
+        }
+        let mut deleted = Vec::new();
+        for object in batch.objects {
+            objects.remove(&object.key);
+            deleted.push(DeletedObject {
+                key: Some(object.key),
+                ..Default::default()
+            });
+        }
+        let deleted = (batch.quiet != Some(true)).then_some(deleted);
+        Ok(S3Response::new(DeleteObjectsOutput {
+            deleted,
+            ..Default::default()
+        }))
+    }
+
+    async fn list_objects_v2(
+        &self,
+        request: S3Request<ListObjectsV2Input>,
+    ) -> S3Result<S3Response<ListObjectsV2Output>> {
+        let input = request.input;
+        let store = lock(&self.0.store);
+        let objects = store
+            .buckets
+            .get(&input.bucket)
+            .ok_or_else(|| s3_error!(NoSuchBucket))?;
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let limit = input.max_keys.unwrap_or(1000).clamp(0, 1000) as usize;
+        let after = input
+            .continuation_token
+            .or(input.start_after)
+            .unwrap_or_default();
+        let from = if after > prefix {
+            after.clone()
+        } else {
+            prefix.clone()
+        };
+        let mut matching = objects
+            .range(from..)
+            .filter(|(key, _)| **key > after || after.is_empty());
+        let escape = |key: &str| {
+            if input.encoding_type.is_some() {
+                listing_escape(key)
+            } else {
+                key.to_owned()
+            }
+        };
+        let mut contents = Vec::new();
+        let mut last = None;
+        for (key, stored) in matching
+            .by_ref()
+            .take_while(|(key, _)| key.starts_with(&prefix))
+            .take(limit)
+        {
+            last = Some(key.clone());
+            contents.push(Object {
+                key: Some(escape(key)),
+                size: Some(stored.data.len() as i64),
+                e_tag: Some(ETag::Strong(stored.etag.clone())),
+                last_modified: Some(stored.modified.into()),
+                ..Default::default()
+            });
+        }
+        let is_beyond = |key: &String| last.as_ref().is_some_and(|last| key > last);
+        let more = contents.len() == limit
+            && objects
+                .keys()
+                .any(|key| key.starts_with(&prefix) && is_beyond(key));
+        Ok(S3Response::new(ListObjectsV2Output {
+            key_count: Some(contents.len() as i32),
+            max_keys: Some(limit as i32),
+            is_truncated: Some(more),
+            next_continuation_token: last.filter(|_| more),
+            contents: Some(contents),
+            encoding_type: input.encoding_type,
+            name: Some(input.bucket),
+            prefix: Some(prefix),
+            ..Default::default()
+        }))
+    }
+
+    async fn copy_object(
+        &self,
+        mut request: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        let input = &mut request.input;
+        let CopySource::Bucket { bucket, key, .. } = &input.copy_source else {
+            return Err(s3_error!(NotImplemented));
+        };
+        let mut stored = self.find(bucket, key)?;
+        let replaces = input
+            .metadata_directive
+            .as_ref()
+            .is_some_and(|directive| directive.as_str() == "REPLACE");
+        if !replaces && **bucket == *input.bucket && **key == *input.key {
+            return Err(s3_error!(InvalidRequest));
+        }
+        if replaces {
+            stored.headers = headers_of!(input);
+            check_metadata(&stored.headers)?;
+        }
+        stored.modified = SystemTime::now();
+        let result = CopyObjectResult {
+            e_tag: Some(ETag::Strong(stored.etag.clone())),
+            checksum_crc32c: stored.crc32c.clone(),
+            last_modified: Some(stored.modified.into()),
+            ..Default::default()
+        };
+        self.commit(&input.bucket, &input.key, stored, None, None)?;
+        Ok(S3Response::new(CopyObjectOutput {
+            copy_object_result: Some(result),
+            ..Default::default()
+        }))
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        mut request: S3Request<CreateMultipartUploadInput>,
+    ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        let input = &mut request.input;
+        let headers = headers_of!(input);
+        check_metadata(&headers)?;
+        let mut store = lock(&self.0.store);
+        if !store.buckets.contains_key(&input.bucket) {
+            return Err(s3_error!(NoSuchBucket));
+        }
+        store.uploads_begun += 1;
+        let id = format!("upload-{}", store.uploads_begun);
+        store.uploads.insert(
+            id.clone(),
+            Upload {
+                headers,
+                parts: BTreeMap::new(),
+            },
+        );
+        Ok(S3Response::new(CreateMultipartUploadOutput {
+            upload_id: Some(id),
+            ..Default::default()
+        }))
+    }
+
+    async fn upload_part(
+        &self,
+        mut request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let input = &mut request.input;
+        let data = drain(input.body.take()).await?;
+        let checksum_crc32c = verified(&data, input.checksum_crc32c.take())?;
+        let etag = md5_hex(&data);
+        let mut store = lock(&self.0.store);
+        let upload = store
+            .uploads
+            .get_mut(&input.upload_id)
+            .ok_or_else(|| s3_error!(NoSuchUpload))?;
+        upload.parts.insert(input.part_number, data);
+        Ok(S3Response::new(UploadPartOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32c,
+            ..Default::default()
+        }))
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        request: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let input = request.input;
+        let upload = lock(&self.0.store)
+            .uploads
+            .remove(&input.upload_id)
+            .ok_or_else(|| s3_error!(NoSuchUpload))?;
+        let (mut data, mut digests) = (Vec::new(), Vec::new());
+        for part in upload.parts.values() {
+            data.extend_from_slice(part);
+            digests.extend_from_slice(&md5::Md5::digest(part));
+        }
+        let etag = format!("{}-{}", md5_hex(&digests), upload.parts.len());
+        let stored = Stored {
+            data: data.into(),
+            etag: etag.clone(),
+            headers: upload.headers,
+            crc32c: None,
+            modified: SystemTime::now(),
+        };
+        self.commit(
+            &input.bucket,
+            &input.key,
+            stored,
+            input.if_none_match.as_ref(),
+            None,
+        )?;
+        Ok(S3Response::new(CompleteMultipartUploadOutput {
+            e_tag: Some(ETag::Strong(etag)),
+            ..Default::default()
+        }))
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        request: S3Request<AbortMultipartUploadInput>,
+    ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        lock(&self.0.store).uploads.remove(&request.input.upload_id);
+        Ok(S3Response::new(AbortMultipartUploadOutput::default()))
+    }
+}
