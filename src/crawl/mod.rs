@@ -30,7 +30,7 @@ use crate::store::StoreError;
 
 pub use body::{Budget, Held, TempBody};
 pub use engine::{Crawled, Means, crawl};
-pub use fetch::{Answer, Ask, FetchError, FetchLimits, Fetcher, Received};
+pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 

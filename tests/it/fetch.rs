@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use standin::content::digest;
-use standin::crawl::body::{Budget, Held};
-use standin::crawl::fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
-use standin::crawl::robots::Robots;
+use standin::crawl::Robots;
+use standin::crawl::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
+use standin::crawl::{Budget, Held};
 use standin::http::client::{ClientOptions, client};
 use standin::site::PageUrl;
 

@@ -69,8 +69,8 @@ fn options(server: &S3Server) -> S3Options {
         sse: None,
         kms_key_id: None,
         acl: None,
-        access_key_id: Some(ACCESS_KEY.into()),
-        secret_access_key: Some(SECRET_KEY.into()),
+        access_key_id: Some(ACCESS_KEY.to_owned().into()),
+        secret_access_key: Some(SECRET_KEY.to_owned().into()),
         session_token: None,
     }
 }
@@ -634,14 +634,14 @@ async fn what_concerns_the_whole_bucket_stops_the_tier() {
         ),
         (
             S3Options {
-                secret_access_key: Some("hunter2".into()),
+                secret_access_key: Some("hunter2".to_owned().into()),
                 ..options(&server)
             },
             "credentials",
         ),
         (
             S3Options {
-                access_key_id: Some("nobody".into()),
+                access_key_id: Some("nobody".to_owned().into()),
                 ..options(&server)
             },
             "credentials",

@@ -234,7 +234,7 @@ mod tests {
         // Mixing a configured id with the environment's secret would sign with nonsense.
         let name = TierName::parse("replica").expect("a name");
         let half = S3Options {
-            access_key_id: Some("id".into()),
+            access_key_id: Some(String::from("id").into()),
             ..options()
         };
         let message = credentials(&name, &half)
