@@ -134,7 +134,8 @@ fn write_parts(
     let (mut buffer, mut count) = (Vec::new(), 0);
     let mut close = |buffer: &mut Vec<u8>, count: &mut u64| {
         let (part, bytes) = seal(buffer, *count, generation, parts.len());
-        (buffer.clear(), *count = 0);
+        buffer.clear();
+        *count = 0;
         let wanted = send(&part, bytes);
         parts.push(part);
         wanted

@@ -71,10 +71,10 @@ impl Bodies {
             self.remember(*hash, &bytes);
             return Ok(Some(Body::Bytes(bytes)));
         }
-        Ok(self.from_a_tier(key, hash).await)
+        Ok(self.fetch_back(key, hash).await)
     }
 
-    async fn from_a_tier(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {
+    async fn fetch_back(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {
         for tier in &self.tiers {
             match tier.get(key).await {
                 Ok(Some(fetched)) if ContentHash::of(&fetched.body) == *hash => {

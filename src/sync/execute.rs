@@ -154,7 +154,7 @@ struct Remaining<'a> {
 
 impl Remaining<'_> {
     fn next(&mut self, book: &Book<'_>) -> Result<Option<Operation>, ManifestError> {
-        while let Some(step) = self.steps.next() {
+        for step in self.steps.by_ref() {
             let (operation, doubt) = step?;
             if !(self.resumed && doubt && book.is_confirmed(&operation)?) {
                 return Ok(Some(operation));

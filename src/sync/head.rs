@@ -123,5 +123,6 @@ async fn send_checkpoint(
         Ok::<_, SyncError>(Ok(()))
     };
     let (made, written) = futures_util::join!(making, writing);
-    Ok(written?.map(|()| ()).and(Ok(made?)))
+    let extended = made?;
+    Ok(written?.map(|()| extended))
 }
