@@ -45,13 +45,26 @@ pub async fn prove(
     let owes = manifest.debts(&open.name).next().is_some();
     let whole = manifest.intent(&open.name)?.is_none();
     if !owes && whole && !findings.differ() {
-        open.state.verified = Some(Verified {
-            generation: open.state.watermark,
-            at: now,
-        });
+        open.state.verified = verified(open, &findings, now);
     }
     manifest.save_tier(&open.name, &open.state)?;
     Ok(findings)
+}
+
+/// The tier as proven now. A generation that wrote nothing needs no proof and moves no time.
+fn verified(open: &OpenTier, findings: &Findings, now: i64) -> Option<Verified> {
+    let generation = open.state.watermark;
+    match open.state.verified {
+        Some(earlier) if findings.checked == 0 => Some(Verified {
+            generation,
+            at: earlier.at,
+        }),
+        None if findings.checked == 0 => None,
+        _ => Some(Verified {
+            generation,
+            at: now,
+        }),
+    }
 }
 
 /// Compares the marks that a page covers with it. Returns their keys.

@@ -151,7 +151,11 @@ impl Engine<'_> {
                 self.enqueue_reference(&url, &sitemap)?;
             }
             self.robots.push((url.authority().to_owned(), rules));
-            self.take_in(visited).await?;
+            // Most hosts have none, and no page links to it: its absence is no broken link.
+            let absent = matches!(visited.result, Ok(Seen::Gone { .. }));
+            if visited.recorded.is_some() || !absent {
+                self.take_in(visited).await?;
+            }
         }
         Ok(())
     }
@@ -330,6 +334,14 @@ impl Engine<'_> {
             result,
         } = visited;
         let recorded = recorded.as_ref();
+        if recorded.is_some_and(|entry| entry.outcome.is_live()) {
+            self.position.counts.known += 1;
+            let kept = matches!(
+                result,
+                Ok(Seen::Page(_) | Seen::NotModified | Seen::Redirect { .. })
+            );
+            self.position.counts.kept += u64::from(kept);
+        }
         let (staged, body) = match result {
             Ok(seen) => {
                 self.lost = 0;

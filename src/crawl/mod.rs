@@ -80,6 +80,10 @@ pub struct CrawlCounts {
     pub missing: u64,
     /// URLs that robots.txt forbids.
     pub forbidden: u64,
+    /// Stored pages that were asked for again.
+    pub known: u64,
+    /// Those of them that answered with a page or a redirect.
+    pub kept: u64,
 }
 
 impl CrawlCounts {

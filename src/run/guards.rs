@@ -23,11 +23,10 @@ pub struct Judgement {
 pub fn judge(counts: &CrawlCounts, before: Counts, guard: &GuardConfig) -> Judgement {
     let live = before.live();
     let mut judgement = Judgement::default();
-    if live > 0 && ratio(counts.usable(), live) < guard.coverage_min {
+    if counts.known > 0 && ratio(counts.kept, counts.known) < guard.coverage_min {
         judgement.refuse = Some(format!(
-            "only {} of {live} known pages answered (`guard.coverage_min` is {}): nothing is replaced",
-            counts.usable(),
-            guard.coverage_min
+            "only {} of {} known pages answered (`guard.coverage_min` is {}): nothing is replaced",
+            counts.kept, counts.known, guard.coverage_min
         ));
         return judgement;
     }
@@ -82,6 +81,8 @@ mod tests {
     fn counts(fetched: u64, changed: u64, gone: u64, errors: u64) -> CrawlCounts {
         CrawlCounts {
             fetched,
+            known: fetched + gone + errors,
+            kept: fetched,
             changed,
             gone,
             errors,
@@ -110,12 +111,12 @@ mod tests {
     fn each_guard_speaks_at_its_limit_and_not_before() {
         // Promise: seeing less never deletes more; a good crawl passes.
         assert_eq!(verdict(counts(1000, 10, 5, 0), 1000, 1.0), "good");
-        assert_eq!(verdict(counts(300, 0, 0, 0), 1000, 1.0), "refused");
+        assert_eq!(verdict(counts(300, 0, 0, 700), 1000, 1.0), "refused");
         assert_eq!(verdict(counts(600, 0, 1, 400), 1000, 1.0), "kept");
         assert_eq!(verdict(counts(940, 0, 60, 0), 1000, 1.0), "kept");
         assert_eq!(verdict(counts(20, 0, 9, 0), 29, 1.0), "good");
         assert_eq!(verdict(counts(1000, 900, 0, 0), 1000, 0.5), "refused");
         assert_eq!(verdict(counts(1000, 900, 0, 0), 1000, 1.0), "good");
-        assert_eq!(verdict(counts(10, 0, 0, 90), 0, 1.0), "kept");
+        assert_eq!(verdict(counts(60, 0, 0, 40), 0, 1.0), "kept");
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::RunError;
 use crate::config::{Config, TierConfig, TierTarget};
 use crate::content::CanonicalRules;
-use crate::crawl::{Answer, Ask, Budget, FetchLimits, Fetcher};
+use crate::crawl::{Answer, Ask, Budget, FetchError, FetchLimits, Fetcher};
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
 use crate::manifest::{Manifest, Meta};
@@ -105,20 +105,27 @@ pub fn scope_of(config: &Config, meta: &Meta) -> Result<Scope, RunError> {
 /// itself in the other scheme is known under that one.
 ///
 /// # Errors
-/// What the manifest says. A seed that does not answer decides nothing.
+/// What the manifest says. Inside: no seed can be reached at all, so there is no point in going on;
+/// a seed that answers something else decides nothing.
 pub async fn identify(
     config: &Config,
     manifest: &Manifest,
     fetcher: &Fetcher,
-) -> Result<(), RunError> {
+) -> Result<Result<(), FetchError>, RunError> {
     let known: BTreeMap<String, Scheme> = manifest.about().identity.into_iter().collect();
     let rules = config.site.scope_rules();
     let mut found = known.clone();
+    let mut unreachable = None;
     for seed in &config.site.seeds {
         if !found.contains_key(seed.authority()) {
-            let scheme = identity_of(seed, fetcher).await;
-            found.insert(seed.authority().to_owned(), scheme);
+            match identity_of(seed, fetcher).await {
+                Ok(scheme) => drop(found.insert(seed.authority().to_owned(), scheme)),
+                Err(error) => unreachable = Some(error),
+            }
         }
+    }
+    if let Some(error) = unreachable.filter(|_| found.is_empty()) {
+        return Ok(Err(error));
     }
     let default = config
         .site
@@ -132,21 +139,23 @@ pub async fn identify(
     if found != known {
         manifest.amend(|meta| meta.identity = found.into_iter().collect())?;
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
-async fn identity_of(seed: &PageUrl, fetcher: &Fetcher) -> Scheme {
+async fn identity_of(seed: &PageUrl, fetcher: &Fetcher) -> Result<Scheme, FetchError> {
     let ask = Ask {
         url: seed,
         etag: None,
         last_modified: None,
     };
-    let Ok(Answer::Redirect { location, .. }) = fetcher.fetch(ask).await else {
-        return seed.scheme();
+    let location = match fetcher.fetch(ask).await {
+        Ok(Answer::Redirect { location, .. }) => location,
+        Err(error) if error.is_connection() => return Err(error),
+        _ => return Ok(seed.scheme()),
     };
     match seed.join(&location) {
-        Ok(target) if target.with_scheme(seed.scheme()) == *seed => target.scheme(),
-        _ => seed.scheme(),
+        Ok(target) if target.with_scheme(seed.scheme()) == *seed => Ok(target.scheme()),
+        _ => Ok(seed.scheme()),
     }
 }
 

@@ -10,7 +10,7 @@ use super::{RunError, Stages, Surroundings, guards};
 use crate::audit::{self, AuditError, Findings};
 use crate::config::{Config, Keep, RobotsPolicy};
 use crate::content::ContentHash;
-use crate::crawl::{self, CrawlError, CrawlOrder, Crawled, Frontier, Means, Position};
+use crate::crawl::{self, CrawlError, CrawlOrder, Crawled, FetchError, Frontier, Means, Position};
 use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId, Staged};
 use crate::store::Store;
 use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
@@ -37,7 +37,14 @@ pub async fn crawl(
     report.resumed = position.run != *run;
     report.run_id = position.run.clone();
     let before = manifest.about();
-    let (order, fetcher) = prepare(config, &manifest, &store).await?;
+    let (order, fetcher) = match prepare(config, &manifest, &store).await? {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            report.note(Verdict::Failed, format!("no usable seed: {error}"));
+            give_up(frontier)?;
+            return Ok(House { manifest, store });
+        }
+    };
     let fingerprint = scope_fingerprint(config);
     let means = Means {
         manifest: Arc::clone(&manifest),
@@ -73,9 +80,14 @@ pub async fn crawl(
         .await?;
         manifest.amend(|meta| meta.scope = fingerprint)?;
     }
-    let frontier = Arc::into_inner(frontier).expect("crawl and commit have given it back");
-    frontier.discard()?;
+    give_up(frontier)?;
     Ok(House { manifest, store })
+}
+
+/// The run has taken from its frontier what it could: the next run begins anew.
+fn give_up(frontier: Arc<Frontier>) -> Result<(), RunError> {
+    let frontier = Arc::into_inner(frontier).expect("crawl and commit have given it back");
+    Ok(frontier.discard()?)
 }
 
 /// The frontier of a run that was cut short, or a new one. One whose run has been committed already
@@ -99,10 +111,12 @@ async fn prepare(
     config: &Config,
     manifest: &Arc<Manifest>,
     store: &Store,
-) -> Result<(CrawlOrder, crawl::Fetcher), RunError> {
+) -> Result<Result<(CrawlOrder, crawl::Fetcher), FetchError>, RunError> {
     let first = house::scope_of(config, &manifest.about())?;
     let fetcher = house::fetcher_of(config, &first, store)?;
-    house::identify(config, manifest, &fetcher).await?;
+    if let Err(error) = house::identify(config, manifest, &fetcher).await? {
+        return Ok(Err(error));
+    }
     let meta = manifest.about();
     let scope = house::scope_of(config, &meta)?;
     let admitted = |url: &crate::site::PageUrl| match scope.admit(url.clone()) {
@@ -124,7 +138,7 @@ async fn prepare(
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
         scope,
     };
-    Ok((order, fetcher))
+    Ok(Ok((order, fetcher)))
 }
 
 /// Up to where some tier has everything: the bytes of older entries survive there.
