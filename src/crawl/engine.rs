@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
@@ -25,6 +25,9 @@ use crate::store::Store;
 /// Hosts that do not answer are given up after this many such failures in a row: each has cost its
 /// attempts and time-outs, and the rest of the site would cost them too.
 const LOST_AFTER: u32 = 12;
+
+/// A `Crawl-delay` is obeyed up to here; with the minutes that some hosts name, no run would end.
+const CRAWL_DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// URLs remembered in memory as known, by hash: spares most look-ups of links. Two halves of this size
 /// are kept, 16 bytes a URL; what falls out is looked up on disk.
@@ -147,6 +150,10 @@ impl Engine<'_> {
                 }
                 Err(_) => Robots::DenyAll,
             };
+            if let Some(pause) = rules.delay() {
+                self.schedule
+                    .slow_down(url.authority(), pause.min(CRAWL_DELAY_MAX));
+            }
             for sitemap in rules.sitemaps() {
                 self.enqueue_reference(&url, &sitemap)?;
             }

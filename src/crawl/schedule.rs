@@ -31,7 +31,7 @@ pub enum Way {
 /// The window and the state of the hosts in it.
 pub struct Schedule {
     concurrency: usize,
-    pause: Option<Duration>,
+    pause: Duration,
     hosts: BTreeMap<String, Host>,
     held: usize,
     /// The host that had its turn last.
@@ -40,6 +40,8 @@ pub struct Schedule {
 
 #[derive(Default)]
 struct Host {
+    /// What its robots.txt asks for beyond the crawl's own pause.
+    pause: Duration,
     waiting: VecDeque<Job>,
     active: usize,
     not_before: Option<Instant>,
@@ -50,11 +52,16 @@ impl Schedule {
     pub fn new(concurrency: usize, rate: Option<f64>) -> Schedule {
         Schedule {
             concurrency,
-            pause: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            pause: rate.map_or(Duration::ZERO, |rate| Duration::from_secs_f64(1.0 / rate)),
             hosts: BTreeMap::new(),
             held: 0,
             last: String::new(),
         }
+    }
+
+    /// Spaces the requests of one host by at least `pause`.
+    pub fn slow_down(&mut self, authority: &str, pause: Duration) {
+        self.hosts.entry(authority.to_owned()).or_default().pause = pause;
     }
 
     /// How many more jobs may be added.
@@ -84,7 +91,8 @@ impl Schedule {
         let host = self.hosts.get_mut(&name)?;
         let job = host.waiting.pop_front()?;
         host.active += 1;
-        host.not_before = self.pause.map(|pause| now + pause);
+        let pause = host.pause.max(self.pause);
+        host.not_before = (!pause.is_zero()).then(|| now + pause);
         self.held -= 1;
         self.last = name;
         Some(job)
@@ -155,5 +163,10 @@ mod tests {
         let due = schedule.wakes().unwrap();
         assert_eq!(due, now + Duration::from_millis(250));
         assert!(schedule.next(due).is_some());
+        schedule.slow_down("b.test", Duration::from_secs(1));
+        schedule.add(job("http://b.test/1"));
+        schedule.add(job("http://b.test/2"));
+        assert!(schedule.next(due).is_some());
+        assert_eq!(schedule.wakes(), Some(due + Duration::from_secs(1)));
     }
 }

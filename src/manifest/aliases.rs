@@ -140,3 +140,45 @@ fn content(outcome: &Outcome) -> Option<String> {
 fn rank(url: &PageUrl) -> (usize, &str) {
     (url.as_str().len(), url.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Sample, gone, page};
+    use super::*;
+
+    fn key(text: &str) -> ObjectKey {
+        ObjectKey::parse(text).unwrap()
+    }
+
+    #[test]
+    fn who_is_on_a_key_is_found_without_an_index_of_all_keys() {
+        // Promise: the canonical URL wins its key while it lives; equal content is an alias, different
+        // content a collision.
+        let sample = Sample::new();
+        let on = |text: &str| -> Vec<String> {
+            let group = sample.manifest.on_key(&key(text), Scheme::Https).unwrap();
+            group.iter().map(|(url, _)| url.path().to_owned()).collect()
+        };
+        sample
+            .commit(&[
+                ("/x/", page("1")),
+                ("/x/index.html", page("1")),
+                ("/y", page("2")),
+            ])
+            .unwrap();
+        assert_eq!(on("h.test/x/index.html"), ["/x/", "/x/index.html"]);
+        assert_eq!(on("h.test/y"), ["/y"]);
+        assert_eq!(sample.manifest.sharing().unwrap().aliases, 1);
+        sample.commit(&[("/x/index.html", page("other"))]).unwrap();
+        let collisions = sample.manifest.sharing().unwrap().collisions;
+        assert_eq!(collisions.len(), 1);
+        assert_eq!(collisions[0].urls[0].path(), "/x/");
+        sample.commit(&[("/x/", gone())]).unwrap();
+        let winner = sample
+            .manifest
+            .winner(&key("h.test/x/index.html"), Scheme::Https)
+            .unwrap();
+        assert_eq!(winner.unwrap().0.path(), "/x/index.html");
+        assert_eq!(sample.manifest.sharing().unwrap(), Sharing::default());
+    }
+}

@@ -126,3 +126,64 @@ impl Iterator for Changes<'_> {
         Some(self.merge(head))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Sample, gone, page, url};
+    use super::*;
+
+    fn net(sample: &Sample, watermark: u64) -> Vec<(String, Option<Entry>, Option<Entry>)> {
+        let changes = sample.manifest.changes_after(Generation(watermark));
+        changes
+            .map(|change| {
+                let change = change.unwrap();
+                (change.url.path().to_owned(), change.before, change.after)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn generations_merge_into_one_change_per_url_in_url_order() {
+        // Promise: a tier that was away sees first-before and last-after, whatever happened between.
+        let sample = Sample::new();
+        sample
+            .commit(&[("/a", page("1")), ("/c", page("1"))])
+            .unwrap();
+        sample
+            .commit(&[("/a", page("2")), ("/b", page("2"))])
+            .unwrap();
+        sample.commit(&[("/a", page("1")), ("/c", gone())]).unwrap();
+        let after_first = net(&sample, 1);
+        let paths: Vec<_> = after_first.iter().map(|(path, ..)| path.as_str()).collect();
+        assert_eq!(paths, ["/a", "/b", "/c"]);
+        let (_, before, after) = &after_first[0];
+        let outcome = |entry: &Option<Entry>| entry.as_ref().map(|entry| entry.outcome.clone());
+        assert_eq!(outcome(before), outcome(after), "changed and changed back");
+        assert_eq!(outcome(&after_first[1].1), None);
+        assert_eq!(outcome(&after_first[2].2), Some(gone()));
+        assert!(net(&sample, 3).is_empty());
+        assert_eq!(net(&sample, 2).len(), 2);
+    }
+
+    #[test]
+    fn a_url_is_known_as_it_was_at_a_watermark() {
+        // Promise: entry_at agrees with the merged log, for URLs inside and outside of it.
+        let sample = Sample::new();
+        sample
+            .commit(&[("/a", page("1")), ("/b", page("1"))])
+            .unwrap();
+        sample.commit(&[("/a", page("2"))]).unwrap();
+        sample.commit(&[("/a", page("3"))]).unwrap();
+        let at = |path: &str, watermark| {
+            let (entry, changed) = sample
+                .manifest
+                .entry_at(&url(path), Generation(watermark))
+                .unwrap();
+            (entry.map(|entry| entry.outcome), changed)
+        };
+        assert_eq!(at("/a", 1), (Some(page("1")), Some(Generation(2))));
+        assert_eq!(at("/a", 3), (Some(page("3")), None));
+        assert_eq!(at("/b", 1), (Some(page("1")), None));
+        assert_eq!(at("/b", 0), (None, Some(Generation(1))));
+    }
+}

@@ -185,3 +185,63 @@ fn read_row<'a>(rest: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     };
     Some((field()?, field()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::sample::{Sample, gone, page};
+    use super::*;
+
+    type Objects = BTreeMap<String, Bytes>;
+
+    fn extend_into(sample: &Sample, known: Checkpoint, objects: &mut Objects) -> Extended {
+        extend(&sample.manifest, known, |part, bytes| {
+            objects.insert(part.name.clone(), bytes);
+            true
+        })
+        .unwrap()
+    }
+
+    fn read_all(checkpoint: &Checkpoint, objects: &Objects) -> Vec<(PageUrl, Entry)> {
+        let parts = checkpoint.base.iter().chain(&checkpoint.increments);
+        let rows = parts.flat_map(|part| read_part(part, &objects[&part.name]).unwrap());
+        rows.collect::<BTreeMap<_, _>>().into_iter().collect()
+    }
+
+    #[test]
+    fn base_and_increments_give_the_manifest_back() {
+        // Promise: a tier's checkpoint alone is enough to make the manifest's entries again, and an
+        // increment holds only what changed.
+        let sample = Sample::new();
+        let mut objects = Objects::new();
+        let pages: Vec<_> = (0..50).map(|n| (format!("/{n}"), page("1"))).collect();
+        let staged: Vec<_> = pages
+            .iter()
+            .map(|(path, page)| (path.as_str(), page.clone()))
+            .collect();
+        sample.commit(&staged).unwrap();
+        let first = extend_into(&sample, Checkpoint::default(), &mut objects).checkpoint;
+        assert_eq!(read_all(&first, &objects), sample.all());
+        sample
+            .commit(&[("/7", page("2")), ("/8", gone()), ("/new", page("3"))])
+            .unwrap();
+        let second = extend_into(&sample, first.clone(), &mut objects).checkpoint;
+        assert_eq!(second.base, first.base);
+        assert_eq!(second.increments[0].rows, 3);
+        assert_eq!(read_all(&second, &objects), sample.all());
+    }
+
+    #[test]
+    fn a_damaged_part_is_refused() {
+        // Promise: no byte of a checkpoint is believed that its name does not vouch for.
+        let sample = Sample::new();
+        let mut objects = Objects::new();
+        sample.commit(&[("/a", page("1"))]).unwrap();
+        let made = extend_into(&sample, Checkpoint::default(), &mut objects).checkpoint;
+        let mut bytes = objects[&made.base[0].name].to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let refused = read_part(&made.base[0], &bytes);
+        assert!(matches!(refused, Err(ManifestError::Checkpoint { .. })));
+    }
+}

@@ -287,3 +287,96 @@ fn slot<'a>(counts: &'a mut Counts, outcome: &Outcome) -> &'a mut u64 {
         Outcome::Gone(_) => &mut counts.gone,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Sample, gone, page, url};
+    use super::*;
+    use crate::db::Fuse;
+
+    #[test]
+    fn a_commit_makes_a_generation_exactly_when_something_changed() {
+        // Promise: the same outcome again is no change, and no change is no generation.
+        let sample = Sample::new();
+        let first = sample
+            .commit(&[("/a", page("1")), ("/b", page("2"))])
+            .unwrap();
+        assert_eq!((first.generation, first.new), (Generation(1), 2));
+        let again = sample.commit(&[("/a", page("1"))]).unwrap();
+        assert_eq!((again.generation, again.changes()), (Generation(1), 0));
+        let third = sample.commit(&[("/a", page("x")), ("/b", gone())]).unwrap();
+        assert_eq!(
+            (third.generation, third.changed, third.gone),
+            (Generation(2), 1, 1)
+        );
+        let counts = sample.manifest.about().counts;
+        assert_eq!((counts.pages, counts.gone), (1, 1));
+        let record = sample
+            .manifest
+            .generation_record(Generation(2))
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (record.changed, record.gone, record.committed_at),
+            (1, 1, 7)
+        );
+    }
+
+    #[test]
+    fn a_commit_killed_anywhere_is_taken_back_and_can_be_made_again() {
+        // Promise: after a kill at any write of a commit, taking it back gives the state before it, and
+        // committing the same staging again gives the state of an undisturbed commit.
+        let staging = [
+            ("/a", page("new")),
+            ("/b", gone()),
+            ("/c", page("3")),
+            ("/x/index.html", page("4")),
+        ];
+        let start = [("/a", page("old")), ("/b", page("2"))];
+        let undisturbed = Sample::new();
+        undisturbed.commit(&start).unwrap();
+        let before = undisturbed.all();
+        undisturbed.commit(&staging).unwrap();
+        let after = undisturbed.all();
+        let mut killed = 0;
+        for passes in 0.. {
+            let sample = Sample::new();
+            sample.commit(&start).unwrap();
+            let sample = sample.reopen(Fuse::after(passes));
+            let outcome = sample.commit(&staging);
+            let sample = sample.reopen(Fuse::none());
+            sample.manifest.roll_back().unwrap();
+            if outcome.is_ok() {
+                assert_eq!(sample.all(), after);
+                break;
+            }
+            killed += 1;
+            let committed = sample.manifest.generation() == Generation(2);
+            assert_eq!(
+                sample.all(),
+                if committed {
+                    after.clone()
+                } else {
+                    before.clone()
+                }
+            );
+            sample.commit(&staging).unwrap();
+            assert_eq!(sample.all(), after, "after {passes} passes");
+            assert_eq!(sample.manifest.generation(), Generation(2));
+        }
+        assert!(killed >= 5, "only {killed} places were tried");
+    }
+
+    #[test]
+    fn strikes_count_consecutive_crawls_only() {
+        // Promise: a 404 seen twice with a good answer in between is no evidence.
+        let sample = Sample::new();
+        let run = RunId("run".into());
+        let miss = || std::iter::once(Ok((url("/a"), Staged::Missing { status: 404 })));
+        assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 1);
+        sample.manifest.commit(&run, 1, miss()).unwrap();
+        assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 2);
+        sample.commit(&[]).unwrap();
+        assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 1);
+    }
+}

@@ -15,6 +15,8 @@ mod commit;
 mod keys;
 mod marker;
 mod record;
+#[cfg(test)]
+mod sample;
 mod tiers;
 
 use std::path::{Path, PathBuf};
