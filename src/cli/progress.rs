@@ -38,14 +38,14 @@ impl Progress {
         };
         let found = live.crawl.found.load(Ordering::Relaxed);
         if found > 0 {
-            let bar = self.crawl.get_or_insert_with(|| bars.add(bar("crawl")));
+            let bar = self.crawl.get_or_insert_with(|| bar(bars, "crawl"));
             bar.set_length(found);
             bar.set_position(live.crawl.done.load(Ordering::Relaxed));
             bar.set_message(render::bytes(live.crawl.bytes.load(Ordering::Relaxed)));
         }
         for (index, (name, tier)) in live.tiers().into_iter().enumerate() {
             if self.tiers.len() <= index {
-                self.tiers.push(bars.add(bar(&name)));
+                self.tiers.push(bar(bars, &name));
             }
             let planned = tier.planned.load(Ordering::Relaxed);
             let bar = &self.tiers[index];
@@ -64,11 +64,14 @@ impl Progress {
     }
 }
 
-fn bar(name: &str) -> ProgressBar {
+/// A bar of these bars. It joins them before it is given anything to show, since a bar on its own would
+/// draw itself.
+fn bar(bars: &MultiProgress, name: &str) -> ProgressBar {
     let style = ProgressStyle::with_template("  {prefix:<10} [{bar:32}] {pos:>6}/{len:<6} {msg}")
         .expect("the template is a constant")
         .progress_chars("━╸ ");
-    let bar = ProgressBar::no_length().with_style(style);
+    let bar = bars.add(ProgressBar::new(1));
+    bar.set_style(style);
     bar.set_prefix(name.to_owned());
     bar
 }

@@ -102,25 +102,31 @@ pub fn bytes(bytes: u64) -> String {
 
 fn crawl(report: &RunReport) -> String {
     let crawl = &report.crawl;
-    let mut parts = vec![
-        format!("{} fetched ({})", crawl.fetched, bytes(crawl.bytes)),
-        format!("{} not modified", crawl.not_modified),
-        format!("{} new", crawl.new),
-        format!("{} changed", crawl.changed),
-        format!("{} gone", crawl.gone),
-    ];
-    for (count, name) in [
+    let mut text = format!(
+        "  crawl: {} fetched ({}), {} not modified; {} new, {} changed, {} gone\n",
+        crawl.fetched,
+        bytes(crawl.bytes),
+        crawl.not_modified,
+        crawl.new,
+        crawl.changed,
+        crawl.gone
+    );
+    let rest = [
         (crawl.redirects, "redirects"),
         (crawl.missing, "missing, kept for now"),
         (crawl.broken_links, "broken links"),
         (crawl.forbidden, "forbidden by robots.txt"),
         (crawl.errors, "errors"),
-    ] {
-        if count > 0 {
-            parts.push(format!("{count} {name}"));
-        }
+    ];
+    let rest: Vec<String> = rest
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, name)| format!("{count} {name}"))
+        .collect();
+    if !rest.is_empty() {
+        push(&mut text, format_args!("         {}\n", rest.join(", ")));
     }
-    format!("  crawl: {}\n", parts.join(", "))
+    text
 }
 
 fn tiers(report: &RunReport) -> String {
@@ -162,16 +168,16 @@ fn troubles(report: &RunReport) -> String {
     const SHOWN: usize = 8;
     let mut text = String::new();
     for trouble in report.troubles.iter().take(SHOWN) {
-        let from = trouble
-            .from
-            .as_ref()
-            .map_or_else(String::new, |from| format!(" (linked from {from})"));
         let url = trouble.url.as_str();
-        let why = trouble
-            .why
-            .strip_prefix(url)
-            .map_or(trouble.why.as_str(), |why| why.trim_start_matches(": "));
-        push(&mut text, format_args!("  - {url}: {why}{from}\n"));
+        let why = trouble.why.strip_prefix(url).unwrap_or(&trouble.why);
+        let why = why.trim_start_matches(": ");
+        push(&mut text, format_args!("  - {url}: {why}\n"));
+        if let Some(from) = &trouble.from {
+            push(
+                &mut text,
+                format_args!("      linked from {}\n", from.target()),
+            );
+        }
     }
     let counts = &report.crawl;
     let left = (counts.errors + counts.broken_links).saturating_sub(SHOWN as u64);
