@@ -25,6 +25,15 @@ pub fn report(report: &RunReport) -> String {
     for reason in &report.reasons {
         push(&mut text, format_args!("  ! {reason}\n"));
     }
+    if report.gateway_only > 0 {
+        push(
+            &mut text,
+            format_args!(
+                "  note: {} pages have keys that a CDN cannot compute (queries, odd characters); `explain URL` says why\n",
+                report.gateway_only
+            ),
+        );
+    }
     if report.crawl.answers() > 0 {
         text.push_str(&crawl(report));
     }

@@ -11,7 +11,7 @@ use super::record::{
 };
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
 use crate::db::Batch;
-use crate::site::PageUrl;
+use crate::site::{PageUrl, Reach};
 use crate::store::{self, Located};
 
 use serde::{Deserialize, Serialize};
@@ -268,13 +268,18 @@ impl Manifest {
     /// log and not while folding, so that a commit in two halves counts nothing twice.
     fn counts_after(&self, generation: Generation) -> Result<Counts, ManifestError> {
         let mut counts = self.about().counts;
-        for record in self.db.scan(&keys::changes_of(generation)) {
+        let prefix = keys::changes_of(generation);
+        for record in self.db.scan(&prefix) {
             let (key, payload) = record?;
             let change: Change = codec::decode(&key, &payload)?;
+            let url = codec::url_of_key(&key, prefix.len())?;
+            let hidden = u64::from(self.layout.place(&url).reach != Reach::Cdn);
             if let Some(before) = &change.before {
                 *slot(&mut counts, &before.outcome) -= 1;
+                counts.gateway_only -= hidden * u64::from(before.outcome.is_live());
             }
             *slot(&mut counts, &change.after.outcome) += 1;
+            counts.gateway_only += hidden * u64::from(change.after.outcome.is_live());
         }
         Ok(counts)
     }
@@ -310,7 +315,11 @@ mod tests {
             (Generation(2), 1, 1)
         );
         let counts = sample.manifest.about().counts;
-        assert_eq!((counts.pages, counts.gone), (1, 1));
+        assert_eq!((counts.pages, counts.gone, counts.gateway_only), (1, 1, 0));
+        sample.commit(&[("/q?a=1", page("q"))]).unwrap();
+        assert_eq!(sample.manifest.about().counts.gateway_only, 1);
+        sample.commit(&[("/q?a=1", gone())]).unwrap();
+        assert_eq!(sample.manifest.about().counts.gateway_only, 0);
         let record = sample
             .manifest
             .generation_record(Generation(2))

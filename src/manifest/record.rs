@@ -108,6 +108,8 @@ pub struct Counts {
     pub pages: u64,
     pub redirects: u64,
     pub gone: u64,
+    /// Pages and redirects under a key that no CDN can compute from the request.
+    pub gateway_only: u64,
 }
 
 impl Counts {

@@ -59,6 +59,8 @@ pub struct RunReport {
     pub pages: u64,
     /// URLs that share a key and an answer with another.
     pub aliases: u64,
+    /// Pages under a key that no CDN can compute from the request: only a gateway can serve them.
+    pub gateway_only: u64,
     /// Changes of this run, up to a bound.
     pub changes: Vec<ChangeLine>,
     /// URLs that could not be had, up to a bound.
@@ -82,6 +84,7 @@ impl RunReport {
             resumed: false,
             pages: 0,
             aliases: 0,
+            gateway_only: 0,
             changes: Vec::new(),
             troubles: Vec::new(),
             generation_before: Generation::NONE,
@@ -103,7 +106,9 @@ impl RunReport {
         seconds: f64,
     ) -> Result<(), ManifestError> {
         self.generation = manifest.generation();
-        self.pages = manifest.about().counts.live();
+        let counts = manifest.about().counts;
+        self.pages = counts.live();
+        self.gateway_only = counts.gateway_only;
         self.seconds = seconds;
         let sharing = manifest.sharing()?;
         self.aliases = sharing.aliases;
