@@ -33,6 +33,9 @@ pub fn main(args: &Args, url: &str) -> anyhow::Result<Outcome> {
         writeln!(text, "           reachable by the gateway only: {why}")?;
     }
     text.push_str(&described(entry.as_ref()));
+    if let Some(entry) = &entry {
+        text.push_str(&dated(manifest, entry)?);
+    }
     let tiers = tiers(&config, manifest, &url, entry.as_ref(), &mut text)?;
     let keys = |name| {
         Layout::new(name, config.site.asset_hosts.iter().cloned())
@@ -69,10 +72,22 @@ fn described(entry: Option<&Entry>) -> String {
         PageOutcome::Redirect(redirect) => format!("{} to {}", redirect.status, redirect.target),
         PageOutcome::Gone(gone) => format!("gone ({})", gone.status),
     };
-    format!(
-        "  entry    {what}\n  changed  in generation {}\n",
+    format!("  entry    {what}\n")
+}
+
+/// When the page changed last, and by which run.
+fn dated(manifest: &Manifest, entry: &Entry) -> anyhow::Result<String> {
+    let record = manifest
+        .generation_record(entry.changed)
+        .map_err(RunError::from)?;
+    let when = record.map_or_else(String::new, |record| {
+        let at = run::rfc3339(record.committed_at);
+        format!(" ({at} by run {})", record.run)
+    });
+    Ok(format!(
+        "  changed  in generation {}{when}\n",
         entry.changed
-    )
+    ))
 }
 
 fn tiers(

@@ -86,7 +86,8 @@ pub async fn crawl(
         progress,
     };
     let ended = engine.run().await;
-    let (counts, troubles) = (engine.position.counts, engine.position.troubles.clone());
+    let (mut counts, troubles) = (engine.position.counts, engine.position.troubles.clone());
+    counts.requests += engine.visitor.fetcher.attempts();
     drop(engine);
     Ok(Crawled {
         store: writer.end().await?,

@@ -76,6 +76,8 @@ pub struct CrawlCounts {
     pub errors: u64,
     /// Bytes of bodies received.
     pub bytes: u64,
+    /// Requests sent, repeated ones included.
+    pub requests: u64,
     /// Stored pages that answered 404, not yet often enough to be withdrawn.
     pub missing: u64,
     /// URLs that robots.txt forbids.

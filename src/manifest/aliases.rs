@@ -54,19 +54,6 @@ impl Manifest {
         Ok(group)
     }
 
-    /// The URL whose object belongs on `key`: the canonical one of those that are live.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn winner(
-        &self,
-        key: &ObjectKey,
-        scheme: Scheme,
-    ) -> Result<Option<(PageUrl, Entry)>, ManifestError> {
-        let group = self.on_key(key, scheme)?;
-        Ok(group.into_iter().find(|(_, entry)| entry.outcome.is_live()))
-    }
-
     /// True when some URL is not the primary one of its key. When false, keys need no grouping.
     ///
     /// # Errors
@@ -174,11 +161,12 @@ mod tests {
         assert_eq!(collisions.len(), 1);
         assert_eq!(collisions[0].urls[0].path(), "/x/");
         sample.commit(&[("/x/", gone())]).unwrap();
-        let winner = sample
+        let group = sample
             .manifest
-            .winner(&key("h.test/x/index.html"), Scheme::Https)
+            .on_key(&key("h.test/x/index.html"), Scheme::Https)
             .unwrap();
-        assert_eq!(winner.unwrap().0.path(), "/x/index.html");
+        let live = group.iter().find(|(_, entry)| entry.outcome.is_live());
+        assert_eq!(live.unwrap().0.path(), "/x/index.html");
         assert_eq!(sample.manifest.sharing().unwrap(), Sharing::default());
     }
 }

@@ -208,14 +208,6 @@ impl Manifest {
             .map(|record| codec::keyed_by_url(record?, 1))
     }
 
-    /// The strikes against a page that answers 404.
-    ///
-    /// # Errors
-    /// [`ManifestError::Db`], [`ManifestError::Record`].
-    pub fn missing(&self, url: &PageUrl) -> Result<Option<Missing>, ManifestError> {
-        codec::get(&self.db, &keys::missing(url))
-    }
-
     /// URLs that earlier crawls could not have and that were never stored, in URL order.
     pub fn pending(&self) -> impl Iterator<Item = Result<(PageUrl, Pending), ManifestError>> + '_ {
         let scan = self.db.scan(&[keys::PENDING]);
@@ -247,14 +239,6 @@ impl Manifest {
     /// [`ManifestError::Db`].
     pub fn forget_blobs(&self) -> Result<(), ManifestError> {
         Ok(store::forget_all(&self.db)?)
-    }
-
-    /// Makes everything durable that was recorded so far. Blocks.
-    ///
-    /// # Errors
-    /// [`ManifestError::Db`].
-    pub fn flush(&self) -> Result<(), ManifestError> {
-        Ok(self.db.flush()?)
     }
 
     fn meta(&self) -> MutexGuard<'_, Meta> {

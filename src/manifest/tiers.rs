@@ -148,16 +148,6 @@ impl Manifest {
         Ok(self.db.apply(batch)?)
     }
 
-    /// Strikes a debt off without a write: what was in doubt has turned out to be right.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn forgive(&self, name: &TierName, url: &PageUrl) -> Result<(), ManifestError> {
-        let mut batch = Batch::default();
-        batch.remove(&keys::in_tier(keys::DEBT, name, url.as_str()));
-        Ok(self.db.apply(batch)?)
-    }
-
     /// What a tier owes, in URL order.
     pub fn debts<'a>(
         &'a self,

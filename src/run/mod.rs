@@ -26,7 +26,7 @@ use crate::sync::{SyncError, TierProgress};
 pub use guards::{Judgement, judge};
 pub use house::{House, scope_of};
 pub use lock::{Holder, Lock};
-pub use report::{ChangeLine, RunReport, Verdict};
+pub use report::{ChangeLine, RunReport, Verdict, rfc3339};
 pub use status::{Status, read_status};
 
 /// Which stages a run does.
