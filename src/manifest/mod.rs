@@ -87,7 +87,7 @@ pub enum ManifestError {
     },
     /// The configured layout is not the one the tiers were filled with.
     #[error(
-        "this mirror was made with layout `{made}`, the configuration says `{configured}`: every key would change; set it back, or start a new state folder and new tiers"
+        "this mirror was made with {made}, the configuration says {configured}: every key would change; set it back, or start a new state folder and new tiers"
     )]
     Layout { made: String, configured: String },
     /// Bytes that were to be a checkpoint.
@@ -128,7 +128,7 @@ impl Manifest {
         let expected = marker
             .as_ref()
             .map_or(Generation::NONE, |marker| marker.generation);
-        let meta = match codec::get::<Meta>(&db, keys::META)? {
+        let mut meta = match codec::get::<Meta>(&db, keys::META)? {
             Some(meta) if meta.generation >= expected => meta,
             found => {
                 let found = found.map_or(Generation::NONE, |meta| meta.generation);
@@ -143,7 +143,7 @@ impl Manifest {
                 Meta::new(layout)
             }
         };
-        meta.check_layout(layout)?;
+        meta.take_layout(layout)?;
         let manifest = Manifest {
             db,
             dir: state.into(),
@@ -266,5 +266,44 @@ impl Manifest {
     /// What a name of a tier is in keys: one byte string without a zero.
     fn tier_key(prefix: u8, tier: &TierName) -> Vec<u8> {
         keys::tier(prefix, tier)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::sample::{Sample, page};
+    use super::*;
+    use crate::site::LayoutName;
+
+    fn reopen(sample: Sample, layout: LayoutName, asset_host: &str) -> Result<(), ManifestError> {
+        let Sample { dir, manifest } = sample;
+        drop(manifest);
+        let layout = Layout::new(layout, [asset_host.to_owned()]);
+        Manifest::open(dir.path(), &layout, Fuse::none()).map(drop)
+    }
+
+    #[test]
+    fn a_layout_may_change_only_while_nothing_is_stored() {
+        // Promise: no configuration change silently moves every object to another key.
+        assert!(reopen(Sample::new(), LayoutName::Govuk, "a.test").is_ok());
+        for (layout, asset_host) in [(LayoutName::Govuk, ""), (LayoutName::Plain, "a.test")] {
+            let sample = Sample::new();
+            sample.commit(&[("/", page("1"))]).unwrap();
+            let refused = reopen(sample, layout, asset_host).unwrap_err().to_string();
+            assert!(refused.contains("every key would change"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_lost_what_was_committed_is_refused() {
+        // Promise: a manifest that opens empty where it was not is an error, never a fresh start.
+        let sample = Sample::new();
+        sample.commit(&[("/", page("1"))]).unwrap();
+        let Sample { dir, manifest } = sample;
+        drop(manifest);
+        std::fs::remove_dir_all(dir.path().join("manifest")).unwrap();
+        let layout = Layout::new(LayoutName::Plain, []);
+        let lost = Manifest::open(dir.path(), &layout, Fuse::none()).map(drop);
+        assert!(matches!(lost, Err(ManifestError::Lost { .. })), "{lost:?}");
     }
 }

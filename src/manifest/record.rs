@@ -59,6 +59,8 @@ impl fmt::Display for RunId {
 pub struct Meta {
     pub lineage: Lineage,
     pub layout: LayoutName,
+    /// Hosts whose paths are always files: the layout depends on them.
+    pub asset_hosts: Vec<String>,
     pub generation: Generation,
     pub counts: Counts,
     /// Runs whose crawl was good enough to count as evidence; numbers strikes against pages.
@@ -80,6 +82,7 @@ impl Meta {
         Meta {
             lineage: Lineage::random(),
             layout: layout.name(),
+            asset_hosts: layout.asset_hosts(),
             generation: Generation::NONE,
             counts: Counts::default(),
             crawls: 0,
@@ -91,14 +94,26 @@ impl Meta {
         }
     }
 
-    pub(super) fn check_layout(&self, layout: &Layout) -> Result<(), ManifestError> {
-        if self.layout == layout.name() || self.generation == Generation::NONE {
+    /// Takes the layout on while nothing is stored; later refuses one by which keys would change.
+    pub(super) fn take_layout(&mut self, layout: &Layout) -> Result<(), ManifestError> {
+        if self.generation == Generation::NONE {
+            self.layout = layout.name();
+            self.asset_hosts = layout.asset_hosts();
+        }
+        if self.layout == layout.name() && self.asset_hosts == layout.asset_hosts() {
             return Ok(());
         }
         Err(ManifestError::Layout {
-            made: self.layout.to_string(),
-            configured: layout.name().to_string(),
+            made: described(self.layout, &self.asset_hosts),
+            configured: described(layout.name(), &layout.asset_hosts()),
         })
+    }
+}
+
+fn described(layout: LayoutName, asset_hosts: &[String]) -> String {
+    match asset_hosts {
+        [] => format!("layout `{layout}`"),
+        hosts => format!("layout `{layout}` with asset_hosts {}", hosts.join(", ")),
     }
 }
 

@@ -159,6 +159,11 @@ impl Layout {
         self.name
     }
 
+    /// The asset hosts in their canonical spelling, sorted: with the name, all that keys depend on.
+    pub fn asset_hosts(&self) -> Vec<String> {
+        self.asset_hosts.iter().map(ToString::to_string).collect()
+    }
+
     /// The key of a URL. Total: every URL has one.
     pub fn place(&self, url: &PageUrl) -> Placed {
         match self.reachable_key(url) {

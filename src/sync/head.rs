@@ -30,6 +30,7 @@ pub struct Head {
     pub run: RunId,
     pub generation: Generation,
     pub layout: LayoutName,
+    pub asset_hosts: Vec<String>,
     /// The scheme of each host's URLs.
     pub identity: Vec<(String, Scheme)>,
     pub verified: Option<Verified>,
@@ -45,6 +46,7 @@ impl Head {
             run: run.clone(),
             generation: earlier.map_or(Generation::NONE, |head| head.generation),
             layout: meta.layout,
+            asset_hosts: meta.asset_hosts.clone(),
             identity: meta.identity.clone(),
             verified: earlier.and_then(|head| head.verified),
             checkpoint: earlier
