@@ -206,13 +206,17 @@ impl Manifest {
     }
 
     /// What a tier's next plan has to look at: net changes after its watermark, and its debts, in
-    /// URL order. Costs what changed.
+    /// URL order. Costs what changed. Changes up to `doubted` are in doubt: what a plan that did not
+    /// end had taken on.
     ///
     /// # Errors
     /// What the database says.
-    pub fn tier_delta(&self, name: &TierName) -> Result<TierDeltas<'_>, ManifestError> {
+    pub fn tier_delta(
+        &self,
+        name: &TierName,
+        doubted: Generation,
+    ) -> Result<TierDeltas<'_>, ManifestError> {
         let watermark = self.tier(name)?.watermark;
-        let doubted = self.intent(name)?.map_or(Generation::NONE, |open| open.to);
         let prefix = keys::tier(keys::DEBT, name);
         Ok(TierDeltas {
             manifest: self,

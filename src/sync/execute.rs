@@ -9,11 +9,11 @@ use futures_util::stream::FuturesUnordered;
 
 use super::bodies::Bodies;
 use super::claim::OpenTier;
-use super::plan::{Steps, plan_of};
+use super::plan::{self, Steps, plan_of};
 use super::{SyncError, TierProgress, TierReport, Trouble, off_thread};
 use crate::content::ContentHash;
 use crate::delta::{Operation, Phase};
-use crate::manifest::{self, Intent, Manifest, ManifestError, Mark, RunId};
+use crate::manifest::{self, Generation, Intent, Manifest, ManifestError, Mark, RunId};
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::{Class, Confirmed, TierError};
 
@@ -73,7 +73,8 @@ impl Sync {
         let to = self.manifest.generation();
         let planned = plan_of(&self.manifest, &open.name, |_, _| ())?;
         progress.plan(planned.operations());
-        let resumed = self.manifest.intent(&open.name)?.is_some();
+        let doubted = plan::doubted(&self.manifest, &open.name)?;
+        let resumed = doubted > Generation::NONE;
         let mut report = TierReport {
             name: open.name.to_string(),
             ..TierReport::default()
@@ -83,7 +84,7 @@ impl Sync {
             self.begin(open).await?;
             down = open.take(&self.manifest, &self.run).await?.err();
             if down.is_none() {
-                (report, down) = self.carry_out(open, progress, report, resumed).await?;
+                (report, down) = self.carry_out(open, progress, report, doubted).await?;
             }
         }
         if down.is_none() && (planned.operations() > 0 || open.state.watermark < to || resumed) {
@@ -112,7 +113,7 @@ impl Sync {
         open: &OpenTier,
         progress: &TierProgress,
         report: TierReport,
-        resumed: bool,
+        doubted: Generation,
     ) -> Result<(TierReport, Option<TierError>), SyncError> {
         let mut book = Book {
             sync: self,
@@ -124,10 +125,10 @@ impl Sync {
             down: None,
         };
         for phase in Phase::ALL {
-            let steps = Steps::new(&self.manifest, &open.name, Some(phase))?;
+            let steps = Steps::new(&self.manifest, &open.name, doubted, Some(phase))?;
             let mut steps = Remaining {
                 steps,
-                resumed,
+                resumed: doubted > Generation::NONE,
                 skipped: 0,
             };
             if phase == Phase::Deletes {

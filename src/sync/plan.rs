@@ -45,12 +45,22 @@ pub fn plan_of(
     mut each: impl FnMut(&Operation, bool),
 ) -> Result<Planned, ManifestError> {
     let mut planned = Planned::default();
-    for step in Steps::new(manifest, name, None)? {
+    for step in Steps::new(manifest, name, doubted(manifest, name)?, None)? {
         let (operation, doubt) = step?;
         planned.count(&operation);
         each(&operation, doubt);
     }
     Ok(planned)
+}
+
+/// Up to where a tier is in doubt: the end of a plan that was begun and did not end. To be asked
+/// before a plan is begun, since a plan is in no doubt about what it is itself about to do.
+///
+/// # Errors
+/// What the manifest says.
+pub fn doubted(manifest: &Manifest, name: &TierName) -> Result<Generation, ManifestError> {
+    let open = manifest.intent(name)?;
+    Ok(open.map_or(Generation::NONE, |open| open.to))
 }
 
 /// The operations of one phase (or of all), with whether the tier was in doubt about the URL.
@@ -68,18 +78,17 @@ impl<'a> Steps<'a> {
     pub fn new(
         manifest: &'a Manifest,
         name: &TierName,
+        doubted: Generation,
         phase: Option<Phase>,
     ) -> Result<Steps<'a>, ManifestError> {
         Ok(Steps {
             manifest,
             name: name.clone(),
             watermark: manifest.tier(name)?.watermark,
-            doubted: manifest
-                .intent(name)?
-                .map_or(Generation::NONE, |open| open.to),
+            doubted,
             grouped: manifest.has_aliases()?,
             phase,
-            rows: Box::new(manifest.tier_delta(name)?),
+            rows: Box::new(manifest.tier_delta(name, doubted)?),
         })
     }
 
