@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -52,11 +52,8 @@ pub(super) fn keep_report(state: &Path, report: &RunReport) -> Result<(), RunErr
     fs::create_dir_all(&folder).map_err(failed(&folder))?;
     let text = serde_json::to_vec_pretty(report).expect("a report always serialises");
     replace(&folder.join(format!("{}.json", report.run_id)), &text)?;
-    let mut names = names_in(&folder)?;
-    names.sort();
-    for old in names.iter().rev().skip(REPORTS_KEPT) {
-        let path = folder.join(old);
-        fs::remove_file(&path).map_err(failed(&path))?;
+    for old in reports_in(&folder)?.iter().rev().skip(REPORTS_KEPT) {
+        fs::remove_file(old).map_err(failed(old))?;
     }
     Ok(())
 }
@@ -69,13 +66,11 @@ pub fn read_status(state: &Path) -> Result<Status, RunError> {
     let running = Lock::holder(state).map_err(failed(&state.join("lock")))?;
     let folder = state.join(REPORTS);
     let newest = if folder.is_dir() {
-        names_in(&folder)?.into_iter().max()
+        reports_in(&folder)?.pop()
     } else {
         None
     };
-    let finished = newest
-        .map(|name| read_json(&folder.join(name)))
-        .transpose()?;
+    let finished = newest.map(|path| read_json(&path)).transpose()?;
     Ok(Status {
         running,
         latest: read_json(&state.join(STATUS))?,
@@ -91,17 +86,19 @@ fn read_json(path: &Path) -> Result<Option<serde_json::Value>, RunError> {
     }
 }
 
-fn names_in(folder: &Path) -> Result<Vec<String>, RunError> {
-    let mut names = Vec::new();
+/// The reports kept, the one written last at the end. Their names do not tell: a resumed run keeps the id
+/// that it was begun under, and two runs may begin within a second.
+fn reports_in(folder: &Path) -> Result<Vec<PathBuf>, RunError> {
+    let mut reports = Vec::new();
     for file in fs::read_dir(folder).map_err(failed(folder))? {
-        let name = file.map_err(failed(folder))?.file_name();
-        names.extend(
-            name.into_string()
-                .ok()
-                .filter(|name| name.ends_with(".json")),
-        );
+        let path = file.map_err(failed(folder))?.path();
+        let is_report = path.extension().is_some_and(|end| end == "json");
+        // One that a run at work has removed in this moment was not the newest.
+        let written = fs::metadata(&path).and_then(|about| about.modified());
+        reports.extend(written.ok().filter(|_| is_report).map(|at| (at, path)));
     }
-    Ok(names)
+    reports.sort();
+    Ok(reports.into_iter().map(|(_, path)| path).collect())
 }
 
 fn replace(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
@@ -115,5 +112,27 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> RunError + '_ {
     |source| RunError::Io {
         path: path.into(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::RunId;
+
+    #[test]
+    fn a_resumed_run_is_the_newest_although_its_id_is_older() {
+        // Promise: `status` shows the run that finished last. A resumed run has the id of the killed one, so its
+        // report sorts before those of runs that finished in between.
+        let state = tempfile::tempdir().unwrap();
+        for (id, age_s) in [("20261121T100500Z-1", 60), ("20261121T100000Z-2", 0)] {
+            let report = RunReport::begin(RunId(id.into()), "run");
+            keep_report(state.path(), &report).unwrap();
+            let file = fs::File::open(state.path().join(format!("runs/{id}.json"))).unwrap();
+            let written = std::time::SystemTime::now() - std::time::Duration::from_secs(age_s);
+            file.set_modified(written).unwrap();
+        }
+        let finished = read_status(state.path()).unwrap().finished.unwrap();
+        assert_eq!(finished["run_id"], "20261121T100000Z-2");
     }
 }
