@@ -1,5 +1,6 @@
-//! The integration tests: one binary, one module per promise.
+//! The integration tests: one binary, one module per promise. The story to read first is `journey`.
 
 mod fetch;
+mod journey;
 mod support;
 mod tier_conformance;

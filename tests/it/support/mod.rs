@@ -1,4 +1,5 @@
-//! What tests share: a scripted origin, an S3 in memory.
+//! What tests share: the binary as a process, a scripted origin, an S3 in memory.
 
+pub mod binary;
 pub mod origin;
 pub mod s3_server;

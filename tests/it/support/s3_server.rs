@@ -263,6 +263,13 @@ impl S3Server {
             .insert(bucket.into(), BTreeMap::new());
     }
 
+    /// Makes a bucket that holds the same objects as another.
+    pub fn copy_bucket(&self, from: &str, to: &str) {
+        let mut store = lock(&self.shared.store);
+        let objects = store.buckets.get(from).cloned().unwrap_or_default();
+        store.buckets.insert(to.into(), objects);
+    }
+
     pub fn drop_bucket(&self, bucket: &str) {
         lock(&self.shared.store).buckets.remove(bucket);
     }
