@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The environment variable by which a test kills a debug build: `N` or `PLACE:N`, SIGKILL at the
-/// N-th pass (of that place). Release builds do not read it.
+/// N-th pass (of that place), counted from 1. Release builds do not read it.
 const KILL_VARIABLE: &str = "STANDIN_KILL_AT";
 
 /// Says that a test has blown the fuse.
@@ -47,8 +47,8 @@ impl Fuse {
             Some((place, count)) => (Some(place.to_owned()), count),
             None => (None, text.as_str()),
         };
-        match count.parse() {
-            Ok(passes) => Fuse::armed(passes, place, true),
+        match count.parse::<u64>() {
+            Ok(count) => Fuse::armed(count.saturating_sub(1), place, true),
             Err(_) => Fuse::none(),
         }
     }
