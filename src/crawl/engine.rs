@@ -130,7 +130,9 @@ impl Engine<'_> {
             self.plant_seeds().await?;
             self.queue_known_of()?;
             self.position.seeded = true;
-            self.frontier.save(&self.position)?;
+            if !self.writer.save(self.position.clone()).await {
+                return Err(self.writer_has_ended());
+            }
         }
         self.visit_all().await
     }
@@ -378,11 +380,15 @@ impl Engine<'_> {
         if self.writer.send(Report { finished, body }).await {
             return Ok(());
         }
-        // The writer has ended; its own error is the one that will be told.
-        Err(CrawlError::OriginLost {
+        Err(self.writer_has_ended())
+    }
+
+    /// The writer's own error is the one that will be told.
+    fn writer_has_ended(&self) -> CrawlError {
+        CrawlError::OriginLost {
             done: self.position.counts.answers(),
             why: "the store cannot be written".into(),
-        })
+        }
     }
 
     fn judge(

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
 
-use super::frontier::{Finished, Frontier};
+use super::frontier::{Finished, Frontier, Position};
 use super::{CrawlError, Held};
 use crate::content::Digest;
 use crate::manifest::Staged;
@@ -29,9 +29,15 @@ pub struct Report {
     pub body: Option<(Digest, Held)>,
 }
 
+/// What the writer is asked to do, in this order.
+enum Order {
+    Take(Report),
+    Save(Position),
+}
+
 /// The engine's side of the writer.
 pub struct Writer {
-    sender: Sender<Report>,
+    sender: Sender<Order>,
     thread: std::thread::JoinHandle<Result<Store, CrawlError>>,
 }
 
@@ -48,7 +54,13 @@ impl Writer {
     /// Hands a finished job over; waits while the writer is behind. False when the writer has ended,
     /// which [`Writer::end`] explains.
     pub async fn send(&self, report: Report) -> bool {
-        self.sender.send(report).await.is_ok()
+        self.sender.send(Order::Take(report)).await.is_ok()
+    }
+
+    /// Has the position recorded, durably, once everything handed over before is: it may say of no job
+    /// that it is done whose outcome a kill could still take. False as above.
+    pub async fn save(&self, position: Position) -> bool {
+        self.sender.send(Order::Save(position)).await.is_ok()
     }
 
     /// Waits until everything handed over is written; gives the store back.
@@ -68,10 +80,15 @@ struct Pen {
 }
 
 impl Pen {
-    fn write_all(mut self, mut receiver: Receiver<Report>) -> Result<Store, CrawlError> {
+    fn write_all(mut self, mut receiver: Receiver<Order>) -> Result<Store, CrawlError> {
         while let Some(first) = receiver.blocking_recv() {
-            let group = gather(first, &mut receiver);
-            self.write(group)?;
+            let (group, position) = gather(first, &mut receiver);
+            if !group.is_empty() {
+                self.write(group)?;
+            }
+            if let Some(position) = position {
+                self.frontier.save(&position)?;
+            }
         }
         Ok(self.store)
     }
@@ -100,22 +117,27 @@ impl Pen {
 }
 
 /// Collects what is there until the group is full or old enough: under load groups are large, and on a
-/// slow site nothing waits longer than a moment.
-fn gather(first: Report, receiver: &mut Receiver<Report>) -> Vec<Report> {
+/// slow site nothing waits longer than a moment. A position to be saved ends the group before it.
+fn gather(first: Order, receiver: &mut Receiver<Order>) -> (Vec<Report>, Option<Position>) {
     let begun = Instant::now();
-    let mut bytes = size(&first);
-    let mut group = vec![first];
-    while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
-        match receiver.try_recv() {
-            Ok(report) => {
+    let mut bytes = 0;
+    let mut group = Vec::new();
+    let mut next = Ok(first);
+    loop {
+        match next {
+            Ok(Order::Take(report)) => {
                 bytes += size(&report);
                 group.push(report);
             }
+            Ok(Order::Save(position)) => return (group, Some(position)),
             Err(TryRecvError::Empty) if begun.elapsed() < GROUP_AGE => std::thread::sleep(IDLE),
-            Err(_) => break,
+            Err(_) => return (group, None),
         }
+        if group.len() >= GROUP_JOBS || bytes >= GROUP_BYTES {
+            return (group, None);
+        }
+        next = receiver.try_recv();
     }
-    group
 }
 
 fn size(report: &Report) -> u64 {
