@@ -9,8 +9,8 @@ use super::head::{FORMAT, HEAD, Head};
 use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::Fuse;
-use crate::manifest::{EtagKind, Manifest, ManifestError, RunId, TierState};
+use crate::db::{Blown, Fuse};
+use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
 use crate::tier::{Expect, Tier, TierError};
 
 /// Written once to find out what a tier's ETag is.
@@ -143,7 +143,6 @@ impl OpenTier {
         manifest: &Arc<Manifest>,
         run: &RunId,
     ) -> Result<Result<(), TierError>, SyncError> {
-        let first = self.state.epoch == 0;
         let epoch = self.state.epoch + 1;
         self.state.claiming = Some((epoch, run.clone()));
         self.save(manifest).await?;
@@ -160,8 +159,10 @@ impl OpenTier {
             Err(error) => return Ok(Err(error)),
         };
         self.fuse.pass("tier.claimed")?;
-        if first {
-            match self.probe().await {
+        // Not only on the first claim: a kill may have come between that and its probe. Until a plan has
+        // ended nothing was recorded that a late answer could contradict.
+        if self.state.watermark == Generation::NONE {
+            match self.probe().await? {
                 Ok(kind) => self.state.etag = kind,
                 Err(error) => return Ok(Err(error)),
             }
@@ -174,17 +175,23 @@ impl OpenTier {
     }
 
     /// What the tier's ETag is, from a put of known bytes.
-    async fn probe(&self) -> Result<EtagKind, TierError> {
+    async fn probe(&self) -> Result<Result<EtagKind, TierError>, Blown> {
         let body = Bytes::from_static(PROBE_BODY);
-        let etag = self.tier.write_small(PROBE, body, None).await?;
-        self.tier.delete_small(PROBE).await?;
-        Ok(if etag == PROBE_MD5 {
+        let etag = match self.tier.write_small(PROBE, body, None).await {
+            Ok(etag) => etag,
+            Err(error) => return Ok(Err(error)),
+        };
+        self.fuse.pass("tier.probed")?;
+        if let Err(error) = self.tier.delete_small(PROBE).await {
+            return Ok(Err(error));
+        }
+        Ok(Ok(if etag == PROBE_MD5 {
             EtagKind::Md5
         } else if etag == ContentHash::of(PROBE_BODY).to_string() {
             EtagKind::Content
         } else {
             EtagKind::Opaque
-        })
+        }))
     }
 
     /// Records the state of this tier in the manifest, durably.
