@@ -2,5 +2,6 @@
 
 mod fetch;
 mod journey;
+mod killed;
 mod support;
 mod tier_conformance;
