@@ -3,5 +3,6 @@
 mod fetch;
 mod journey;
 mod killed;
+mod model;
 mod support;
 mod tier_conformance;

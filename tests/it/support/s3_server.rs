@@ -192,6 +192,11 @@ impl S3Server {
             .sum()
     }
 
+    /// Forgets the faults that have not happened yet.
+    pub fn calm(&self) {
+        lock(&self.shared.faults).clear();
+    }
+
     /// While down, every request is answered with 503.
     pub fn down(&self, down: bool) {
         *lock(&self.shared.down) = down;
