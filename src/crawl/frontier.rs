@@ -236,3 +236,28 @@ fn remove(dir: &Path) -> Result<(), DbError> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::crawl::Trouble;
+
+    #[test]
+    fn a_position_with_a_trouble_that_no_page_links_to_is_read_again() {
+        // Promise: an interrupted crawl goes on. (One with a robots.txt that answered 404 began anew.)
+        let state = tempfile::tempdir().unwrap();
+        let run = RunId("first".into());
+        let (frontier, mut position) = Frontier::open(state.path(), &run, Fuse::none()).unwrap();
+        position.seeded = true;
+        position.troubles.push(Trouble {
+            url: PageUrl::parse("http://h.test/robots.txt").unwrap(),
+            why: "the answer was 404".into(),
+            from: None,
+        });
+        frontier.save(&position).unwrap();
+        drop(frontier);
+        let second = RunId("second".into());
+        let (_, found) = Frontier::open(state.path(), &second, Fuse::none()).unwrap();
+        assert_eq!(found, position);
+    }
+}

@@ -105,8 +105,8 @@ impl CrawlCounts {
 pub struct Trouble {
     pub url: PageUrl,
     pub why: String,
-    /// The page that links to it, where one does.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// The page that links to it, where one does. (Never skipped: postcard, in which the frontier keeps
+    /// troubles, cannot read a record with a field left out.)
     pub from: Option<PageUrl>,
 }
 
