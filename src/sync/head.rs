@@ -85,6 +85,7 @@ pub async fn publish(
     record.generation = state.watermark;
     record.verified = state.verified;
     record.checkpoint = extended.checkpoint;
+    open.fuse.pass("tier.head")?;
     let expect = Some(Expect::Etag(head.etag));
     let etag = match open.tier.write_small(HEAD, record.encode(), expect).await {
         Ok(etag) => etag,
