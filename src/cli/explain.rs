@@ -35,6 +35,14 @@ pub fn main(args: &Args, url: &str) -> anyhow::Result<Outcome> {
     text.push_str(&described(entry.as_ref()));
     if let Some(entry) = &entry {
         text.push_str(&dated(manifest, entry)?);
+        let missing = manifest.missing(&url).map_err(RunError::from)?;
+        if let Some(missing) = missing.filter(|missing| missing.crawl == manifest.about().crawls) {
+            writeln!(
+                text,
+                "  missing  answered {} in the last {} crawls, kept for now",
+                missing.status, missing.strikes
+            )?;
+        }
     }
     let tiers = tiers(&config, manifest, &url, entry.as_ref(), &mut text)?;
     let keys = |name| {

@@ -31,7 +31,7 @@ pub struct Report {
 
 /// What the writer is asked to do, in this order.
 enum Order {
-    Take(Report),
+    Take(Box<Report>),
     Save(Position),
 }
 
@@ -54,7 +54,10 @@ impl Writer {
     /// Hands a finished job over; waits while the writer is behind. False when the writer has ended,
     /// which [`Writer::end`] explains.
     pub async fn send(&self, report: Report) -> bool {
-        self.sender.send(Order::Take(report)).await.is_ok()
+        self.sender
+            .send(Order::Take(Box::new(report)))
+            .await
+            .is_ok()
     }
 
     /// Has the position recorded, durably, once everything handed over before is: it may say of no job
@@ -127,7 +130,7 @@ fn gather(first: Order, receiver: &mut Receiver<Order>) -> (Vec<Report>, Option<
         match next {
             Ok(Order::Take(report)) => {
                 bytes += size(&report);
-                group.push(report);
+                group.push(*report);
             }
             Ok(Order::Save(position)) => return (group, Some(position)),
             Err(TryRecvError::Empty) if begun.elapsed() < GROUP_AGE => std::thread::sleep(IDLE),

@@ -252,8 +252,7 @@ impl Manifest {
     /// One more strike against a page, unless this crawl has struck already.
     pub fn strike(&self, url: &PageUrl, status: u16) -> Result<Missing, ManifestError> {
         let done = self.meta().crawls;
-        let earlier: Option<Missing> = codec::get(&self.db, &keys::missing(url))?;
-        let strikes = match earlier {
+        let strikes = match self.missing(url)? {
             Some(earlier) if earlier.crawl == done + 1 => earlier.strikes,
             Some(earlier) if earlier.crawl == done => earlier.strikes + 1,
             _ => 1,

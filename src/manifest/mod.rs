@@ -208,6 +208,14 @@ impl Manifest {
             .map(|record| codec::keyed_by_url(record?, 1))
     }
 
+    /// The strikes against a page that answers 404.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`], [`ManifestError::Record`].
+    pub fn missing(&self, url: &PageUrl) -> Result<Option<Missing>, ManifestError> {
+        codec::get(&self.db, &keys::missing(url))
+    }
+
     /// URLs that earlier crawls could not have and that were never stored, in URL order.
     pub fn pending(&self) -> impl Iterator<Item = Result<(PageUrl, Pending), ManifestError>> + '_ {
         let scan = self.db.scan(&[keys::PENDING]);

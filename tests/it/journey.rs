@@ -551,7 +551,8 @@ fn mirror_needs_nothing_but_a_url() {
         expected.keys().collect::<Vec<_>>()
     );
     let nonce = format!("{}nonce", key_start(&origin));
-    (stored.remove(&nonce), expected.remove(&nonce));
+    stored.remove(&nonce);
+    expected.remove(&nonce);
     assert!(stored == expected, "byte for byte");
 
     origin.clear_requests();

@@ -382,13 +382,7 @@ impl Model<'_> {
     }
 
     /// A run that came to its end, against the oracle.
-    fn check_run(
-        &mut self,
-        report: &RunReport,
-        fate: &Fate,
-        before: [Holding; 2],
-        least: Verdict,
-    ) {
+    fn check_run(&mut self, report: &RunReport, fate: &Fate, before: [Holding; 2], least: Verdict) {
         let changed = !matches!(fate, Fate::OriginDown) && self.site.crawl();
         let generation = self.generation + u64::from(changed);
         assert_eq!(report.generation.0, generation, "{report:?}");
@@ -483,13 +477,7 @@ impl Model<'_> {
     }
 
     /// A tier that has everything, down to the bytes, and its checkpoint.
-    fn settle(
-        &mut self,
-        index: usize,
-        expected: &Expected,
-        tier: &TierReport,
-        report: &RunReport,
-    ) {
+    fn settle(&mut self, index: usize, expected: &Expected, tier: &TierReport, report: &RunReport) {
         let name = self.tiers[index].0;
         let holding = self.world.holding(name);
         let host = self.world.host();
@@ -662,7 +650,5 @@ fn killed_between_any_two_writes_it_converges() {
     let tally = Tally::default();
     let fate = prop_oneof![2 => Just(Fate::Fair), 4 => kill(), 1 => mishap()];
     tell(10, fate, &tally);
-    tally.assert_all(&[
-        "killed", "resumed", "outlived", "put", "deleted", "quiet",
-    ]);
+    tally.assert_all(&["killed", "resumed", "outlived", "put", "deleted", "quiet"]);
 }

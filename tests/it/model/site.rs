@@ -81,16 +81,38 @@ pub enum Make {
 /// One change to the site. `at` is an index into [`PATHS`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Edit {
-    Write { at: usize, sheet: Sheet },
-    Redirect { at: usize, status: u16, to: usize },
-    Retype { at: usize },
-    Recache { at: usize, caching: usize },
-    Retag { at: usize },
-    Withdraw { at: usize },
-    Remove { at: usize },
-    Break { at: usize },
+    Write {
+        at: usize,
+        sheet: Sheet,
+    },
+    Redirect {
+        at: usize,
+        status: u16,
+        to: usize,
+    },
+    Retype {
+        at: usize,
+    },
+    Recache {
+        at: usize,
+        caching: usize,
+    },
+    Retag {
+        at: usize,
+    },
+    Withdraw {
+        at: usize,
+    },
+    Remove {
+        at: usize,
+    },
+    Break {
+        at: usize,
+    },
     /// Back to what it was before the last step that changed it.
-    Undo { at: usize },
+    Undo {
+        at: usize,
+    },
 }
 
 /// An object that a tier must hold.
@@ -108,7 +130,10 @@ pub struct Object {
 pub enum Body {
     Exact(String),
     /// A text around a nonce, and which of all fetches it was that was stored.
-    Stamped { text: String, stamp: u64 },
+    Stamped {
+        text: String,
+        stamp: u64,
+    },
     /// The page that stands for a redirect, by its target.
     Redirect(String),
 }
@@ -254,9 +279,7 @@ impl Site {
 
     /// True when some live page answers 404, so that the next run may withdraw it.
     pub fn withdraws_next(&self) -> bool {
-        self.live
-            .keys()
-            .any(|at| self.shown(*at) == Shown::Nothing)
+        self.live.keys().any(|at| self.shown(*at) == Shown::Nothing)
     }
 
     fn record(&mut self, at: usize) -> bool {
@@ -339,8 +362,15 @@ impl Site {
     fn outcome_of(&self, edit: &Edit) -> Option<(usize, Shown)> {
         let (at, shown) = match edit {
             Edit::Write { at, sheet } => {
-                let make = if *at == ROBOTS { Make::Html } else { sheet.make };
-                let sheet = Sheet { make, ..sheet.clone() };
+                let make = if *at == ROBOTS {
+                    Make::Html
+                } else {
+                    sheet.make
+                };
+                let sheet = Sheet {
+                    make,
+                    ..sheet.clone()
+                };
                 (*at, Shown::Page(sheet))
             }
             Edit::Redirect { at, status, to } => {
@@ -356,13 +386,19 @@ impl Site {
             Edit::Remove { at } => (*at, Shown::Nothing),
             Edit::Break { at } => (*at, Shown::Broken),
             Edit::Undo { at } => (*at, self.earlier[*at].clone()),
-            Edit::Retype { at } => (*at, self.adjusted(*at, |sheet| sheet.kind = 1 - sheet.kind)?),
+            Edit::Retype { at } => (
+                *at,
+                self.adjusted(*at, |sheet| sheet.kind = 1 - sheet.kind)?,
+            ),
             Edit::Recache { at, caching } => {
                 (*at, self.adjusted(*at, |sheet| sheet.caching = *caching)?)
             }
             Edit::Retag { at } => {
                 let next = |tag: Option<u8>| Some(tag.map_or(0, |tag| tag.wrapping_add(1)));
-                (*at, self.adjusted(*at, |sheet| sheet.tag = next(sheet.tag))?)
+                (
+                    *at,
+                    self.adjusted(*at, |sheet| sheet.tag = next(sheet.tag))?,
+                )
             }
         };
         let fits = match (at, &shown) {
