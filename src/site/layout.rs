@@ -512,6 +512,7 @@ mod tests {
     }
 
     #[test]
+    // long: a table of cases, one line of thought each.
     fn primary_urls_of_keys() {
         // Promise: a key leads back to its shortest tidy URL; keys of no page lead nowhere.
         let cases = [
