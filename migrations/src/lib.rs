@@ -53,4 +53,23 @@ mod tests {
         assert!(matches!(current(&[]), Err(FormatError::Empty)));
         assert_eq!(*current(&[CURRENT, 7]).unwrap(), [7]);
     }
+
+    #[test]
+    fn every_format_has_its_golden_folder() {
+        // Promise: no format is written before its bytes are held: each number up to the current one
+        // has a folder with fixtures and a page that says what they are, and no folder lacks a number.
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+        for number in 1..=CURRENT {
+            let folder = root.join(format!("v{number}"));
+            assert!(folder.join("README.md").is_file(), "{}", folder.display());
+            let mut fixtures = std::fs::read_dir(&folder).unwrap();
+            let is_fixture = |path: &std::path::Path| path.extension().is_some_and(|e| e == "hex");
+            assert!(
+                fixtures.any(|file| is_fixture(&file.unwrap().path())),
+                "v{number}"
+            );
+        }
+        let folders = std::fs::read_dir(&root).unwrap().count();
+        assert_eq!(folders, usize::from(CURRENT), "a folder of no known format");
+    }
 }

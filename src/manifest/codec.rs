@@ -28,7 +28,10 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
     payload
 }
 
-/// The record in these bytes, brought to the current format first.
+/// The record in these bytes, brought to the current format first. `key` is for the error.
+///
+/// # Errors
+/// [`ManifestError::Record`].
 pub fn decode<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, ManifestError> {
     let failed = |source| ManifestError::Record {
         key: key.escape_ascii().to_string(),

@@ -30,6 +30,8 @@ use crate::store::{self, Located};
 
 pub use aliases::{Clash, Sharing};
 pub use changes::UrlChange;
+/// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
+pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Staged};
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,

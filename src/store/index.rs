@@ -33,9 +33,22 @@ pub enum Place {
 
 /// Adds the record of one blob to a batch.
 pub fn record(batch: &mut Batch, located: &Located) {
+    batch.put(&key(&located.digest.content), &encode(located));
+}
+
+/// The bytes of a record in the current format.
+pub fn encode(located: &Located) -> Vec<u8> {
     let mut payload = vec![FORMAT];
     payload.extend(postcard::to_stdvec(located).expect("a plain record always serialises"));
-    batch.put(&key(&located.digest.content), &payload);
+    payload
+}
+
+/// The record in these bytes, if it is one of a format that this version knows.
+pub fn decode(payload: &[u8]) -> Option<Located> {
+    match payload.split_first() {
+        Some((&FORMAT, bytes)) => postcard::from_bytes(bytes).ok(),
+        _ => None,
+    }
 }
 
 /// Where the blob lies, if the store has it.
@@ -45,10 +58,7 @@ pub fn record(batch: &mut Batch, located: &Located) {
 /// bytes can be fetched again.
 pub fn locate(db: &Db, hash: &ContentHash) -> Result<Option<Located>, DbError> {
     let payload = db.get(&key(hash))?;
-    Ok(payload.and_then(|payload| match payload.split_first() {
-        Some((&FORMAT, bytes)) => postcard::from_bytes(bytes).ok(),
-        _ => None,
-    }))
+    Ok(payload.and_then(|payload| decode(&payload)))
 }
 
 /// Removes the records of all blobs, durably: names go before bytes.
