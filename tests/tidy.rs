@@ -29,7 +29,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper_util::", &["src/http/"]),
     ("clap::", &["src/cli/"]),
     ("anyhow::", &["src/cli/", "src/main.rs"]),
-    ("flate2::", &["src/crawl/gunzip.rs"]),
+    ("flate2::", &["src/crawl/gunzip.rs", "src/demo/assets.rs"]),
     ("texting_robots::", &["src/crawl/robots.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
 ];
@@ -52,17 +52,26 @@ struct Source {
     text: String,
     /// As `text`, with every comment blanked: line numbers stay.
     code: String,
+    /// The module above names it under `#[cfg(test)]`.
+    is_for_tests: bool,
 }
 
 impl Source {
+    /// Lies among the tests, or is compiled for them only.
     fn is_test(&self) -> bool {
-        !self.path.starts_with("src/") && !self.path.starts_with("migrations/src/")
+        let is_library = self.path.starts_with("src/") || self.path.starts_with("migrations/src/");
+        !is_library || self.is_for_tests
     }
 
-    /// Where the tests inside a file begin: they come last.
+    /// The code without the tests inside the file, which come last.
     fn code_before_tests(&self) -> &str {
-        let tests = self.code.find("\n#[cfg(test)]\n");
-        tests.map_or(self.code.as_str(), |at| &self.code[..at])
+        let attributes = self.code.match_indices("\n#[cfg(test)]\n");
+        let mut ends = attributes.filter(|(at, attribute)| {
+            let item = self.code[at + attribute.len()..].lines().next();
+            item.is_some_and(|line| line.ends_with('{'))
+        });
+        let end = ends.next().map_or(self.code.len(), |(at, _)| at);
+        &self.code[..end]
     }
 
     fn line_of(&self, at: usize) -> usize {
@@ -105,12 +114,19 @@ fn sources() -> Vec<Source> {
                     path: relative.to_str().unwrap().to_owned(),
                     code: without_comments(&text),
                     text,
+                    is_for_tests: is_for_tests(&path),
                 });
             }
         }
     }
     assert!(sources.len() > 50, "the walk finds the code");
     sources
+}
+
+fn is_for_tests(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_str().unwrap();
+    let above = fs::read_to_string(path.with_file_name("mod.rs")).unwrap_or_default();
+    above.contains(&format!("#[cfg(test)]\nmod {name};"))
 }
 
 /// Blanks what follows `//` at the start of a line or behind a space. A text that holds ` //` loses
@@ -247,16 +263,20 @@ fn every_file_opens_with_what_happens_in_it() {
         }
     }
     none("no `//!` in the first line", silent);
-    let (folders, _) = walk(&root().join("src"));
-    let doorless = folders
+    let (_, files) = walk(&root().join("src"));
+    let is_rust = |path: &&PathBuf| path.extension().is_some_and(|end| end == "rs");
+    let rooms = files
         .iter()
-        .skip(1)
-        .filter(|folder| !folder.join("mod.rs").is_file());
+        .filter(is_rust)
+        .filter_map(|path| path.parent());
+    let doorless = rooms.filter(|room| {
+        !["mod.rs", "lib.rs"]
+            .iter()
+            .any(|door| room.join(door).is_file())
+    });
     none(
         "no mod.rs",
-        doorless
-            .map(|folder| folder.display().to_string())
-            .collect(),
+        doorless.map(|room| room.display().to_string()).collect(),
     );
 }
 

@@ -92,6 +92,7 @@ pub struct Counts {
     pub pages: u64,
     pub redirects: u64,
     pub gone: u64,
+    pub gateway_only: u64,
 }
 
 /// Under `g` and a generation.
@@ -284,6 +285,7 @@ mod tests {
                 pages: 700_000,
                 redirects: 12,
                 gone: 1,
+                gateway_only: 5,
             },
             crawls: 299,
             identity: vec![

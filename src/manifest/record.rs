@@ -1,5 +1,5 @@
 //! The records of the manifest, as they are now. Their frozen twins and the steps between versions
-//! are in the crate `standin-migrations`; a test there holds the two against each other, so that no
+//! are in the crate `standin-migrations`; golden bytes hold the two against each other, so that no
 //! field changes without a new format.
 
 use std::fmt;

@@ -126,6 +126,7 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
             pages: 700_000,
             redirects: 12,
             gone: 1,
+            gateway_only: 5,
         },
         crawls: 299,
         identity: vec![
