@@ -65,6 +65,7 @@ pub struct Change {
 pub struct Meta {
     pub lineage: String,
     pub layout: Layout,
+    pub asset_hosts: Vec<String>,
     pub generation: u64,
     pub counts: Counts,
     pub crawls: u64,
@@ -280,6 +281,7 @@ mod tests {
         let meta = Meta {
             lineage: "123456789".into(),
             layout: Layout::Govuk,
+            asset_hosts: vec!["assets.example.org".into()],
             generation: 300,
             counts: Counts {
                 pages: 700_000,

@@ -121,6 +121,7 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
     let meta = Meta {
         lineage: Lineage("123456789".into()),
         layout: LayoutName::Govuk,
+        asset_hosts: vec!["assets.example.org".into()],
         generation: Generation(300),
         counts: Counts {
             pages: 700_000,
@@ -305,6 +306,7 @@ fn the_head_keeps_its_text() {
         run: RunId(RUN.into()),
         generation: Generation(300),
         layout: LayoutName::Govuk,
+        asset_hosts: vec!["assets.example.org".into()],
         identity: vec![("www.example.org".into(), Scheme::Https)],
         verified: Some(Verified {
             generation: Generation(300),
