@@ -292,7 +292,11 @@ fn no_test_file_is_forgotten() {
             continue;
         }
         let parent = path.parent().unwrap();
-        let above = ["main.rs", "mod.rs"].map(|door| parent.join(door));
+        let above = [
+            parent.join("main.rs"),
+            parent.join("mod.rs"),
+            parent.with_extension("rs"),
+        ];
         let texts = above
             .iter()
             .filter_map(|door| fs::read_to_string(door).ok());

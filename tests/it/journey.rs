@@ -134,6 +134,7 @@ impl World {
 }
 
 /// The pages by path, with the key under which each must be stored; none for those that no crawler may find.
+// long: the site of the story, page by page.
 fn pages(origin: &Origin) -> Vec<(&'static str, Option<&'static str>, Page)> {
     let home = "<link rel=stylesheet href=/style/site.css><script src='app.js'></script>\
         <img src=/img/logo.png><a href=/about/>About</a> <a href='/old'>Old</a>\
