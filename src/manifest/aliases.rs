@@ -3,8 +3,6 @@
 //! Nearly every URL is the primary one of its key, which the layout can compute, so only the others
 //! are indexed: who is on a key is its primary URL, if there is an entry for it, and the few indexed.
 
-use std::collections::BTreeMap;
-
 use super::record::{Entry, Outcome};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::db::Batch;
@@ -67,21 +65,21 @@ impl Manifest {
     /// # Errors
     /// What the database says.
     pub fn sharing(&self) -> Result<Sharing, ManifestError> {
-        let mut indexed: BTreeMap<ObjectKey, Scheme> = BTreeMap::new();
-        for record in self.db.scan(&[keys::ALIAS]) {
-            let (key, _) = record?;
-            let end = key
-                .iter()
-                .position(|&b| b == keys::END)
-                .unwrap_or(key.len());
-            let url = codec::url_of_key(&key, end + 1)?;
-            indexed.insert(self.layout.place(&url).key, url.scheme());
-        }
         let mut sharing = Sharing::default();
-        for (key, scheme) in indexed {
-            let mut group = self.on_key(&key, scheme)?;
+        // The index is in key order, so that the URLs of one key follow each other.
+        let mut last: Option<ObjectKey> = None;
+        for record in self.db.scan(&[keys::ALIAS]) {
+            let (record, _) = record?;
+            let end = record.iter().position(|&byte| byte == keys::END);
+            let url = codec::url_of_key(&record, end.map_or(record.len(), |end| end + 1))?;
+            let key = self.layout.place(&url).key;
+            if last.as_ref() == Some(&key) {
+                continue;
+            }
+            let mut group = self.on_key(&key, url.scheme())?;
             group.retain(|(_, entry)| entry.outcome.is_live());
-            sharing.add(key, group);
+            sharing.add(key.clone(), group);
+            last = Some(key);
         }
         Ok(sharing)
     }
