@@ -63,6 +63,8 @@ pub struct Db {
     dir: PathBuf,
     fuse: Fuse,
     unflushed: AtomicUsize,
+    /// Held during a flush: who finds nothing left to flush may have to wait for who is at it.
+    flushing: Mutex<()>,
 }
 
 /// Records that become visible together, and are lost together if the process dies before a flush.
@@ -129,6 +131,7 @@ impl Db {
             dir: dir.into(),
             fuse,
             unflushed: AtomicUsize::new(0),
+            flushing: Mutex::new(()),
         })
     }
 
@@ -149,17 +152,31 @@ impl Db {
             return Ok(());
         }
         self.fuse.pass("db.apply")?;
-        self.unflushed.fetch_add(batch.count, Ordering::Relaxed);
+        let count = batch.count;
         self.tree()
             .apply_batch(batch.records)
-            .map_err(|e| self.io(e))
+            .map_err(|e| self.io(e))?;
+        // Counted after it is visible: a flush that takes the count away then covers the batch.
+        self.unflushed.fetch_add(count, Ordering::SeqCst);
+        Ok(())
     }
 
-    /// Makes everything applied so far durable. Blocks for as long as the disk takes.
+    /// Makes everything applied so far durable. Blocks for as long as the disk takes, also when it is
+    /// another thread's flush that does it.
     pub fn flush(&self) -> Result<(), DbError> {
-        if self.unflushed.swap(0, Ordering::Relaxed) == 0 {
+        let _turn = self.flushing.lock().expect("a flush does not panic");
+        let count = self.unflushed.swap(0, Ordering::SeqCst);
+        if count == 0 {
             return Ok(());
         }
+        let flushed = self.flush_now();
+        if flushed.is_err() {
+            self.unflushed.fetch_add(count, Ordering::SeqCst);
+        }
+        flushed
+    }
+
+    fn flush_now(&self) -> Result<(), DbError> {
         self.fuse.pass("db.flush")?;
         self.tree().flush().map(drop).map_err(|e| self.io(e))?;
         self.fuse.pass("db.flushed")?;
@@ -281,6 +298,36 @@ mod tests {
         let _held = open(dir.path());
         let second = Db::open(dir.path(), 1 << 20, Fuse::none());
         assert!(matches!(second, Err(DbError::Busy { .. })));
+    }
+
+    #[test]
+    fn a_flush_returns_only_when_what_its_thread_applied_is_durable() {
+        // Promise: of two threads that flush at once, none goes on before its records are on the disk.
+        let dir = tempfile::tempdir().unwrap();
+        let db = Db::open(dir.path(), 1 << 20, Fuse::after(120)).unwrap();
+        let durable = std::thread::scope(|scope| {
+            let threads = [b"a", b"b", b"c"].map(|name| {
+                let db = &db;
+                scope.spawn(move || -> Vec<Vec<u8>> {
+                    let keys = (0_u8..).map(|number| [name.as_slice(), &[number]].concat());
+                    let durable = keys.take_while(|key| {
+                        let mut batch = Batch::default();
+                        batch.put(key, b"1");
+                        db.apply(batch).is_ok() && db.flush().is_ok()
+                    });
+                    durable.collect()
+                })
+            });
+            threads.map(|thread| thread.join().unwrap()).concat()
+        });
+        drop(db);
+        let copy = tempfile::tempdir().unwrap();
+        copy_tree(dir.path(), copy.path());
+        let db = open(copy.path());
+        assert!(durable.len() > 30, "{}", durable.len());
+        for key in durable {
+            assert!(db.contains(&key).unwrap(), "{}", key.escape_ascii());
+        }
     }
 
     #[test]
