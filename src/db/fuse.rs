@@ -2,8 +2,9 @@
 //! number of passes, after which each write is refused (the process counts as dead from then on) or
 //! the process kills itself for real.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 
 /// The environment variable by which a test kills a debug build: `N` or `PLACE:N`, SIGKILL at the
 /// N-th pass (of that place), counted from 1. Release builds do not read it.
@@ -22,6 +23,8 @@ struct Armed {
     passes_left: AtomicI64,
     place: Option<String>,
     kill: bool,
+    /// What the dead process may not close.
+    kept: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Fuse {
@@ -84,11 +87,21 @@ impl Fuse {
         Err(Blown(place))
     }
 
+    /// Takes something over that must not be dropped while the test looks at what a kill leaves; it goes
+    /// with the last clone of the fuse.
+    pub(super) fn keep(&self, it: impl Any + Send) {
+        if let Some(armed) = &self.0 {
+            let mut kept = armed.kept.lock().expect("no holder of this lock panics");
+            kept.push(Box::new(it));
+        }
+    }
+
     fn armed(passes: u64, place: Option<String>, kill: bool) -> Fuse {
         Fuse(Some(Arc::new(Armed {
             passes_left: AtomicI64::new(i64::try_from(passes).unwrap_or(i64::MAX)),
             place,
             kill,
+            kept: Mutex::default(),
         })))
     }
 }

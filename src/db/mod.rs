@@ -223,12 +223,12 @@ impl Db {
     }
 }
 
-/// sled flushes when its last handle goes, which no killed process does: one that counts as dead keeps a
-/// handle for ever (and with it sled's lock on the folder, so that a test goes on with a copy).
+/// sled flushes when its last handle goes, which no killed process does: of one that counts as dead the
+/// fuse keeps a handle (and with it sled's lock on the folder), so that a test can go on with a copy.
 impl Drop for Db {
     fn drop(&mut self) {
         if self.fuse.is_blown() {
-            std::mem::forget(self.tree().clone());
+            self.fuse.keep(self.tree().clone());
         }
     }
 }
@@ -304,7 +304,8 @@ mod tests {
     fn a_flush_returns_only_when_what_its_thread_applied_is_durable() {
         // Promise: of two threads that flush at once, none goes on before its records are on the disk.
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(dir.path(), 1 << 20, Fuse::after(120)).unwrap();
+        let fuse = Fuse::after(120);
+        let db = Db::open(dir.path(), 1 << 20, fuse.clone()).unwrap();
         let durable = std::thread::scope(|scope| {
             let threads = [b"a", b"b", b"c"].map(|name| {
                 let db = &db;
@@ -334,7 +335,8 @@ mod tests {
     fn a_blown_fuse_stops_every_later_write() {
         // Promise: after its fuse has blown, a process changes nothing on disk any more.
         let dir = tempfile::tempdir().unwrap();
-        let db = Db::open(dir.path(), 1 << 20, Fuse::after(1)).unwrap();
+        let fuse = Fuse::after(1);
+        let db = Db::open(dir.path(), 1 << 20, fuse.clone()).unwrap();
         let mut batch = Batch::default();
         batch.put(b"a", b"1");
         db.apply(batch).unwrap();
