@@ -11,6 +11,7 @@ use super::bodies::Bodies;
 use super::claim::OpenTier;
 use super::plan::{self, Steps, plan_of};
 use super::{SyncError, TierProgress, TierReport, Trouble, off_thread};
+use crate::config::TierName;
 use crate::content::ContentHash;
 use crate::delta::{Operation, Phase};
 use crate::manifest::{self, Generation, Intent, Manifest, ManifestError, Mark, RunId};
@@ -81,7 +82,7 @@ impl Sync {
         };
         let mut down = None;
         if planned.operations() > 0 {
-            self.begin(open).await?;
+            self.begin(open, doubted).await?;
             down = open.take(&self.manifest, &self.run).await?.err();
             if down.is_none() {
                 (report, down) = self.carry_out(open, progress, report, doubted).await?;
@@ -97,14 +98,18 @@ impl Sync {
         Ok(Outcome { report, down })
     }
 
-    async fn begin(&self, open: &OpenTier) -> Result<(), ManifestError> {
+    async fn begin(&self, open: &OpenTier, doubted: Generation) -> Result<(), ManifestError> {
         let intent = Intent {
             plan: self.run.clone(),
             from: open.state.watermark,
             to: self.manifest.generation(),
         };
         let name = open.name.clone();
-        off_thread(&self.manifest, move |m| m.begin_plan(&name, intent)).await
+        let begin = move |manifest: &Manifest| {
+            drop_outdated_marks(manifest, &name, doubted)?;
+            manifest.begin_plan(&name, intent)
+        };
+        off_thread(&self.manifest, begin).await
     }
 
     /// All phases of the plan. Ends early, with the reason, when the tier is down.
@@ -146,6 +151,51 @@ impl Sync {
     }
 }
 
+/// Removes the marks on objects that this plan writes or deletes (but for those that say it has been done
+/// already). From its first write on they are not true any more, and after a kill they would vouch for
+/// an object that was overwritten. Becomes durable with the intent.
+fn drop_outdated_marks(
+    manifest: &Manifest,
+    name: &TierName,
+    doubted: Generation,
+) -> Result<(), ManifestError> {
+    if manifest.marks(name).next().transpose()?.is_none() {
+        return Ok(());
+    }
+    let mut outdated = Vec::new();
+    for step in Steps::new(manifest, name, doubted, None)? {
+        let (operation, doubt) = step?;
+        if !(doubt && doubted > Generation::NONE && is_confirmed(manifest, name, &operation)?) {
+            outdated.push(operation.key().clone());
+        }
+        if outdated.len() >= GROUP {
+            manifest.unmark(name, &std::mem::take(&mut outdated))?;
+        }
+    }
+    manifest.unmark(name, &outdated)
+}
+
+/// True when an interrupted plan has recorded, after the tier had settled, that exactly this object was
+/// acknowledged, and nothing has been written or owed on it since.
+fn is_confirmed(
+    manifest: &Manifest,
+    name: &TierName,
+    operation: &Operation,
+) -> Result<bool, ManifestError> {
+    if manifest.debt(name, operation.url())?.is_some() {
+        return Ok(false);
+    }
+    let mark = manifest.mark(name, operation.key())?;
+    Ok(match (operation, mark) {
+        (
+            Operation::Put { object, .. } | Operation::Reheader { object, .. },
+            Some(Mark::Written { state, .. }),
+        ) => state == object.fingerprint(),
+        (Operation::Delete { .. }, Some(Mark::Deleted)) => true,
+        _ => false,
+    })
+}
+
 /// The steps of a phase that were not already confirmed by a plan which a kill cut short.
 struct Remaining<'a> {
     steps: Steps<'a>,
@@ -157,7 +207,8 @@ impl Remaining<'_> {
     fn next(&mut self, book: &Book<'_>) -> Result<Option<Operation>, ManifestError> {
         for step in self.steps.by_ref() {
             let (operation, doubt) = step?;
-            if !(self.resumed && doubt && book.is_confirmed(&operation)?) {
+            let (manifest, name) = (&book.sync.manifest, &book.open.name);
+            if !(self.resumed && doubt && is_confirmed(manifest, name, &operation)?) {
                 return Ok(Some(operation));
             }
             self.skipped += 1;
@@ -167,24 +218,6 @@ impl Remaining<'_> {
 }
 
 impl Book<'_> {
-    /// True when the interrupted plan has recorded, after the tier had settled, that exactly this
-    /// object was acknowledged, and nothing has been owed on it since.
-    fn is_confirmed(&self, operation: &Operation) -> Result<bool, ManifestError> {
-        let (manifest, name) = (&self.sync.manifest, &self.open.name);
-        if manifest.debt(name, operation.url())?.is_some() {
-            return Ok(false);
-        }
-        let mark = manifest.mark(name, operation.key())?;
-        Ok(match (operation, mark) {
-            (
-                Operation::Put { object, .. } | Operation::Reheader { object, .. },
-                Some(Mark::Written { state, .. }),
-            ) => state == object.fingerprint(),
-            (Operation::Delete { .. }, Some(Mark::Deleted)) => true,
-            _ => false,
-        })
-    }
-
     async fn write_all(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
         let (sync, open) = (self.sync, self.open);
         let mut in_flight = FuturesUnordered::new();
