@@ -89,7 +89,8 @@ impl Manifest {
         Ok(self.db.flush()?)
     }
 
-    /// Records acknowledged writes: their marks, the ETags to expect, and that nothing is owed.
+    /// Records acknowledged writes: their marks, the ETags to expect, and that nothing is owed on their
+    /// keys, under whichever of the URLs on a key it was owed.
     /// Call after the tier has settled; not durable by itself.
     ///
     /// # Errors
@@ -100,8 +101,14 @@ impl Manifest {
         kind: EtagKind,
         confirmed: &[Confirmation<'_>],
     ) -> Result<(), ManifestError> {
+        let shares = self.has_aliases()?;
         let mut batch = Batch::default();
         for one in confirmed {
+            if shares {
+                for (other, _) in self.on_key(one.key, one.url.scheme())? {
+                    batch.remove(&keys::in_tier(keys::DEBT, name, other.as_str()));
+                }
+            }
             let key = keys::in_tier(keys::MARK, name, one.key.as_str());
             codec::put(&mut batch, &key, &one.mark);
             batch.remove(&keys::in_tier(keys::DEBT, name, one.url.as_str()));
