@@ -76,6 +76,8 @@ const IN_A_FIRST_RUN: &[&str] = &[
     "audit.unmark:2",
     "tier.checkpoint:1",
     "tier.checkpoint:2",
+    "tier.head:1",
+    "tier.head:2",
 ];
 
 /// In a run that finds an edit of the same size, other headers, a new page, one that is gone (410), one that is
@@ -120,6 +122,8 @@ const IN_A_RUN_WITH_CHANGES: &[&str] = &[
     "audit.unmark:2",
     "tier.checkpoint:1",
     "tier.checkpoint:2",
+    "tier.head:1",
+    "tier.head:2",
 ];
 
 /// With `keep = "until-confirmed"`, whose run ends by emptying the store.
