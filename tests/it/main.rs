@@ -1,9 +1,12 @@
 //! The integration tests: one binary, one module per promise. The story to read first is `journey`.
 
+mod bad_origin;
 mod fetch;
 mod formats;
+mod help;
 mod journey;
 mod killed;
 mod model;
 mod support;
 mod tier_conformance;
+mod two_runs;
