@@ -19,6 +19,7 @@ use reqwest::header::{
 use super::body::{Budget, Collector, Held, Shelf, SpillError};
 use super::gunzip::Gunzip;
 use crate::content::{Digest, KeptHeaders};
+use crate::db::way_out;
 use crate::http::client::{HttpError, PermitsPrivate, address_permitted, reason, refusal};
 use crate::site::PageUrl;
 
@@ -134,7 +135,7 @@ pub enum FetchError {
     /// A content coding that was not asked for; stored as it is, it would reach readers without its label.
     #[error("{url}: the body is coded as `{coding}`, which was not asked for")]
     Coding { url: PageUrl, coding: String },
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), way_out(source))]
     Io { path: PathBuf, source: io::Error },
 }
 

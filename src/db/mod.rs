@@ -38,7 +38,7 @@ pub enum DbError {
     #[error("{} is open in another process; wait for it to end", dir.display())]
     Busy { dir: PathBuf },
     /// The file system or sled refused.
-    #[error("database {}: {source}", dir.display())]
+    #[error("database {}: {source}{}", dir.display(), way_out(source))]
     Io {
         dir: PathBuf,
         #[source]
@@ -55,6 +55,18 @@ pub enum DbError {
     Blown(#[from] Blown),
 }
 
+/// What an operator can do about a file of the state directory that cannot be written; begins with a
+/// semicolon, or is empty.
+pub fn way_out(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; free some space and run again, nothing stored is lost"
+        }
+        io::ErrorKind::PermissionDenied => "; make it writable for this user, or set `state.dir`",
+        _ => "",
+    }
+}
+
 /// An ordered map of checked records on disk. Clones are not offered: one owner, shared by `Arc`.
 pub struct Db {
     /// sled's handle may be sent to a thread but not shared by several, so each thread clones its own.
@@ -64,7 +76,14 @@ pub struct Db {
     fuse: Fuse,
     unflushed: AtomicUsize,
     /// Held during a flush: who finds nothing left to flush may have to wait for who is at it.
-    flushing: Mutex<()>,
+    flushing: Mutex<Flushing>,
+}
+
+/// How the last flush went.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flushing {
+    Works,
+    HasFailed,
 }
 
 /// Records that become visible together, and are lost together if the process dies before a flush.
@@ -122,7 +141,7 @@ impl Db {
             io::ErrorKind::WouldBlock => DbError::Busy { dir: dir.into() },
             _ => DbError::Io {
                 dir: dir.into(),
-                source,
+                source: without_trail(source),
             },
         })?;
         Ok(Db {
@@ -131,7 +150,7 @@ impl Db {
             dir: dir.into(),
             fuse,
             unflushed: AtomicUsize::new(0),
-            flushing: Mutex::new(()),
+            flushing: Mutex::new(Flushing::Works),
         })
     }
 
@@ -162,25 +181,39 @@ impl Db {
     }
 
     /// Makes everything applied so far durable. Blocks for as long as the disk takes, also when it is
-    /// another thread's flush that does it.
+    /// another thread's flush that does it. Once the disk has failed a flush, every later one fails.
     pub fn flush(&self) -> Result<(), DbError> {
-        let _turn = self.flushing.lock().expect("a flush does not panic");
+        let mut turn = self.flushing.lock().expect("a flush does not panic");
         let count = self.unflushed.swap(0, Ordering::SeqCst);
-        if count == 0 {
+        if count == 0 && *turn == Flushing::Works {
             return Ok(());
         }
-        let flushed = self.flush_now();
+        let flushed = self.flush_now(&mut turn);
         if flushed.is_err() {
             self.unflushed.fetch_add(count, Ordering::SeqCst);
         }
         flushed
     }
 
-    fn flush_now(&self) -> Result<(), DbError> {
+    fn flush_now(&self, turn: &mut Flushing) -> Result<(), DbError> {
         self.fuse.pass("db.flush")?;
-        self.tree().flush().map(drop).map_err(|e| self.io(e))?;
+        self.write_out(turn)?;
         self.fuse.pass("db.flushed")?;
         Ok(())
+    }
+
+    /// sled waits for ever for a flush that has failed, in the next one and when its last handle goes. So
+    /// there is no next one, and a handle is kept until the process ends, which is what a full disk asks
+    /// for anyway.
+    fn write_out(&self, turn: &mut Flushing) -> Result<(), DbError> {
+        if *turn == Flushing::HasFailed {
+            return Err(self.io(io::Error::other("an earlier write has failed")));
+        }
+        self.tree().flush().map(drop).map_err(|error| {
+            *turn = Flushing::HasFailed;
+            std::mem::forget(self.tree().clone());
+            self.io(error)
+        })
     }
 
     /// Changes applied since the last flush: what bounds the dirty data in memory.
@@ -218,17 +251,37 @@ impl Db {
     fn io(&self, source: io::Error) -> DbError {
         DbError::Io {
             dir: self.dir.clone(),
-            source,
+            source: without_trail(source),
         }
     }
 }
 
-/// sled flushes when its last handle goes, which no killed process does: of one that counts as dead the
-/// fuse keeps a handle (and with it sled's lock on the folder), so that a test can go on with a copy.
+/// sled puts the lines of its source that an error came by before it: `sled:file.rs:1 -> what happened`.
+fn without_trail(source: io::Error) -> io::Error {
+    match source.to_string().rsplit_once(" -> ") {
+        Some((_, what)) => io::Error::new(source.kind(), what),
+        None => source,
+    }
+}
+
+/// sled flushes when its last handle goes. No killed process does that: of one that counts as dead the
+/// fuse keeps a handle (and with it sled's lock on the folder), so that a test can go on with a copy. And
+/// when that flush fails, sled aborts the process before anybody was told; so what is left is written out
+/// here first.
 impl Drop for Db {
     fn drop(&mut self) {
         if self.fuse.is_blown() {
             self.fuse.keep(self.tree().clone());
+            return;
+        }
+        let Ok(mut turn) = self.flushing.lock() else {
+            return;
+        };
+        if self.unflushed() == 0 || *turn == Flushing::HasFailed {
+            return;
+        }
+        if let Err(error) = self.write_out(&mut turn) {
+            tracing::warn!(%error, "what was not flushed is lost");
         }
     }
 }

@@ -24,7 +24,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::{Batch, Blown, Db, DbError, Fuse};
+use crate::db::{Batch, Blown, Db, DbError, Fuse, way_out};
 use crate::site::{Layout, PageUrl};
 use crate::store::{self, Located};
 
@@ -58,7 +58,7 @@ pub enum ManifestError {
     #[error(transparent)]
     Db(#[from] DbError),
     /// The small file beside the database.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}{}", path.display(), way_out(source))]
     Io {
         path: PathBuf,
         #[source]

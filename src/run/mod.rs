@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use crate::config::Config;
 use crate::crawl::{CrawlError, CrawlProgress};
-use crate::db::{Blown, DbError, Fuse};
+use crate::db::{Blown, DbError, Fuse, way_out};
 use crate::manifest::{ManifestError, RunId};
 use crate::site::ScopeError;
 use crate::store::StoreError;
@@ -95,18 +95,6 @@ impl From<Blown> for RunError {
 impl From<ScopeError> for RunError {
     fn from(error: ScopeError) -> RunError {
         RunError::Config(error.to_string())
-    }
-}
-
-fn way_out(source: &std::io::Error) -> &'static str {
-    match source.kind() {
-        std::io::ErrorKind::PermissionDenied => {
-            "; make it writable for this user, or set `state.dir`"
-        }
-        std::io::ErrorKind::StorageFull => {
-            "; free some space and run again, nothing stored is lost"
-        }
-        _ => "",
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use crate::content::{ContentHash, Digest};
-use crate::db::{Blown, DbError, Fuse};
+use crate::db::{Blown, DbError, Fuse, way_out};
 
 pub use index::{Located, Place, forget_all, locate, record};
 /// Records of places to bytes and back: for whoever holds them to golden files.
@@ -51,14 +51,6 @@ pub enum StoreError {
     /// A test has blown the fuse.
     #[error(transparent)]
     Blown(#[from] Blown),
-}
-
-fn way_out(source: &io::Error) -> &'static str {
-    match source.kind() {
-        io::ErrorKind::StorageFull => "; free some space and run again, nothing stored is lost",
-        io::ErrorKind::PermissionDenied => "; make it writable for this user",
-        _ => "",
-    }
 }
 
 /// A blob on its way into a segment.
