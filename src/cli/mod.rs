@@ -96,17 +96,36 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
 
 /// Which exit code an error deserves, and its one line.
 fn explain_failure(error: &anyhow::Error) -> (u8, String) {
-    let message = format!("{error:#}").replace('\n', " ");
     let code = if error.is::<crate::config::ConfigError>() || error.is::<crate::site::UrlError>() {
         EXIT_USAGE
     } else {
-        match error.downcast_ref::<crate::run::RunError>() {
-            Some(crate::run::RunError::Locked(_)) => EXIT_BUSY,
-            Some(crate::run::RunError::Config(_) | crate::run::RunError::Http(_)) => EXIT_USAGE,
+        use crate::manifest::ManifestError;
+        use crate::run::RunError;
+        match error.downcast_ref::<RunError>() {
+            Some(RunError::Locked(_)) => EXIT_BUSY,
+            Some(
+                RunError::Config(_)
+                | RunError::Http(_)
+                | RunError::Manifest(ManifestError::Layout { .. }),
+            ) => EXIT_USAGE,
             _ => EXIT_FAILED,
         }
     };
-    (code, message)
+    (code, one_line(error))
+}
+
+/// An error and its causes, but for those that it has named itself.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string().replace('\n', " ");
+        if !line.contains(&text) {
+            let colon = if line.is_empty() { "" } else { ": " };
+            line.push_str(colon);
+            line.push_str(&text);
+        }
+    }
+    line
 }
 
 /// Help and version go out as they are; anything else is one error.
@@ -117,8 +136,11 @@ fn usage(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if std::env::args().any(|argument| argument == "--json") {
-        let message = error.to_string();
-        println!("{}", serde_json::json!({ "error": message.trim() }));
+        let text = error.to_string();
+        let what = text.split("\n\nUsage:").next().unwrap_or(&text);
+        let what = what.strip_prefix("error: ").unwrap_or(what);
+        let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
+        println!("{}", serde_json::json!({ "error": line }));
     } else {
         drop(error.print());
     }
