@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per promise. The story to read first is `journey`.
 
+mod bad_input;
 mod bad_origin;
 mod fetch;
 mod formats;
