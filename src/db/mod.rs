@@ -45,10 +45,10 @@ pub enum DbError {
         source: io::Error,
     },
     /// Opening did not end.
-    #[error("database {} does not open; move it away and run `standin rebuild manifest`", dir.display())]
+    #[error("database {} does not open; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
     Stuck { dir: PathBuf },
     /// A value whose checksum does not match.
-    #[error("database {}: the record at {key} is damaged; move the folder away and run `standin rebuild manifest`", dir.display())]
+    #[error("database {}: the record at {key} is damaged; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
     Damaged { dir: PathBuf, key: String },
     /// A test has blown the fuse: this process counts as dead.
     #[error(transparent)]

@@ -41,7 +41,7 @@ impl Marker {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|why| {
                 failed(&path)(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{why}; `standin rebuild manifest` makes it again"),
+                    format!("{why}; move the state folder away and name new, empty places for its tiers: the next run fills them"),
                 ))
             }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -73,7 +73,7 @@ pub enum ManifestError {
     },
     /// A record that cannot be read although its checksum is right.
     #[error(
-        "manifest record {key}: {source}; `standin rebuild manifest` makes it again from a tier"
+        "manifest record {key}: {source}; move the state folder away and name new, empty places for its tiers: the next run fills them"
     )]
     Record {
         key: String,
@@ -81,7 +81,7 @@ pub enum ManifestError {
         source: standin_migrations::FormatError,
     },
     /// The database opened, but holds less than was committed.
-    #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged; move the folder away and run `standin rebuild manifest`", dir.display())]
+    #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
     Lost {
         dir: PathBuf,
         found: Generation,
@@ -241,6 +241,17 @@ impl Manifest {
     /// [`ManifestError::Db`].
     pub fn locate(&self, hash: &ContentHash) -> Result<Option<Located>, ManifestError> {
         Ok(store::locate(&self.db, hash)?)
+    }
+
+    /// Forgets where a blob lies whose bytes turned out to be damaged: the next crawl fetches them again,
+    /// unless a tier has them.
+    ///
+    /// # Errors
+    /// [`ManifestError::Db`].
+    pub fn forget_blob(&self, hash: &ContentHash) -> Result<(), ManifestError> {
+        let mut batch = Batch::default();
+        store::forget(&mut batch, hash);
+        Ok(self.db.apply(batch)?)
     }
 
     /// Forgets where every blob lies, durably: call before the store is cleared.

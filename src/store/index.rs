@@ -61,6 +61,11 @@ pub fn locate(db: &Db, hash: &ContentHash) -> Result<Option<Located>, DbError> {
     Ok(payload.and_then(|payload| decode(&payload)))
 }
 
+/// Removes the record of one blob.
+pub fn forget(batch: &mut Batch, hash: &ContentHash) {
+    batch.remove(&key(hash));
+}
+
 /// Removes the records of all blobs, durably: names go before bytes.
 ///
 /// # Errors

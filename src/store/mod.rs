@@ -20,7 +20,7 @@ use bytes::Bytes;
 use crate::content::{ContentHash, Digest};
 use crate::db::{Blown, DbError, Fuse, way_out};
 
-pub use index::{Located, Place, forget_all, locate, record};
+pub use index::{Located, Place, forget, forget_all, locate, record};
 /// Records of places to bytes and back: for whoever holds them to golden files.
 pub use index::{decode as decode_located, encode as encode_located};
 
@@ -40,7 +40,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The bytes on disk are not those of the name.
-    #[error("blob {hash} in {} is damaged; `standin rebuild store` fetches it again", path.display())]
+    #[error("blob {hash} in {} is damaged: it is taken from a tier, or fetched again", path.display())]
     Damaged { hash: ContentHash, path: PathBuf },
     /// A file that is no segment, or one of a newer version.
     #[error("{} is no segment that this version can read; use the version of standin that wrote it", path.display())]

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
+use super::SyncError;
 use crate::content::ContentHash;
 use crate::delta::{Object, Source};
 use crate::manifest::Manifest;
@@ -46,8 +47,8 @@ impl Bodies {
     /// The body of an object; `None` when no copy of it survives in the store or in a tier.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub async fn of(&self, key: &ObjectKey, object: &Object) -> Result<Option<Body>, StoreError> {
+    /// What the manifest says.
+    pub async fn of(&self, key: &ObjectKey, object: &Object) -> Result<Option<Body>, SyncError> {
         let hash = match &object.source {
             Source::Inline(bytes) => return Ok(Some(Body::Bytes(bytes.clone()))),
             Source::Blob(hash) => hash,
@@ -55,23 +56,34 @@ impl Bodies {
         if let Some(bytes) = self.recent().bodies.get(hash) {
             return Ok(Some(Body::Bytes(bytes.clone())));
         }
-        let located = match self.manifest.locate(hash) {
-            Ok(located) => located,
-            Err(error) => {
-                tracing::warn!(%error, "the index of the store cannot be read");
-                None
-            }
-        };
-        if let Some(located) = located {
-            if let Some(path) = self.store.path(&located) {
-                let size = located.digest.size;
-                return Ok(Some(Body::File { path, size }));
-            }
-            let bytes = self.store.read(&located)?;
-            self.remember(*hash, &bytes);
-            return Ok(Some(Body::Bytes(bytes)));
+        if let Some(body) = self.local(hash)? {
+            return Ok(Some(body));
         }
         Ok(self.fetch_back(key, hash).await)
+    }
+
+    /// The store's copy. One that cannot be read whole is forgotten: a tier may have another, and else
+    /// the next crawl fetches it again.
+    fn local(&self, hash: &ContentHash) -> Result<Option<Body>, SyncError> {
+        let Some(located) = self.manifest.locate(hash)? else {
+            return Ok(None);
+        };
+        if let Some(path) = self.store.path(&located) {
+            let size = located.digest.size;
+            return Ok(Some(Body::File { path, size }));
+        }
+        match self.store.read(&located) {
+            Ok(bytes) => {
+                self.remember(*hash, &bytes);
+                Ok(Some(Body::Bytes(bytes)))
+            }
+            Err(error @ (StoreError::Damaged { .. } | StoreError::Io { .. })) => {
+                tracing::warn!(%error, "the store's copy is forgotten");
+                self.manifest.forget_blob(hash)?;
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     async fn fetch_back(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {

@@ -80,7 +80,7 @@ impl OpenTier {
     ) -> Result<(), String> {
         let name = &self.name;
         let head: Head = serde_json::from_slice(bytes).map_err(|why| {
-            format!("tier {name}: {HEAD} cannot be read ({why}); `standin rebuild tier {name}` writes it again")
+            format!("tier {name}: {HEAD} cannot be read ({why}); empty the tier and give it a new name in the configuration, and it is filled again")
         })?;
         if head.format > FORMAT {
             return Err(format!(
@@ -89,7 +89,7 @@ impl OpenTier {
         }
         if head.lineage != manifest.about().lineage.0 {
             return Err(format!(
-                "tier {name} belongs to another mirror (lineage {}); use its state folder, or `standin rebuild manifest`, or name another place",
+                "tier {name} belongs to another mirror (lineage {}); use its state folder, or name another place",
                 head.lineage
             ));
         }
@@ -100,13 +100,13 @@ impl OpenTier {
         }
         if head.epoch > self.state.epoch {
             return Err(format!(
-                "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); stop that one, or `standin rebuild manifest` here",
+                "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); only one machine may write to a tier: stop one of them",
                 head.run, head.epoch, self.state.epoch
             ));
         }
         if head.epoch < self.state.epoch {
             return Err(format!(
-                "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? `standin rebuild tier {name}` brings it up",
+                "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? Empty it and give it a new name in the configuration, and it is filled again",
                 head.epoch, self.state.epoch
             ));
         }
@@ -120,7 +120,7 @@ impl OpenTier {
         let place = self.tier.location();
         if self.state.epoch > 0 {
             return Err(Trouble::refusal(format!(
-                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? `standin rebuild tier {name}` fills it again"
+                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, give the tier a new name in the configuration, and it is filled again"
             )));
         }
         let page = self.tier.list(None, 1).await.map_err(Trouble::from)?;

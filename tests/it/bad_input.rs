@@ -200,7 +200,7 @@ const CASES: &[Case] = &[
         words: &[
             "tier copy",
             "is unexpectedly empty",
-            "`standin rebuild tier copy`",
+            "give the tier a new name",
         ],
         prepare: |origin| {
             let mirror = filled(origin);
