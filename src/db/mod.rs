@@ -13,7 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thread_local::ThreadLocal;
 
@@ -30,6 +30,9 @@ const NEVER_MS: usize = 1 << 45;
 
 /// An open that takes longer than this has met sled's known deadlock after a panic inside open.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// How long a handle that is about to go is waited for.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What can go wrong with a database. All of these stop the run: nothing here is worth retrying.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +135,7 @@ impl Db {
         let (sender, receiver) = mpsc::channel();
         std::thread::spawn(move || {
             // The receiver is gone only after the watchdog has spoken; then nobody is interested.
-            drop(sender.send(config.open::<LEAF_FANOUT>()));
+            drop(sender.send(open_patiently(&config)));
         });
         let opened = receiver
             .recv_timeout(OPEN_TIMEOUT)
@@ -282,6 +285,22 @@ impl Drop for Db {
         }
         if let Err(error) = self.write_out(&mut turn) {
             tracing::warn!(%error, "what was not flushed is lost");
+        }
+    }
+}
+
+/// Opens sled, giving a handle that is about to go a moment to do so: a child process between fork and
+/// exec holds copies of all of its parent's.
+fn open_patiently(config: &sled::Config) -> io::Result<sled::Db<LEAF_FANOUT>> {
+    let begun = Instant::now();
+    loop {
+        match config.open::<LEAF_FANOUT>() {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < PATIENCE =>
+            {
+                std::thread::sleep(PATIENCE / 50);
+            }
+            result => return result,
         }
     }
 }

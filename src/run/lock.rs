@@ -5,11 +5,15 @@ use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use crate::manifest::RunId;
+
+/// How long somebody is waited for who holds the lock without a name.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Who holds a lock, and since when.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,10 +63,17 @@ impl Lock {
             source,
         })?;
         let mut file = open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => (),
-            Err(TryLockError::WouldBlock) => return Err(RunError::Locked(holder_in(file, path))),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        let begun = Instant::now();
+        while let Err(refused) = file.try_lock() {
+            let TryLockError::WouldBlock = refused else {
+                return Err(failed(refused.into()));
+            };
+            let holder = holder_in(&file, path.clone());
+            // Without a name it is somebody who begins or ends at this moment.
+            if holder.pid != 0 || begun.elapsed() > PATIENCE {
+                return Err(RunError::Locked(holder));
+            }
+            std::thread::sleep(PATIENCE / 50);
         }
         let holder = Holder {
             pid: std::process::id(),
@@ -91,7 +102,7 @@ impl Lock {
         };
         match file.try_lock_shared() {
             Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(holder_in(file, path))),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder_in(&file, path))),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
@@ -116,7 +127,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// The text beside the lock. A holder that has not written it yet is nobody we can name.
-fn holder_in(mut file: File, path: PathBuf) -> Holder {
+fn holder_in(mut file: &File, path: PathBuf) -> Holder {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
     let mut holder: Holder = match read {

@@ -212,7 +212,7 @@ const CASES: &[Case] = &[
         arguments: &["run"],
         code: 64,
         words: &[
-            "this mirror was made with layout `plain`, the configuration says `govuk`",
+            "this mirror was made with layout `plain`, the configuration says layout `govuk`",
             "set it back",
         ],
         prepare: |origin| {

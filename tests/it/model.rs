@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config as Settings, RngSeed, TestRunner};
-use standin::config::{Keep, TierName};
+use standin::config::TierName;
 use standin::content::ContentHash;
 use standin::db::Fuse;
 use standin::manifest::checkpoint::read_part;
@@ -67,8 +67,9 @@ enum Fate {
     OriginDown,
 }
 
+/// Any path but the home page; those that share a key more often than others.
 fn at() -> impl Strategy<Value = usize> {
-    1..PATHS.len()
+    prop_oneof![3 => 1..PATHS.len(), 2 => 5..9_usize]
 }
 
 fn sheet() -> impl Strategy<Value = Sheet> {
@@ -106,7 +107,7 @@ fn mishap() -> impl Strategy<Value = Fate> {
     prop_oneof![
         3 => Just(Fate::RemoteDown),
         4 => (refused, 1..12_usize).prop_map(|((pick, status), count)| Fate::PutsFail { pick, count, status }),
-        1 => Just(Fate::DeletesFail),
+        3 => Just(Fate::DeletesFail),
         2 => Just(Fate::ListingsFail),
         1 => (0..3_usize).prop_map(|skip| Fate::HeadsFail { skip }),
         1 => (1..4_usize).prop_map(|count| Fate::AnswersLost { count }),
@@ -116,7 +117,7 @@ fn mishap() -> impl Strategy<Value = Fate> {
 }
 
 fn kill() -> impl Strategy<Value = Fate> {
-    let after = prop_oneof![2 => 0..12_u64, 5 => 12..60_u64, 3 => 60..110_u64, 1 => 110..400_u64];
+    let after = prop_oneof![1 => 0..12_u64, 4 => 12..45_u64, 4 => 45..100_u64, 1 => 100..300_u64];
     after.prop_map(|after| Fate::Killed { after })
 }
 
@@ -159,7 +160,6 @@ impl Tally {
                 "{name} never happened: {counts:?}"
             );
         }
-        eprintln!("{counts:?}");
     }
 }
 
@@ -185,9 +185,8 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    fn new(home: Make, keep: Keep, tally: &Tally) -> Model<'_> {
+    fn new(home: Make, tally: &Tally) -> Model<'_> {
         let mut world = World::new();
-        world.config.state.keep = keep;
         world.config.crawl.attempts = 1;
         // No guard may speak: they have tests of their own.
         world.config.guard.deletes_always = 1000;
@@ -229,6 +228,7 @@ impl Model<'_> {
     fn be_killed(&mut self, after: u64) {
         let fuse = Fuse::after(after);
         let before = self.holdings();
+        self.world.s3.forget();
         match self.world.run(&fuse) {
             Err(error) => {
                 assert!(fuse.is_blown(), "not by the fuse: {error}");
@@ -254,7 +254,7 @@ impl Model<'_> {
         let Some(edits) = self.killed.take() else {
             return;
         };
-        let possible = self.site.possible();
+        let possible = self.site.possible(edits > 0);
         let mut fresh = 0;
         let mut last = None;
         for round in 0.. {
@@ -272,11 +272,13 @@ impl Model<'_> {
             }
         }
         let last = last.expect("it ended");
+        self.site.crawl_to_the_end();
         for tier in &last.tiers {
-            assert_eq!((tier.put, tier.reheadered), (0, 0), "{tier:?}");
+            // A page that was withdrawn only now may leave its key to another.
+            let heirs = self.site.heirs();
+            assert!(tier.put + tier.reheadered <= heirs, "{heirs}: {tier:?}");
             assert_eq!(tier.trouble, None);
         }
-        self.site.crawl_to_the_end();
         self.generation = last.generation.0;
         let expected = self.site.expected();
         for index in 0..self.tiers.len() {
@@ -406,6 +408,9 @@ impl Model<'_> {
                 self.tiers[index].1.settled = false;
                 continue;
             }
+            if matches!(fate, Fate::Fair | Fate::OriginDown | Fate::Unmounted) {
+                assert_eq!((tier.trouble.as_deref(), tier.debts), (None, 0), "{tier:?}");
+            }
             self.check_tier(index, tier, &expected, &before[index], report, changed);
         }
         assert_eq!(report.verdict, verdict, "{:?}", report.reasons);
@@ -446,7 +451,12 @@ impl Model<'_> {
             );
         } else {
             let planned = difference(&known.held, expected);
-            assert_eq!(done, planned, "{name}");
+            assert_eq!(
+                done,
+                planned,
+                "{name}: {}",
+                story_of(before, &after, report)
+            );
             assert_eq!(touched, operations, "{name}");
             self.tally.add("put", planned.put);
             self.tally.add("reheadered", planned.reheadered);
@@ -489,7 +499,7 @@ impl Model<'_> {
             let held = &holding[&format!("{host}{key}")];
             assert!(self.is_held(object, held), "{name}: {object:?} is {held:?}");
         }
-        if tier.trouble.is_none() {
+        if tier.trouble.is_none() && !expected.is_empty() {
             assert_eq!(tier.verified, Some(report.generation), "{tier:?}");
             self.check_records(name, report);
         }
@@ -567,6 +577,18 @@ impl Model<'_> {
     }
 }
 
+/// What a run did to a tier, for whoever has to find out why that was wrong.
+fn story_of(before: &Holding, after: &Holding, report: &RunReport) -> String {
+    let mut lines = format!("{:?} {:?}\n", report.changes, report.troubles);
+    for key in before.keys().chain(after.keys()) {
+        let (old, new) = (before.get(key), after.get(key));
+        if old != new {
+            lines += &format!("{key}:\n  {old:?}\n  {new:?}\n");
+        }
+    }
+    lines
+}
+
 /// How many objects differ between two holdings.
 fn touched(before: &Holding, after: &Holding) -> u64 {
     let keys: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
@@ -601,7 +623,7 @@ fn length_of(seen: &Seen) -> u8 {
 fn tell(cases: u32, fate: impl Strategy<Value = Fate>, tally: &Tally) {
     let mut settings = Settings {
         failure_persistence: None,
-        max_shrink_iters: 300,
+        max_shrink_iters: 200,
         ..Settings::default()
     };
     if std::env::var_os("PROPTEST_CASES").is_none() {
@@ -611,10 +633,9 @@ fn tell(cases: u32, fate: impl Strategy<Value = Fate>, tally: &Tally) {
         settings.rng_seed = RngSeed::Fixed(1);
     }
     let home = prop_oneof![Just(Make::Html), Just(Make::Nonce)];
-    let keep = prop_oneof![4 => Just(Keep::All), 0 => Just(Keep::UntilConfirmed)];
     TestRunner::new(settings)
-        .run(&(home, keep, story(fate)), |(home, keep, steps)| {
-            Model::new(home, keep, tally).live(&steps);
+        .run(&(home, story(fate)), |(home, steps)| {
+            Model::new(home, tally).live(&steps);
             Ok(())
         })
         .unwrap_or_else(|failure| panic!("{failure}"));
@@ -625,7 +646,7 @@ fn with_mishaps_every_tier_that_is_up_is_exact() {
     // Promise: tiers that fail, lag and catch up end exact, and nothing is done that need not be.
     let tally = Tally::default();
     let fate = prop_oneof![4 => Just(Fate::Fair), 5 => mishap()];
-    tell(10, fate, &tally);
+    tell(40, fate, &tally);
     tally.assert_all(&[
         "remote down",
         "puts failed",
@@ -648,7 +669,84 @@ fn with_mishaps_every_tier_that_is_up_is_exact() {
 fn killed_between_any_two_writes_it_converges() {
     // Promise: after a kill anywhere the next run ends in the same state as an undisturbed one.
     let tally = Tally::default();
-    let fate = prop_oneof![2 => Just(Fate::Fair), 4 => kill(), 1 => mishap()];
-    tell(10, fate, &tally);
+    let fate = prop_oneof![2 => Just(Fate::Fair), 6 => kill(), 1 => mishap()];
+    tell(50, fate, &tally);
     tally.assert_all(&["killed", "resumed", "outlived", "put", "deleted", "quiet"]);
+}
+
+/// One page as any other.
+fn write(at: usize, text: u8) -> Edit {
+    let sheet = Sheet {
+        make: Make::Html,
+        text,
+        kind: 0,
+        caching: 0,
+        tag: None,
+    };
+    Edit::Write { at, sheet }
+}
+
+fn step(edits: impl IntoIterator<Item = Edit>, fate: Fate) -> Step {
+    Step {
+        edits: edits.into_iter().collect(),
+        fate,
+    }
+}
+
+/// Lives through one story that once went wrong.
+fn relive(steps: &[Step]) {
+    Model::new(Make::Html, &Tally::default()).live(steps);
+}
+
+#[test]
+fn a_new_header_costs_no_body() {
+    // Went wrong: the intent of the very plan under way made everything in it doubtful, and so a put.
+    let recache = Edit::Recache { at: 5, caching: 1 };
+    relive(&[
+        step([write(5, 0), write(9, 0)], Fate::Fair),
+        step([recache, write(9, 1)], Fate::Fair),
+    ]);
+}
+
+#[test]
+fn a_crawl_killed_after_its_seeds_keeps_its_home_page() {
+    // Went wrong: "seeded" was durable before what the seeds had answered, and the resumed crawl
+    // committed a site without them. (And before that, no crawl of a site without robots.txt was
+    // ever resumed.)
+    for after in 16..24 {
+        relive(&[step([write(5, 0)], Fate::Killed { after })]);
+    }
+}
+
+#[test]
+fn a_debt_is_paid_under_whichever_of_the_urls_on_its_key() {
+    // Went wrong: a put of `/x/` failed and was owed; then `/x/index.html` took its place and was stored,
+    // and the debt of `/x/` stayed for ever, and with it a put in every run.
+    let refused = |pick| Fate::PutsFail {
+        pick,
+        count: 99,
+        status: 400,
+    };
+    for pick in 0..4 {
+        relive(&[
+            step([write(5, 0), write(6, 1)], refused(pick)),
+            step([Edit::Withdraw { at: 5 }], Fate::Fair),
+        ]);
+    }
+}
+
+#[test]
+fn a_mark_does_not_outlive_the_object_that_it_vouches_for() {
+    // Went wrong: a page was stored and noted, overwritten by a run that was killed before it had noted
+    // that, and changed back: the old note made the next run believe that it had nothing to do.
+    // The writes of one header to two tiers, and what records them.
+    for after in 62..67 {
+        let retype = || Edit::Retype { at: 5 };
+        relive(&[
+            step([write(5, 0)], Fate::Fair),
+            step([retype()], Fate::ListingsFail),
+            step([retype()], Fate::Killed { after }),
+            step([retype()], Fate::Killed { after: 999 }),
+        ]);
+    }
 }

@@ -230,15 +230,20 @@ impl Site {
     }
 
     /// As [`Site::expected`] after a crawl, where each page that answers 404 may or may not have been
-    /// withdrawn: all objects that would be right, by key.
-    pub fn possible(&mut self) -> BTreeMap<&'static str, Vec<Option<Object>>> {
+    /// withdrawn: all objects that would be right, by key. When the site has changed between killed runs
+    /// (`edited`) such pages may also have been recorded in between, and nothing is said of their keys.
+    pub fn possible(&mut self, edited: bool) -> BTreeMap<&'static str, Vec<Option<Object>>> {
         let kept = (self.strikes.clone(), self.live.clone(), self.crawls);
         self.crawl();
         let uncertain: Vec<usize> = (0..PATHS.len())
             .filter(|at| self.shown(*at) == Shown::Nothing && kept.1.contains_key(at))
             .collect();
         let mut possible: BTreeMap<&str, Vec<Option<Object>>> = BTreeMap::new();
+        let is_absent = |at: usize| self.shown(at) == Shown::Nothing;
         for (_, key) in PATHS {
+            if edited && (0..PATHS.len()).any(|at| PATHS[at].1 == key && is_absent(at)) {
+                continue;
+            }
             let doubted: Vec<usize> = uncertain
                 .iter()
                 .copied()
@@ -280,6 +285,16 @@ impl Site {
     /// True when some live page answers 404, so that the next run may withdraw it.
     pub fn withdraws_next(&self) -> bool {
         self.live.keys().any(|at| self.shown(*at) == Shown::Nothing)
+    }
+
+    /// Pages that would take the place of another on their key, were that withdrawn.
+    pub fn heirs(&self) -> u64 {
+        let is_absent = |at: &usize| self.shown(*at) == Shown::Nothing;
+        let heirs = self.live.keys().filter(|heir| {
+            let mut others = (0..PATHS.len()).filter(|at| PATHS[*at].1 == PATHS[**heir].1);
+            !is_absent(heir) && others.any(|other| is_absent(&other))
+        });
+        heirs.count() as u64
     }
 
     fn record(&mut self, at: usize) -> bool {

@@ -1,8 +1,9 @@
 //! A mirror and everything around it: a scripted origin, a folder tier, an S3 tier, a state directory, and
-//! runs of the real thing between them. A run that is cut short leaves what a killed process leaves: whatever
-//! was on disk or in a tier by then, and nothing of its memory.
+//! runs of the real thing between them. A run that is cut short leaves what a killed process leaves: what was
+//! on disk or in a tier by then, and nothing of its memory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -33,10 +34,12 @@ pub struct World {
     pub s3: S3Server,
     pub config: Config,
     folder: TempDir,
+    /// Runs that were killed.
+    lives: u32,
 }
 
 /// An object as a tier holds it, in words that both kinds of tier share.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Held {
     pub body: Vec<u8>,
     pub url: String,
@@ -48,6 +51,25 @@ pub struct Held {
     pub cache_control: Option<String>,
 }
 
+/// In one line, with the body as text: there are many of them in a failed test.
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Held {
+            url,
+            status,
+            location,
+            content_type,
+            cache_control,
+            ..
+        } = self;
+        let body = String::from_utf8_lossy(&self.body);
+        write!(
+            f,
+            "{url} {status} {location:?} {content_type:?} {cache_control:?} {body:?}"
+        )
+    }
+}
+
 /// All objects of the site in one tier, by key.
 pub type Holding = BTreeMap<String, Held>;
 
@@ -56,7 +78,7 @@ impl World {
     pub fn new() -> World {
         let origin = Origin::start();
         let s3 = S3Server::start(&[BUCKET]);
-        let folder = tempfile::tempdir().expect("a folder");
+        let folder = folder();
         let seed = PageUrl::parse(&origin.url("/")).expect("a URL");
         let mut config = config::for_tiers(&seed, folder.path(), &[LOCAL]);
         config.tiers.push(TierConfig {
@@ -79,16 +101,17 @@ impl World {
             s3,
             config,
             folder,
+            lives: 0,
         }
     }
 
     /// One whole run, or as much of it as the fuse lets through.
-    pub fn run(&self, fuse: &Fuse) -> Result<RunReport, RunError> {
+    pub fn run(&mut self, fuse: &Fuse) -> Result<RunReport, RunError> {
         self.stages(Stages::All, fuse)
     }
 
-    /// As [`World::run`], for some stages only. When it returns, nothing of it is left in memory.
-    pub fn stages(&self, stages: Stages, fuse: &Fuse) -> Result<RunReport, RunError> {
+    /// As [`World::run`], for some stages only.
+    pub fn stages(&mut self, stages: Stages, fuse: &Fuse) -> Result<RunReport, RunError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
@@ -99,7 +122,20 @@ impl World {
             fuse: fuse.clone(),
             verb: "run",
         };
-        runtime.block_on(run(&self.config, stages, around))
+        let ran = runtime.block_on(run(&self.config, stages, around));
+        if fuse.is_blown() {
+            self.go_on_elsewhere();
+        }
+        ran
+    }
+
+    /// Continues with a copy of the state directory as a killed run has left it: its databases are not
+    /// closed, which would flush them, before the fuse is dropped.
+    fn go_on_elsewhere(&mut self) {
+        self.lives += 1;
+        let next = self.folder.path().join(format!("state-{}", self.lives));
+        copy_tree(&self.config.state.dir, &next);
+        self.config.state.dir = next;
     }
 
     /// The manifest between two runs.
@@ -172,6 +208,29 @@ impl World {
             holding.insert(key.to_owned(), held);
         }
         holding
+    }
+}
+
+/// In memory where the system has such a place: a run waits for the disk some dozens of times, and whether it
+/// waits rightly cannot be seen from inside one process anyway.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    match tempfile::tempdir_in(memory) {
+        Ok(folder) => folder,
+        Err(_) => tempfile::tempdir().expect("a folder"),
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect("a folder");
+    for entry in fs::read_dir(from).expect("a folder") {
+        let entry = entry.expect("readable");
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect("a type").is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect("copied");
+        }
     }
 }
 
