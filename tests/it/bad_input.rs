@@ -148,10 +148,7 @@ const CASES: &[Case] = &[
         arguments: &["run"],
         code: 2,
         words: &["state", "Not a directory"],
-        prepare: |origin| {
-            let mirror = Mirror::new(&(usual(origin) + "[state]\ndir = \"standin.toml/state\"\n"));
-            mirror
-        },
+        prepare: |origin| Mirror::new(&(usual(origin) + "[state]\ndir = \"standin.toml/state\"\n")),
     },
     Case {
         arguments: &["run"],
@@ -340,16 +337,6 @@ fn a_full_disk_under_a_tier_is_said_and_forgiven() {
         assert_eq!(mirror.objects("roomy")[&large].len(), 1 << 20);
     }
 }
-
-/// Sizes of disks that are too small, and of the page that does not fit.
-const DISKS: [(&str, usize); 6] = [
-    ("16k", 1 << 10),
-    ("40k", 1 << 10),
-    ("80k", 40 << 10),
-    ("96k", 40 << 10),
-    ("2m", 4 << 20),
-    ("2m", 9 << 20),
-];
 
 #[test]
 fn a_full_disk_under_the_state_is_said_and_forgiven() {
