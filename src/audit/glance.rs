@@ -46,12 +46,13 @@ pub async fn glance(manifest: &Manifest, open: &mut OpenTier) -> Result<Findings
 
 /// The identity scheme of a key's host, as the manifest knows it; `https` where it does not.
 pub(super) fn scheme_of(manifest: &Manifest, key: &ObjectKey) -> Scheme {
-    let host = key.as_str().split('/').next().unwrap_or_default();
+    let host_of = |key: &str| key.split('/').next().unwrap_or_default().to_owned();
+    let host = host_of(key.as_str());
     let meta = manifest.about();
-    let known = meta
-        .identity
-        .iter()
-        .find(|(authority, _)| authority == host || authority.replace(':', "_") == host);
+    let known = meta.identity.iter().find(|(authority, scheme)| {
+        let home = PageUrl::parse(&format!("{}://{authority}/", scheme.as_str()));
+        home.is_ok_and(|home| host_of(manifest.layout().place(&home).key.as_str()) == host)
+    });
     known.map_or(Scheme::Https, |(_, scheme)| *scheme)
 }
 

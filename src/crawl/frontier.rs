@@ -41,6 +41,8 @@ pub struct Queued {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     pub run: RunId,
+    /// Identifies the scope that its URLs were admitted by.
+    pub scope: String,
     /// Robots and seeds have been asked for, and a seed was usable.
     pub seeded: bool,
     /// The manifest's entries before this URL are done.
@@ -71,10 +73,16 @@ impl Frontier {
     ///
     /// # Errors
     /// [`DbError::Busy`], or that no new one can be made.
-    pub fn open(state: &Path, run: &RunId, fuse: Fuse) -> Result<(Frontier, Position), DbError> {
+    pub fn open(
+        state: &Path,
+        run: &RunId,
+        scope: &str,
+        fuse: Fuse,
+    ) -> Result<(Frontier, Position), DbError> {
         let dir = state.join("frontier");
         let fresh = || Position {
             run: run.clone(),
+            scope: scope.to_owned(),
             seeded: false,
             cursor: String::new(),
             counts: CrawlCounts::default(),
@@ -247,7 +255,8 @@ mod tests {
         // Promise: an interrupted crawl goes on. (One with a robots.txt that answered 404 began anew.)
         let state = tempfile::tempdir().unwrap();
         let run = RunId("first".into());
-        let (frontier, mut position) = Frontier::open(state.path(), &run, Fuse::none()).unwrap();
+        let (frontier, mut position) =
+            Frontier::open(state.path(), &run, "all", Fuse::none()).unwrap();
         position.seeded = true;
         position.troubles.push(Trouble {
             url: PageUrl::parse("http://h.test/robots.txt").unwrap(),
@@ -257,7 +266,7 @@ mod tests {
         frontier.save(&position).unwrap();
         drop(frontier);
         let second = RunId("second".into());
-        let (_, found) = Frontier::open(state.path(), &second, Fuse::none()).unwrap();
+        let (_, found) = Frontier::open(state.path(), &second, "all", Fuse::none()).unwrap();
         assert_eq!(found, position);
     }
 }

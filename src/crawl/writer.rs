@@ -32,7 +32,7 @@ pub struct Report {
 /// What the writer is asked to do, in this order.
 enum Order {
     Take(Box<Report>),
-    Save(Position),
+    Save(Box<Position>),
 }
 
 /// The engine's side of the writer.
@@ -63,7 +63,10 @@ impl Writer {
     /// Has the position recorded, durably, once everything handed over before is: it may say of no job
     /// that it is done whose outcome a kill could still take. False as above.
     pub async fn save(&self, position: Position) -> bool {
-        self.sender.send(Order::Save(position)).await.is_ok()
+        self.sender
+            .send(Order::Save(Box::new(position)))
+            .await
+            .is_ok()
     }
 
     /// Waits until everything handed over is written; gives the store back.
@@ -132,7 +135,7 @@ fn gather(first: Order, receiver: &mut Receiver<Order>) -> (Vec<Report>, Option<
                 bytes += size(&report);
                 group.push(*report);
             }
-            Ok(Order::Save(position)) => return (group, Some(position)),
+            Ok(Order::Save(position)) => return (group, Some(*position)),
             Err(TryRecvError::Empty) if begun.elapsed() < GROUP_AGE => std::thread::sleep(IDLE),
             Err(_) => return (group, None),
         }

@@ -130,12 +130,14 @@ impl Manifest {
         key: &ObjectKey,
         content: &ContentHash,
     ) -> Result<Option<String>, ManifestError> {
-        let of = match kind {
-            EtagKind::Content => return Ok(Some(content.to_string())),
-            EtagKind::Md5 => keys::etag_of_blob(content),
-            EtagKind::Opaque => keys::in_tier(keys::ETAG_IN_TIER, name, key.as_str()),
-        };
-        codec::get(&self.db, &of)
+        if kind == EtagKind::Content {
+            return Ok(Some(content.to_string()));
+        }
+        let in_tier = keys::in_tier(keys::ETAG_IN_TIER, name, key.as_str());
+        match codec::get(&self.db, &in_tier)? {
+            None if kind == EtagKind::Md5 => codec::get(&self.db, &keys::etag_of_blob(content)),
+            own => Ok(own),
+        }
     }
 
     /// Notes that a tier lacks a URL, or has it in doubt.
@@ -241,13 +243,19 @@ impl Manifest {
 fn record_etag(batch: &mut Batch, name: &TierName, kind: EtagKind, one: &Confirmation<'_>) {
     let in_tier = keys::in_tier(keys::ETAG_IN_TIER, name, one.key.as_str());
     match (&one.mark, one.content, kind) {
-        (Mark::Written { etag, .. }, Some(content), EtagKind::Md5) => {
+        (_, _, EtagKind::Content) => (),
+        (Mark::Written { etag, .. }, Some(content), EtagKind::Md5) if is_md5(etag) => {
             codec::put(batch, &keys::etag_of_blob(&content), etag);
+            batch.remove(&in_tier);
         }
-        (Mark::Written { etag, .. }, _, EtagKind::Opaque) => codec::put(batch, &in_tier, etag),
-        (Mark::Deleted, _, EtagKind::Opaque) => batch.remove(&in_tier),
-        _ => (),
+        // An upload in parts has an ETag of its own even where others are the MD5.
+        (Mark::Written { etag, .. }, _, _) => codec::put(batch, &in_tier, etag),
+        (Mark::Deleted, _, _) => batch.remove(&in_tier),
     }
+}
+
+fn is_md5(etag: &str) -> bool {
+    etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// URLs of a tier's debts, in order.

@@ -156,28 +156,45 @@ pub async fn run(
     let begun = Instant::now();
     let run_id = new_run_id();
     let lock = Lock::acquire(&config.state.dir, around.verb, &run_id)?;
-    let mut house = House::open(config, around.fuse.clone())?;
     let mut report = RunReport::begin(run_id.clone(), around.verb);
-    status::publish(&config.state.dir, &report, "starting")?;
+    let worked = work(config, stages, &run_id, &around, &mut report).await;
+    report.seconds = begun.elapsed().as_secs_f64();
+    if let Err(error) = &worked {
+        // A run that could not go on is told by `status`, too, as far as the disk still takes it.
+        report.note(Verdict::Failed, error.to_string());
+    }
+    around.live.enter("done");
+    let kept = status::publish(&config.state.dir, &report, "done")
+        .and_then(|()| status::keep_report(&config.state.dir, &report));
+    worked?;
+    kept?;
+    drop(lock);
+    Ok(report)
+}
+
+async fn work(
+    config: &Config,
+    stages: Stages,
+    run_id: &RunId,
+    around: &Surroundings<'_>,
+    report: &mut RunReport,
+) -> Result<(), RunError> {
+    let state = &config.state.dir;
+    status::publish(state, report, "starting")?;
+    let mut house = House::open(config, around.fuse.clone())?;
     if stages.crawls() {
         around.live.enter("crawl");
-        status::publish(&config.state.dir, &report, "crawl")?;
-        house = stages::crawl(house, config, &run_id, &around, &mut report).await?;
+        status::publish(state, report, "crawl")?;
+        house = stages::crawl(house, config, run_id, around, report).await?;
     }
     if stages.visits_tiers() {
         around
             .live
             .enter(if stages.syncs() { "sync" } else { "verify" });
-        status::publish(&config.state.dir, &report, around.live.stage())?;
-        house = stages::tiers(house, config, stages, &run_id, &around, &mut report).await?;
+        status::publish(state, report, around.live.stage())?;
+        house = stages::tiers(house, config, stages, run_id, around, report).await?;
     }
-    around.live.enter("done");
-    report.finish(&house.manifest, begun.elapsed().as_secs_f64())?;
-    status::publish(&config.state.dir, &report, "done")?;
-    status::keep_report(&config.state.dir, &report)?;
-    drop(house);
-    drop(lock);
-    Ok(report)
+    Ok(report.finish(&house.manifest)?)
 }
 
 /// Seconds since 1970 in UTC.

@@ -100,16 +100,11 @@ impl RunReport {
     }
 
     /// Adds what the manifest knows at the end.
-    pub(super) fn finish(
-        &mut self,
-        manifest: &Manifest,
-        seconds: f64,
-    ) -> Result<(), ManifestError> {
+    pub(super) fn finish(&mut self, manifest: &Manifest) -> Result<(), ManifestError> {
         self.generation = manifest.generation();
         let counts = manifest.about().counts;
         self.pages = counts.live();
         self.gateway_only = counts.gateway_only;
-        self.seconds = seconds;
         let sharing = manifest.sharing()?;
         self.aliases = sharing.aliases;
         for clash in sharing.collisions {

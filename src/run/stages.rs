@@ -91,18 +91,19 @@ fn give_up(frontier: Arc<Frontier>) -> Result<(), RunError> {
 }
 
 /// The frontier of a run that was cut short, or a new one. One whose run has been committed already
-/// was only not removed in time.
+/// was only not removed in time; one of another scope holds URLs that are no pages any more.
 fn open_frontier(
     config: &Config,
     manifest: &Manifest,
     run: &RunId,
     around: &Surroundings<'_>,
 ) -> Result<(Arc<Frontier>, Position), RunError> {
-    let state = &config.state.dir;
-    let (mut frontier, mut position) = Frontier::open(state, run, around.fuse.clone())?;
-    if manifest.about().last_run.as_ref() == Some(&position.run) {
+    let (state, scope) = (&config.state.dir, scope_fingerprint(config));
+    let (mut frontier, mut position) = Frontier::open(state, run, &scope, around.fuse.clone())?;
+    let leftover = manifest.about().last_run.as_ref() == Some(&position.run);
+    if leftover || position.scope != scope {
         frontier.discard()?;
-        (frontier, position) = Frontier::open(state, run, around.fuse.clone())?;
+        (frontier, position) = Frontier::open(state, run, &scope, around.fuse.clone())?;
     }
     Ok((Arc::new(frontier), position))
 }

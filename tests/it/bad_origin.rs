@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -120,9 +120,18 @@ impl World {
             Ill::Refuses => self.origin.refuse(),
             Ill::IsSilent => {
                 self.origin.refuse();
-                // The system accepts connections for a listener that never looks at them.
-                let port = TcpListener::bind(self.origin.authority());
-                self.silence = Some(port.expect("the port is free again"));
+                // The system accepts connections for a listener that never looks at them. A process that
+                // another test is just starting may hold a copy of the old one for a moment.
+                let begun = Instant::now();
+                self.silence = loop {
+                    match TcpListener::bind(self.origin.authority()) {
+                        Ok(port) => break Some(port),
+                        Err(_) if begun.elapsed() < Duration::from_secs(5) => {
+                            std::thread::sleep(Duration::from_millis(10));
+                        }
+                        Err(error) => panic!("the port does not become free again: {error}"),
+                    }
+                };
             }
             Ill::CutsAll | Ill::CutsMost | Ill::CutsHalf => {}
         }
