@@ -3,10 +3,13 @@
 use std::path::Path;
 
 use super::Outcome;
+use super::args::Args;
 use crate::config;
 
-pub fn main(file: Option<&Path>) -> anyhow::Result<Outcome> {
-    let file = file.unwrap_or(Path::new("standin.toml"));
+pub fn main(args: &Args, file: Option<&Path>) -> anyhow::Result<Outcome> {
+    let file = file
+        .or(args.config.as_deref())
+        .unwrap_or(Path::new("standin.toml"));
     config::init(file)?;
     let shown = file.display().to_string();
     Ok(Outcome {

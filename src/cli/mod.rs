@@ -82,7 +82,7 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
     match &args.verb {
         Verb::Mirror { url, into } => mirror::main(args, url, into.as_deref()).await,
         Verb::Demo { dir, keep } => demo::main(args, dir.as_deref(), *keep).await,
-        Verb::Init { file } => init::main(file.as_deref()),
+        Verb::Init { file } => init::main(args, file.as_deref()),
         Verb::Config(args::ConfigVerb::Check) => config_check::main(args),
         Verb::Run => run::main(args, crate::run::Stages::All).await,
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,

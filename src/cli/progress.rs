@@ -51,7 +51,6 @@ impl Progress {
             let bar = &self.tiers[index];
             bar.set_length(planned.max(1));
             bar.set_position(tier.done.load(Ordering::Relaxed));
-            bar.set_message(if planned == 0 { "nothing to do" } else { "" });
         }
     }
 

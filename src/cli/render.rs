@@ -29,7 +29,7 @@ pub fn report(report: &RunReport) -> String {
         push(
             &mut text,
             format_args!(
-                "  note: {} pages have keys that a CDN cannot compute (queries, odd characters); `explain URL` says why\n",
+                "  note: {} pages have keys that a CDN cannot compute (queries, odd characters)\n",
                 report.gateway_only
             ),
         );

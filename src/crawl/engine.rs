@@ -76,6 +76,8 @@ pub async fn crawl(
         cursor: Cursor::at(position.cursor.clone()),
         robots: Vec::new(),
         recent: Recent::default(),
+        forbidden: Vec::new(),
+        keys_are_shared: means.manifest.has_aliases()?,
         lost: 0,
         order,
         manifest: means.manifest,
@@ -111,6 +113,10 @@ struct Engine<'a> {
     /// Rules by authority.
     robots: Vec<(String, Robots)>,
     recent: Recent,
+    /// Met since the last report to the writer, and forbidden.
+    forbidden: Vec<Queued>,
+    /// Some URL is not the primary one of its key.
+    keys_are_shared: bool,
     /// Failures to reach a host, in a row.
     lost: u32,
 }
@@ -206,8 +212,16 @@ impl Engine<'_> {
                     .join(location)
                     .ok()
                     .map(|url| self.order.scope.admit(url));
-                if matches!(target, Some(Admission::Page(_))) {
-                    return None;
+                match target {
+                    Some(Admission::Page(page)) if page != *seed => return None,
+                    Some(Admission::Page(_)) => {
+                        return Some(CrawlError::NoSeed {
+                            why: format!(
+                                "{seed} redirects to itself (`{location}`); if the site has moved to another scheme, start a new state folder with that seed"
+                            ),
+                        });
+                    }
+                    _ => (),
                 }
                 return Some(CrawlError::SeedLeaves {
                     seed: seed.clone(),
@@ -285,7 +299,9 @@ impl Engine<'_> {
         for url in known {
             self.cursor.next = format!("{url}\0");
             let ours = self.order.scope.admit(url.clone()) == Admission::Page(url.clone());
-            if ours && self.allows(&url) && !self.frontier.knows(&url)? {
+            if ours && !self.allows(&url) {
+                self.position.counts.forbidden += 1;
+            } else if ours && !self.frontier.knows(&url)? {
                 self.progress.find(1);
                 self.cursor.outstanding.insert(url.clone());
                 self.schedule.add(Job {
@@ -306,7 +322,9 @@ impl Engine<'_> {
         let recorded = self.manifest.entry(&job.url)?;
         let conditional = match conditional {
             Conditional::Never => false,
-            Conditional::IfSurviving => !self.order.reparse && self.survives(recorded.as_ref())?,
+            Conditional::IfSurviving => {
+                !self.order.reparse && self.survives(&job.url, recorded.as_ref())?
+            }
         };
         Ok(Arc::clone(&self.visitor).visit(job, recorded, conditional))
     }
@@ -328,12 +346,26 @@ impl Engine<'_> {
         Ok(self.start(job, conditional)?.await)
     }
 
-    /// True when a copy of the recorded bytes is in the store or in a tier.
-    fn survives(&self, recorded: Option<&Entry>) -> Result<bool, CrawlError> {
+    /// True when a copy of the recorded bytes is in the store or in a tier. Of several URLs on one key a
+    /// tier holds only the winner's.
+    fn survives(&self, url: &PageUrl, recorded: Option<&Entry>) -> Result<bool, CrawlError> {
         let Some((entry, page)) = recorded.and_then(|e| Some((e, e.outcome.page()?))) else {
             return Ok(false);
         };
-        Ok(entry.changed <= self.order.confirmed || self.manifest.locate(&page.content)?.is_some())
+        if self.manifest.locate(&page.content)?.is_some() {
+            return Ok(true);
+        }
+        Ok(entry.changed <= self.order.confirmed && self.wins_its_key(url)?)
+    }
+
+    fn wins_its_key(&self, url: &PageUrl) -> Result<bool, CrawlError> {
+        if !self.keys_are_shared {
+            return Ok(true);
+        }
+        let key = self.manifest.layout().place(url).key;
+        let group = self.manifest.on_key(&key, url.scheme())?;
+        let winner = group.iter().find(|(_, entry)| entry.outcome.is_live());
+        Ok(winner.is_some_and(|(winner, _)| winner == url))
     }
 
     /// Takes one result in: queues what it links to, stages what it means, ticks it off.
@@ -346,10 +378,13 @@ impl Engine<'_> {
         let recorded = recorded.as_ref();
         if recorded.is_some_and(|entry| entry.outcome.is_live()) {
             self.position.counts.known += 1;
-            let kept = matches!(
-                result,
-                Ok(Seen::Page(_) | Seen::NotModified | Seen::Redirect { .. })
-            );
+            // A stored page that redirects all at once may be a login or a maintenance page's doing.
+            let was_redirect = recorded.is_some_and(|entry| entry.outcome.page().is_none());
+            let kept = match &result {
+                Ok(Seen::Page(_) | Seen::NotModified) => true,
+                Ok(Seen::Redirect { .. }) => was_redirect,
+                _ => false,
+            };
             self.position.counts.kept += u64::from(kept);
         }
         let (staged, body) = match result {
@@ -377,6 +412,27 @@ impl Engine<'_> {
             staged,
             position: self.position.clone(),
         };
+        self.report(finished, body).await?;
+        for queued in std::mem::take(&mut self.forbidden) {
+            let finished = Finished {
+                number: None,
+                url: queued.url,
+                staged: Some(Staged::Pending {
+                    from: queued.from,
+                    why: "robots.txt forbids it".into(),
+                }),
+                position: self.position.clone(),
+            };
+            self.report(finished, None).await?;
+        }
+        Ok(())
+    }
+
+    async fn report(
+        &self,
+        finished: Finished,
+        body: Option<(Digest, Held)>,
+    ) -> Result<(), CrawlError> {
         if self.writer.send(Report { finished, body }).await {
             return Ok(());
         }
@@ -435,7 +491,7 @@ impl Engine<'_> {
             etag: received.etag.clone(),
             last_modified: received.last_modified.clone(),
         };
-        let decision = decide::page(recorded, body, self.survives(recorded)?);
+        let decision = decide::page(recorded, body, self.survives(&job.url, recorded)?);
         if decision == Decision::Validators {
             self.position.counts.unchanged += 1;
             let staged = Staged::Validators {
@@ -458,19 +514,47 @@ impl Engine<'_> {
         location: &str,
     ) -> Result<Option<Staged>, CrawlError> {
         let Ok(target) = job.url.join(location) else {
-            self.trouble(job, format!("redirects to `{location}`, which is no URL"));
-            return Ok(None);
+            return Ok(self.refuse_redirect(
+                job,
+                recorded,
+                format!("redirects to `{location}`, which is no URL"),
+            ));
         };
         if let Admission::Page(page) = self.order.scope.admit(target.clone()) {
             if page == job.url {
-                self.trouble(job, format!("redirects to itself (`{location}`)"));
-                return Ok(None);
+                return Ok(self.refuse_redirect(
+                    job,
+                    recorded,
+                    format!("redirects to itself (`{location}`)"),
+                ));
             }
             self.enqueue(Some(&job.url), vec![page])?;
         }
         self.position.counts.redirects += 1;
+        let replaces_page = recorded.is_some_and(|entry| entry.outcome.page().is_some());
+        if replaces_page && matches!(status, 302 | 303 | 307) {
+            // "For now", it says: a page is replaced only when that goes on, as with a 404.
+            let strikes = self.manifest.strike(&job.url, status)?.strikes;
+            if strikes < self.order.missing_runs {
+                return Ok(self.stage(job, recorded, Decision::Missing { status }));
+            }
+        }
         let decision = decide::redirect(recorded, status, target.as_str().to_owned());
         Ok(self.stage_redirect(job, recorded, decision))
+    }
+
+    /// A redirect that leads nowhere: an error of this page, to be looked at again.
+    fn refuse_redirect(
+        &mut self,
+        job: &Job,
+        recorded: Option<&Entry>,
+        why: String,
+    ) -> Option<Staged> {
+        self.trouble(job, why.clone());
+        recorded.is_none().then(|| Staged::Pending {
+            from: job.from.clone(),
+            why,
+        })
     }
 
     fn judge_gone(
@@ -595,7 +679,7 @@ impl Engine<'_> {
                 continue;
             }
             if !self.allows(&url) {
-                self.position.counts.forbidden += 1;
+                self.forbid(url, from);
                 continue;
             }
             if !self.frontier.knows(&url)? && !self.manifest.contains(&url)? {
@@ -609,6 +693,16 @@ impl Engine<'_> {
         self.frontier.queue(self.queue.next, &found)?;
         self.queue.next += found.len() as u64;
         Ok(())
+    }
+
+    /// Counts a URL that robots.txt forbids, and notes it for the next crawl: the page that links to it
+    /// may not change when the rules do.
+    fn forbid(&mut self, url: PageUrl, from: Option<&PageUrl>) {
+        self.position.counts.forbidden += 1;
+        self.forbidden.push(Queued {
+            url,
+            from: from.cloned(),
+        });
     }
 
     fn allows(&self, url: &PageUrl) -> bool {

@@ -108,6 +108,11 @@ impl Frontier {
         Ok((Frontier { db, dir }, fresh()))
     }
 
+    /// True when a run was cut short, and what it has staged waits to be committed.
+    pub fn waits(state: &Path) -> bool {
+        state.join("frontier").exists()
+    }
+
     /// Removes the frontier from the disk: its run has ended.
     ///
     /// # Errors

@@ -142,6 +142,9 @@ impl Db {
             .map_err(|_| DbError::Stuck { dir: dir.into() })?;
         let tree = opened.map_err(|source| match source.kind() {
             io::ErrorKind::WouldBlock => DbError::Busy { dir: dir.into() },
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                DbError::Stuck { dir: dir.into() }
+            }
             _ => DbError::Io {
                 dir: dir.into(),
                 source: without_trail(source),

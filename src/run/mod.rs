@@ -182,6 +182,7 @@ async fn work(
     let state = &config.state.dir;
     status::publish(state, report, "starting")?;
     let mut house = House::open(config, around.fuse.clone())?;
+    report.generation_before = house.manifest.generation();
     if stages.crawls() {
         around.live.enter("crawl");
         status::publish(state, report, "crawl")?;

@@ -32,7 +32,6 @@ pub async fn crawl(
             "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
         ));
     }
-    report.generation_before = manifest.generation();
     let (frontier, position) = open_frontier(config, &manifest, run, around)?;
     report.resumed = position.run != *run;
     report.run_id = position.run.clone();
@@ -339,6 +338,11 @@ async fn look(sync: &sync::Sync, open: &mut OpenTier) -> Result<Findings, AuditE
     }
     let mut findings = audit::prove(&sync.manifest, open, super::now()).await?;
     findings.add(audit::glance(&sync.manifest, open).await?);
+    if findings.differ() {
+        // Whatever was proven before, the listing contradicts it now.
+        open.state.verified = None;
+        open.save(&sync.manifest).await?;
+    }
     Ok(findings)
 }
 
@@ -376,8 +380,11 @@ fn enter(report: &mut RunReport, visit: Visit) {
     report.tiers.push(tier);
 }
 
-/// True when no tier needs the local copy of any blob.
+/// True when nobody needs the local copy of any blob: no tier, and no run that waits to be resumed.
 fn is_confirmed(config: &Config, manifest: &Manifest) -> Result<bool, ManifestError> {
+    if Frontier::waits(&config.state.dir) {
+        return Ok(false);
+    }
     for tier in &config.tiers {
         let behind = manifest.tier(&tier.name)?.watermark < manifest.generation();
         let owes = manifest.debts(&tier.name).next().is_some();

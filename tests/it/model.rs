@@ -87,7 +87,7 @@ fn sheet() -> impl Strategy<Value = Sheet> {
 }
 
 fn edit() -> impl Strategy<Value = Edit> {
-    let status = prop_oneof![Just(301), Just(302)];
+    let status = prop_oneof![Just(301), Just(308)];
     let write = (at(), sheet());
     prop_oneof![
         9 => write.prop_map(|(at, sheet)| Edit::Write { at, sheet }),
@@ -646,7 +646,7 @@ fn with_mishaps_every_tier_that_is_up_is_exact() {
     // Promise: tiers that fail, lag and catch up end exact, and nothing is done that need not be.
     let tally = Tally::default();
     let fate = prop_oneof![4 => Just(Fate::Fair), 5 => mishap()];
-    tell(40, fate, &tally);
+    tell(32, fate, &tally);
     tally.assert_all(&[
         "remote down",
         "puts failed",
@@ -670,7 +670,7 @@ fn killed_between_any_two_writes_it_converges() {
     // Promise: after a kill anywhere the next run ends in the same state as an undisturbed one.
     let tally = Tally::default();
     let fate = prop_oneof![2 => Just(Fate::Fair), 6 => kill(), 1 => mishap()];
-    tell(50, fate, &tally);
+    tell(40, fate, &tally);
     tally.assert_all(&["killed", "resumed", "outlived", "put", "deleted", "quiet"]);
 }
 
