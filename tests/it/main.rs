@@ -8,6 +8,7 @@ mod help;
 mod journey;
 mod killed;
 mod model;
+mod second_look;
 mod support;
 mod tier_conformance;
 mod two_runs;
