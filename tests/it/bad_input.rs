@@ -345,7 +345,9 @@ fn a_full_disk_under_the_state_is_said_and_forgiven() {
     let origin = start_site();
     for (size, body) in [
         ("16k", 1 << 10),
-        ("64k", 1 << 10),
+        ("40k", 1 << 10),
+        ("80k", 40 << 10),
+        ("96k", 40 << 10),
         ("2m", 4 << 20),
         ("2m", 9 << 20),
     ] {

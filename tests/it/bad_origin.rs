@@ -5,8 +5,7 @@
 //! may be stored that is not whole; and when the origin is well again, so is the mirror.
 
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -69,19 +68,13 @@ impl Taken {
 struct World {
     origin: Origin,
     mirror: Mirror,
-    /// Holds the origin's port while it is silent.
-    silence: Option<TcpListener>,
 }
 
 impl World {
     fn new() -> World {
         let origin = Origin::start();
         let mirror = Mirror::new(&[site(&origin), folder_tier("copy")].concat());
-        World {
-            origin,
-            mirror,
-            silence: None,
-        }
+        World { origin, mirror }
     }
 
     /// Puts all pages up in an edition, which every one of them names; `cut` says which break off.
@@ -101,7 +94,7 @@ impl World {
     }
 
     /// From now on the site is in its second edition, as far as it is to be had.
-    fn fall(&mut self, ill: Ill) {
+    fn fall(&self, ill: Ill) {
         let all_cut = |_: &str| true;
         match ill {
             Ill::CutsAll => self.show("second", all_cut),
@@ -118,27 +111,12 @@ impl World {
                 self.origin.fail_half(status);
             }
             Ill::Refuses => self.origin.refuse(),
-            Ill::IsSilent => {
-                self.origin.refuse();
-                // The system accepts connections for a listener that never looks at them. A process that
-                // another test is just starting may hold a copy of the old one for a moment.
-                let begun = Instant::now();
-                self.silence = loop {
-                    match TcpListener::bind(self.origin.authority()) {
-                        Ok(port) => break Some(port),
-                        Err(_) if begun.elapsed() < Duration::from_secs(5) => {
-                            std::thread::sleep(Duration::from_millis(10));
-                        }
-                        Err(error) => panic!("the port does not become free again: {error}"),
-                    }
-                };
-            }
+            Ill::IsSilent => self.origin.be_silent(),
             Ill::CutsAll | Ill::CutsMost | Ill::CutsHalf => {}
         }
     }
 
-    fn recover(&mut self) {
-        self.silence = None;
+    fn recover(&self) {
         self.origin.accept();
         self.origin.fail_all(None);
         self.origin.remove("");
@@ -186,7 +164,7 @@ impl World {
 }
 
 fn after_a_good_run(ill: Ill, code: i32, taken: Taken) {
-    let mut world = World::new();
+    let world = World::new();
     world.show("first", |_| false);
     world.run(0);
     world.holds(|_| Some("first"));
@@ -206,7 +184,7 @@ fn after_a_good_run(ill: Ill, code: i32, taken: Taken) {
 }
 
 fn as_the_first_run(ill: Ill, code: i32, taken: Taken) {
-    let mut world = World::new();
+    let world = World::new();
     world.fall(ill);
     world.run(code);
     world.holds(|path| taken.has(path).then_some("second"));

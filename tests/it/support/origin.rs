@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -31,6 +31,9 @@ use tokio::sync::watch;
 /// A cut or stalled body waits this long after its last byte before the connection goes, so that what was sent
 /// has left the server's buffers.
 const FLUSH_TIME: Duration = Duration::from_millis(30);
+
+/// How long `accept` waits for its port.
+const PORT_TIME: Duration = Duration::from_secs(5);
 
 /// What one URL answers.
 #[derive(Clone, Debug)]
@@ -165,6 +168,7 @@ enum Weather {
     Fair,
     All(u16),
     Half(u16),
+    Silence,
 }
 
 #[derive(Default)]
@@ -250,6 +254,11 @@ impl Origin {
         locked(&self.script).weather = Weather::Half(status);
     }
 
+    /// Accepts connections and requests and never answers, until `fail_all(None)`.
+    pub fn be_silent(&self) {
+        locked(&self.script).weather = Weather::Silence;
+    }
+
     /// Closes the port and all connections; returns when nobody listens any more.
     pub fn refuse(&self) {
         let server = self.server.lock().expect("never poisoned").take();
@@ -262,9 +271,17 @@ impl Origin {
     pub fn accept(&self) {
         let mut server = self.server.lock().expect("never poisoned");
         if server.is_none() {
-            let (opened, _) =
-                serve(self.address, Arc::clone(&self.script)).expect("the port is free still");
-            *server = Some(opened);
+            // A process that another test is just starting may hold a copy of the old port for a moment.
+            let begun = Instant::now();
+            *server = loop {
+                match serve(self.address, Arc::clone(&self.script)) {
+                    Ok((opened, _)) => break Some(opened),
+                    Err(_) if begun.elapsed() < PORT_TIME => {
+                        std::thread::sleep(Duration::from_millis(10));
+                    }
+                    Err(error) => panic!("the port does not become free again: {error}"),
+                }
+            };
         }
     }
 
@@ -361,6 +378,9 @@ async fn answer(request: Request<Incoming>, script: Shared) -> Result<Answered, 
         .path_and_query()
         .map_or("/", |target| target.as_str())
         .to_owned();
+    if matches!(locked(&script).weather, Weather::Silence) {
+        std::future::pending::<()>().await;
+    }
     let page = choose(&mut locked(&script), &target);
     let not_modified = page.status == 200 && page.is_held_by(request.headers());
     let status = if not_modified { 304 } else { page.status };
@@ -392,7 +412,8 @@ fn choose(script: &mut Script, target: &str) -> Page {
                 return broken(status);
             }
         }
-        Weather::Fair => {}
+        // Nothing is answered, so nobody sees this page.
+        Weather::Fair | Weather::Silence => {}
     }
     let Some(key) = key else {
         return Page::html("there is no such page").status(404);
