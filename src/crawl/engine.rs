@@ -514,7 +514,7 @@ impl Engine<'_> {
         location: &str,
     ) -> Result<Option<Staged>, CrawlError> {
         let Ok(target) = job.url.join(location) else {
-            return Ok(self.refuse_redirect(
+            return Ok(self.not_had(
                 job,
                 recorded,
                 format!("redirects to `{location}`, which is no URL"),
@@ -522,7 +522,7 @@ impl Engine<'_> {
         };
         if let Admission::Page(page) = self.order.scope.admit(target.clone()) {
             if page == job.url {
-                return Ok(self.refuse_redirect(
+                return Ok(self.not_had(
                     job,
                     recorded,
                     format!("redirects to itself (`{location}`)"),
@@ -543,14 +543,10 @@ impl Engine<'_> {
         Ok(self.stage_redirect(job, recorded, decision))
     }
 
-    /// A redirect that leads nowhere: an error of this page, to be looked at again.
-    fn refuse_redirect(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        why: String,
-    ) -> Option<Staged> {
-        self.trouble(job, why.clone());
+    /// An error of this page: counted, named, and, when it was never stored, noted for the next crawl.
+    fn not_had(&mut self, job: &Job, recorded: Option<&Entry>, why: String) -> Option<Staged> {
+        self.position.counts.errors += 1;
+        self.name_trouble(job, why.clone());
         recorded.is_none().then(|| Staged::Pending {
             from: job.from.clone(),
             why,
@@ -585,17 +581,14 @@ impl Engine<'_> {
             0
         };
         let why = error.to_string();
-        self.trouble(job, why.clone());
+        let staged = self.not_had(job, recorded, why.clone());
         if self.lost >= LOST_AFTER {
             return Err(CrawlError::OriginLost {
                 done: self.position.counts.usable(),
                 why,
             });
         }
-        Ok(recorded.is_none().then(|| Staged::Pending {
-            from: job.from.clone(),
-            why,
-        }))
+        Ok(staged)
     }
 
     fn stage_redirect(
@@ -643,11 +636,6 @@ impl Engine<'_> {
                 })
             }
         }
-    }
-
-    fn trouble(&mut self, job: &Job, why: String) {
-        self.position.counts.errors += 1;
-        self.name_trouble(job, why);
     }
 
     fn name_trouble(&mut self, job: &Job, why: String) {

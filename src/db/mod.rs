@@ -47,7 +47,7 @@ pub enum DbError {
         #[source]
         source: io::Error,
     },
-    /// Opening did not end.
+    /// Opening did not end, or sled cannot read what is there.
     #[error("database {} does not open; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
     Stuck { dir: PathBuf },
     /// A value whose checksum does not match.
@@ -125,7 +125,7 @@ impl Db {
     ///
     /// # Errors
     /// [`DbError::Busy`] while another handle has it open, [`DbError::Io`] for what the file system
-    /// says, [`DbError::Stuck`] when sled hangs.
+    /// says, [`DbError::Stuck`] when sled hangs or cannot read what is there.
     pub fn open(dir: &Path, cache_bytes: usize, fuse: Fuse) -> Result<Db, DbError> {
         let config = sled::Config::new()
             .path(dir)
