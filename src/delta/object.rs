@@ -35,6 +35,7 @@ impl Object {
                     status: page.status,
                     location: None,
                     headers: page.headers.clone(),
+                    provenance: None,
                 },
                 source: Source::Blob(page.content),
             }),
@@ -58,6 +59,7 @@ impl Object {
                 status,
                 location: Some(target.to_owned()),
                 headers: KeptHeaders::keep(std::iter::once(html)),
+                provenance: None,
             },
             source: Source::Inline(body),
         }

@@ -253,7 +253,7 @@ pub async fn tiers(
                 Ok(open) => visit(sync, open, stages, &progress).await,
                 Err(trouble) => {
                     let mut visit = Visit::refused(sync, &tier.name, trouble)?;
-                    visit.report.requests = client.requests();
+                    visit.report.requests = client.traffic().requests();
                     Ok(visit)
                 }
             }
@@ -327,7 +327,7 @@ async fn visit(
     report.debts = sync.manifest.debts(&open.name).count() as u64;
     report.watermark = open.state.watermark;
     report.verified = open.state.verified.map(|verified| verified.generation);
-    report.requests = open.tier.requests();
+    report.requests = open.tier.traffic().requests();
     Ok(visit)
 }
 

@@ -88,7 +88,7 @@ impl Bodies {
 
     async fn fetch_back(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {
         for tier in &self.tiers {
-            match tier.get(key).await {
+            match tier.get(key, None).await {
                 Ok(Some(fetched)) if ContentHash::of(&fetched.body) == *hash => {
                     self.remember(*hash, &fetched.body);
                     return Some(Body::Bytes(fetched.body));

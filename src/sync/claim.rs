@@ -8,16 +8,9 @@ use bytes::Bytes;
 use super::head::{FORMAT, HEAD, Head};
 use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
-use crate::content::ContentHash;
 use crate::db::{Blown, Fuse};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
-use crate::tier::{Expect, Tier, TierError};
-
-/// Written once to find out what a tier's ETag is.
-const PROBE: &str = ".standin/probe";
-const PROBE_BODY: &[u8] = b"standin probe 1\n";
-/// MD5 of [`PROBE_BODY`].
-const PROBE_MD5: &str = "a6c5aa937c7f86e9ea526321af45d1f7";
+use crate::tier::{EtagMeaning, Expect, Tier, TierError};
 
 /// A tier that this manifest may write to.
 pub struct OpenTier {
@@ -174,23 +167,14 @@ impl OpenTier {
         Ok(Ok(()))
     }
 
-    /// What the tier's ETag is, from a put of known bytes.
+    /// What the tier can do, as it is found out before the first object is written.
     async fn probe(&self) -> Result<Result<EtagKind, TierError>, Blown> {
-        let body = Bytes::from_static(PROBE_BODY);
-        let etag = match self.tier.write_small(PROBE, body, None).await {
-            Ok(etag) => etag,
-            Err(error) => return Ok(Err(error)),
-        };
+        let found = self.tier.probe().await;
         self.fuse.pass("tier.probed")?;
-        if let Err(error) = self.tier.delete_small(PROBE).await {
-            return Ok(Err(error));
-        }
-        Ok(Ok(if etag == PROBE_MD5 {
-            EtagKind::Md5
-        } else if etag == ContentHash::of(PROBE_BODY).to_string() {
-            EtagKind::Content
-        } else {
-            EtagKind::Opaque
+        Ok(found.map(|found| match found.etag {
+            EtagMeaning::Md5 => EtagKind::Md5,
+            EtagMeaning::Content => EtagKind::Content,
+            EtagMeaning::Opaque => EtagKind::Opaque,
         }))
     }
 

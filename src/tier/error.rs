@@ -3,6 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::TierName;
 
@@ -28,11 +29,14 @@ pub enum TierError {
         at: String,
         cause: String,
     },
+    /// `throttled`: the service asks for fewer requests; `after`: how long it asks to wait.
     #[error("tier {tier}: the service is busy or ill at {at} ({cause}): it is tried again")]
     Busy {
         tier: TierName,
         at: String,
         cause: String,
+        throttled: bool,
+        after: Option<Duration>,
     },
     #[error("tier {tier}: refused {at} ({cause}): {remedy}")]
     Refused {

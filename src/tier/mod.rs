@@ -6,8 +6,14 @@
 
 mod directory;
 mod error;
+mod line;
+mod metadata;
 mod object;
+mod record;
 mod s3;
+
+use std::ops::Range;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +22,11 @@ pub use crate::config::TierName;
 use crate::site::ObjectKey;
 pub use directory::DirectoryTier;
 pub use error::{Class, TierError};
-pub use object::{Body, Confirmed, Expect, Fetched, ListPage, Listed, ObjectMeta};
+pub use line::{Kind, Line, Traffic};
+pub use object::{
+    Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
+    Provenance, Seen, Stated,
+};
 pub use s3::S3Tier;
 
 /// One copy of the site. Small objects under `.standin/` (head, checkpoints) have methods of
@@ -29,6 +39,13 @@ pub trait Tier: Send + Sync {
     /// Where the copy lies, for people; holds no secrets.
     fn location(&self) -> String;
 
+    /// Finds out, by a few requests about small objects of its own, what the tier can do. Asked once,
+    /// before the first object is written; the answer is recorded by the caller.
+    ///
+    /// Fails with [`TierError::Refused`] where something is missing without which no mirror can be
+    /// kept: reading, writing, deleting or listing.
+    async fn probe(&self) -> Result<Capabilities, TierError>;
+
     /// Stores `body` under `key` with its metadata, replacing what is there. The bytes are
     /// compared with the digests of `meta` before they become visible: a difference is
     /// [`TierError::Mismatch`] and changes nothing.
@@ -36,6 +53,17 @@ pub trait Tier: Send + Sync {
         &self,
         key: &ObjectKey,
         body: Body,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError>;
+
+    /// Makes `key` from the object under `from` inside the tier, with `meta`, replacing what is there.
+    /// `meta` describes the bytes that are expected under `from`: where it can be seen that they differ
+    /// (or are missing), the answer is [`TierError::Mismatch`] or [`TierError::Rejected`] and nothing
+    /// is changed; where it is seen only afterwards, `key` holds the other bytes until it is put.
+    async fn copy(
+        &self,
+        from: &ObjectKey,
+        key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError>;
 
@@ -49,9 +77,17 @@ pub trait Tier: Send + Sync {
     /// that could not be deleted, each with its reason.
     async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError>;
 
-    /// The object as it is stored. The bytes are not compared with the metadata here: an audit
-    /// must be able to look at a damaged object.
-    async fn get(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError>;
+    /// The object as it is stored, or the bytes of `range` (from, up to but without; cut at the end of
+    /// the object, empty beyond it) with the metadata of the whole. The bytes are not compared with the
+    /// metadata here: an audit must be able to look at a damaged object.
+    async fn get(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Fetched>, TierError>;
+
+    /// What [`Tier::get`] would say, without the bytes.
+    async fn head(&self, key: &ObjectKey) -> Result<Option<Seen>, TierError>;
 
     /// The next objects of the site after the raw key `after`, at most `limit`, in byte order.
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage, TierError>;
@@ -79,6 +115,10 @@ pub trait Tier: Send + Sync {
     /// After `Ok` everything acknowledged so far survives a power loss.
     async fn settle(&self) -> Result<(), TierError>;
 
+    /// Removes what interrupted uploads of this tier have left behind and that costs money or space, as
+    /// far as it is older than `age`; how many there were.
+    async fn sweep(&self, age: Duration) -> Result<u64, TierError>;
+
     /// Requests sent so far, repeated ones included (of a directory: operations), for the report.
-    fn requests(&self) -> u64;
+    fn traffic(&self) -> Traffic;
 }

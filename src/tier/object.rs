@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentHash, KeptHeaders};
 use crate::site::{ObjectKey, PageUrl};
@@ -20,6 +21,21 @@ pub struct ObjectMeta {
     /// The target of a redirect.
     pub location: Option<String>,
     pub headers: KeptHeaders,
+    /// Absent where an earlier version wrote the object.
+    pub provenance: Option<Provenance>,
+}
+
+/// Where the stored answer comes from: for who rebuilds or audits a mirror from a tier alone. No
+/// reader is served any of it, so that objects which differ in nothing else are the same.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The canonical hash, and the version of the rules that it was made by.
+    pub canonical: ContentHash,
+    pub rules: u32,
+    /// The generation that brought this outcome.
+    pub generation: u64,
+    /// When the answer was fetched, in seconds since 1970; `None` where that was not recorded.
+    pub fetched: Option<i64>,
 }
 
 /// What the service reports for an object from now on, and what its listing will show.
@@ -52,7 +68,19 @@ impl Body {
 pub struct Listed {
     pub key: ObjectKey,
     pub size: u64,
+    /// What [`Confirmed::etag`] was when these bytes were written.
     pub etag: String,
+    /// Digests of the stored bytes, where the service states them in its listing.
+    pub stated: Stated,
+}
+
+/// What a service states about the bytes that it stores, in listings and heads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Stated {
+    pub md5: Option<[u8; 16]>,
+    pub crc32c: Option<u32>,
+    /// BLAKE3, where the tier keeps it itself (a directory's side files).
+    pub content: Option<ContentHash>,
 }
 
 /// One page of a listing. `objects` holds objects of the site only, in key order; `last` is the
@@ -62,6 +90,42 @@ pub struct ListPage {
     pub objects: Vec<Listed>,
     pub more: bool,
     pub last: Option<String>,
+}
+
+/// An object looked at without its bytes. `meta` as in [`Fetched`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Seen {
+    pub size: u64,
+    pub etag: String,
+    pub stated: Stated,
+    pub meta: Option<ObjectMeta>,
+}
+
+/// What a tier, with the credentials it was given, can do. Found out by requests of its own
+/// ([`Tier::probe`](super::Tier::probe)) before the first object is written, and recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Capabilities {
+    pub etag: EtagMeaning,
+    /// A write can be made to depend on what is there, so that a second writer is noticed.
+    pub conditional_writes: bool,
+    /// Overwritten and deleted objects stay as old versions; `None` where it may not be asked.
+    pub keeps_versions: Option<bool>,
+    /// Objects can be locked against deletion; `None` where it may not be asked.
+    pub locks_objects: Option<bool>,
+    /// Copying inside the tier is cheaper than sending the bytes again.
+    pub copies_cheaply: bool,
+}
+
+/// What the ETag of an object that was put in one piece is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub enum EtagMeaning {
+    /// Nothing that can be foretold.
+    #[default]
+    Opaque,
+    /// The MD5 of its bytes in hexadecimal.
+    Md5,
+    /// Their BLAKE3 in hexadecimal.
+    Content,
 }
 
 /// An object read back. `meta` is `None` where the tier holds no metadata of ours that is whole.

@@ -102,6 +102,7 @@ fn meta_of(body: &[u8]) -> ObjectMeta {
         status: 200,
         location: None,
         headers: KeptHeaders::keep(headers.into_iter()),
+        provenance: None,
     }
 }
 
@@ -158,7 +159,11 @@ async fn an_object_comes_back_as_it_was_put() {
                 .put(&key("h/a b"), Body::Bytes(body.clone()), &meta)
                 .await
                 .expect("put");
-            let fetched = tier.get(&key("h/a b")).await.expect("get").expect("there");
+            let fetched = tier
+                .get(&key("h/a b"), None)
+                .await
+                .expect("get")
+                .expect("there");
             assert_eq!(
                 (fetched.body, fetched.meta),
                 (body, Some(meta)),
@@ -167,16 +172,13 @@ async fn an_object_comes_back_as_it_was_put() {
             );
             assert_eq!(fetched.etag, confirmed.etag);
             let listed = list_all(&*tier, 1000).await;
-            assert_eq!(
-                listed,
-                [Listed {
-                    key: key("h/a b"),
-                    size: confirmed.size,
-                    etag: confirmed.etag
-                }]
-            );
+            let listed: Vec<_> = listed
+                .iter()
+                .map(|listed| (listed.key.clone(), listed.size, listed.etag.clone()))
+                .collect();
+            assert_eq!(listed, [(key("h/a b"), confirmed.size, confirmed.etag)]);
         }
-        assert_eq!(tier.get(&key("h/none")).await.expect("get"), None);
+        assert_eq!(tier.get(&key("h/none"), None).await.expect("get"), None);
         tier.settle().await.expect("settled");
     }
 }
@@ -216,7 +218,7 @@ async fn bytes_that_differ_from_their_digest_change_nothing() {
             }
         }
         assert_eq!(
-            tier.get(&key("h/a"))
+            tier.get(&key("h/a"), None)
                 .await
                 .expect("get")
                 .expect("there")
@@ -285,7 +287,7 @@ async fn a_listing_has_every_key_once_in_byte_order() {
         }
         for at in keys {
             assert!(
-                tier.get(&key(at)).await.expect("get").is_some(),
+                tier.get(&key(at), None).await.expect("get").is_some(),
                 "{at} in {}",
                 tier.location()
             );
@@ -308,7 +310,7 @@ async fn deleting_twice_is_deleting_once() {
         let listed = list_all(&*tier, 1000).await;
         let found: Vec<&str> = listed.iter().map(|listed| listed.key.as_str()).collect();
         assert_eq!(found, ["h/a", "h/a/b/c"], "{}", tier.location());
-        assert!(tier.get(&key("h/a/b")).await.expect("get").is_none());
+        assert!(tier.get(&key("h/a/b"), None).await.expect("get").is_none());
     }
 }
 
@@ -327,7 +329,7 @@ async fn reheader_changes_the_metadata_alone() {
             .expect("reheadered");
         assert_eq!(confirmed.etag, before);
         let fetched = tier
-            .get(&key("h/a ü+%"))
+            .get(&key("h/a ü+%"), None)
             .await
             .expect("get")
             .expect("there");
@@ -463,7 +465,7 @@ async fn a_large_body_comes_from_its_file() {
                 .expect("put");
             assert_eq!(confirmed.size, meta.size);
             let fetched = tier
-                .get(&key("h/big.pdf"))
+                .get(&key("h/big.pdf"), None)
                 .await
                 .expect("get")
                 .expect("there");
@@ -476,7 +478,12 @@ async fn a_large_body_comes_from_its_file() {
                 matches!(refused, Err(TierError::Mismatch { .. })),
                 "{refused:?}"
             );
-            assert!(tier.get(&key("h/wrong.pdf")).await.expect("get").is_none());
+            assert!(
+                tier.get(&key("h/wrong.pdf"), None)
+                    .await
+                    .expect("get")
+                    .is_none()
+            );
         }
         assert_eq!(worlds.server.open_uploads(), 0);
     }
@@ -506,7 +513,7 @@ async fn a_bucket_is_asked_no_more_than_needed() {
     server.forget();
     assert!(tier.delete(&keys).await.expect("deleted").is_empty());
     assert_eq!(server.seen().len(), 3);
-    assert_eq!(tier.requests(), 7);
+    assert_eq!(tier.traffic().requests(), 7);
     assert_eq!(
         server.objects(BUCKET).into_keys().collect::<Vec<_>>(),
         ["h/a"]
@@ -602,14 +609,21 @@ async fn a_hiccup_is_repeated_and_an_outage_is_reported() {
     }
     for (status, expected) in [(429, Class::Retry), (403, Class::Stop), (400, Class::Skip)] {
         server.fail_next(1, |seen| seen.about == About::Object, status);
-        assert_eq!(class(tier.get(&key("h/a")).await), expected, "{status}");
+        assert_eq!(
+            class(tier.get(&key("h/a"), None).await),
+            expected,
+            "{status}"
+        );
         assert_eq!(server.faults_left(), 0);
     }
     server.down(true);
     assert_eq!(class(tier.list(None, 1000).await), Class::Retry);
     server.down(false);
     server.refuse(true);
-    let error = tier.get(&key("h/a")).await.expect_err("nobody listens");
+    let error = tier
+        .get(&key("h/a"), None)
+        .await
+        .expect_err("nobody listens");
     assert_eq!(error.class(), Class::Retry);
     let message = error.to_string();
     assert!(
@@ -617,7 +631,12 @@ async fn a_hiccup_is_repeated_and_an_outage_is_reported() {
         "{message}"
     );
     server.refuse(false);
-    assert!(tier.get(&key("h/a")).await.expect("back again").is_some());
+    assert!(
+        tier.get(&key("h/a"), None)
+            .await
+            .expect("back again")
+            .is_some()
+    );
 }
 
 #[tokio::test]
@@ -760,7 +779,7 @@ async fn a_part_that_keeps_failing_leaves_no_upload_behind() {
         (0, 0)
     );
     assert_eq!(
-        tier.get(&key("h/big"))
+        tier.get(&key("h/big"), None)
             .await
             .expect("get")
             .expect("there")
@@ -776,7 +795,11 @@ async fn damaged_bytes_can_be_looked_at() {
     let tier = bucket_tier(&options(&server));
     let etag = put(&tier, "h/a", b"body").await;
     server.corrupt(BUCKET, "h/a", b"b0dy");
-    let fetched = tier.get(&key("h/a")).await.expect("get").expect("there");
+    let fetched = tier
+        .get(&key("h/a"), None)
+        .await
+        .expect("get")
+        .expect("there");
     assert_ne!(
         digest(&fetched.body).content,
         fetched.meta.expect("whole").content
@@ -848,7 +871,7 @@ async fn a_crash_never_leaves_a_record_beside_other_bytes() {
             }
             assert_eq!(
                 after_crash
-                    .get(&key(at))
+                    .get(&key(at), None)
                     .await
                     .expect("get")
                     .expect("there")
@@ -873,7 +896,7 @@ async fn a_body_makes_way_for_a_folder_and_comes_back() {
         }
         assert!(root.join("h/a/b/c").is_file());
         assert!(
-            tier.get(&key("h/a"))
+            tier.get(&key("h/a"), None)
                 .await
                 .expect("get")
                 .expect("there")
@@ -901,7 +924,7 @@ async fn a_forgotten_overflow_never_comes_back() {
     assert_eq!(fs::read(root.join("h/a")).expect("natural"), b"new");
     assert!(!hashed(&root, "overflow", "h/a").exists());
     tier.delete(&[key("h/a")]).await.expect("deleted");
-    assert_eq!(tier.get(&key("h/a")).await.expect("get"), None);
+    assert_eq!(tier.get(&key("h/a"), None).await.expect("get"), None);
 }
 
 #[tokio::test]
@@ -943,12 +966,15 @@ async fn no_key_leads_out_of_the_folder() {
     let (tier, root) = (worlds.directory(), worlds.root());
     let outside = worlds.folder.path().join("secret");
     fs::write(&outside, b"secret").expect("written");
-    assert_eq!(tier.get(&key("h/../../secret")).await.expect("get"), None);
+    assert_eq!(
+        tier.get(&key("h/../../secret"), None).await.expect("get"),
+        None
+    );
     put(&tier, "h/../../secret", b"page").await;
     assert_eq!(fs::read(&outside).expect("there"), b"secret");
     fs::create_dir_all(root.join("h")).expect("created");
     symlink(&outside, root.join("h/link")).expect("linked");
-    assert_eq!(tier.get(&key("h/link")).await.expect("get"), None);
+    assert_eq!(tier.get(&key("h/link"), None).await.expect("get"), None);
     assert_eq!(list_all(&tier, 10).await.len(), 1);
     assert_eq!(
         class(tier.read_small(".standin/../../secret").await),
@@ -975,7 +1001,7 @@ async fn a_missing_folder_is_empty_and_stays_missing() {
         ListPage::default()
     );
     assert_eq!(tier.list_small(".standin/").await.expect("listed"), [""; 0]);
-    assert_eq!(tier.get(&key("h/a")).await.expect("get"), None);
+    assert_eq!(tier.get(&key("h/a"), None).await.expect("get"), None);
     assert!(
         tier.delete(&[key("h/a")])
             .await

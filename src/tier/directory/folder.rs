@@ -7,19 +7,20 @@
 //! first leaves the old record beside new bytes, side file first the new record beside old ones.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, Once};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use super::record::Record;
 use super::walk::Cursor;
 use crate::config::TierName;
 use crate::content::{Digest, Digester, digest};
 use crate::site::ObjectKey;
-use crate::tier::{Body, Confirmed, Fetched, ObjectMeta, TierError};
+use crate::tier::record::Record;
+use crate::tier::{Body, Confirmed, Fetched, ObjectMeta, Seen, Stated, TierError};
 
 pub(super) const META: &str = ".standin/meta";
 pub(super) const OVERFLOW: &str = ".standin/overflow";
@@ -28,10 +29,6 @@ pub(super) const SCRATCH: &str = ".standin/tmp";
 /// What one read of a large body takes: large enough to make system calls free, small enough to
 /// be hashed while it is in the cache.
 const COPY_BYTES: usize = 256 * 1024;
-
-/// What a killed process left in the scratch folder is removed after this time; a put that takes
-/// longer than a day is not expected.
-const SCRATCH_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// The longest name that Linux file systems take.
 const NAME_BYTES_MAX: usize = 255;
@@ -48,7 +45,6 @@ pub(super) struct Folder {
     pub cursor: Mutex<Option<Cursor>>,
     scratch_prefix: u64,
     scratch_count: AtomicU64,
-    sweep: Once,
 }
 
 /// Where the parts of one object lie; `natural` is `None` if no path can be called so.
@@ -68,7 +64,6 @@ impl Folder {
             cursor: Mutex::new(None),
             scratch_prefix: getrandom::u64().unwrap_or_else(|_| u64::from(std::process::id())),
             scratch_count: AtomicU64::new(0),
-            sweep: Once::new(),
         }
     }
 
@@ -93,6 +88,27 @@ impl Folder {
             etag: record.etag,
             size: meta.size,
         })
+    }
+
+    /// A put of the other object's bytes: what is under `from` is compared with `meta` on the way.
+    pub fn copy(
+        &self,
+        from: &ObjectKey,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        self.check_site(from)?;
+        let place = self.place(from);
+        let candidates = place.natural.iter().chain([&place.overflow]);
+        let path = candidates
+            .filter(|path| matches!(open_regular(path), Ok(Some(_))))
+            .next()
+            .ok_or_else(|| self.mismatch(from, "there is no such object".into()))?;
+        let body = Body::File {
+            path: path.clone(),
+            size: meta.size,
+        };
+        self.put(key, &body, meta)
     }
 
     pub fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
@@ -139,20 +155,44 @@ impl Folder {
         Ok(())
     }
 
-    pub fn get(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
-        let place = self.place(key);
-        let (file, record) = {
-            let _names = self.lock_names();
-            let Some(file) = self.open_body(&place)? else {
-                return Ok(None);
-            };
-            (file, self.read_record(key, &place)?)
+    pub fn head(&self, key: &ObjectKey) -> Result<Option<Seen>, TierError> {
+        let Some((file, record)) = self.open(key)? else {
+            return Ok(None);
+        };
+        let path = self.root.join(key.as_str());
+        let size = self.checked(&path, file.metadata())?.len();
+        let etag = record.as_ref().map(|record| record.etag.clone());
+        let etag = etag.unwrap_or_default();
+        Ok(Some(Seen {
+            size,
+            stated: Stated {
+                content: etag.parse().ok(),
+                ..Stated::default()
+            },
+            etag,
+            meta: record.map(Record::into_meta),
+        }))
+    }
+
+    pub fn get(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Fetched>, TierError> {
+        let Some((file, record)) = self.open(key)? else {
+            return Ok(None);
         };
         let mut body = Vec::new();
-        self.checked(
-            &self.root.join(key.as_str()),
-            (&file).read_to_end(&mut body),
-        )?;
+        let read = match range {
+            None => (&file).read_to_end(&mut body),
+            Some(range) => {
+                let mut source = &file;
+                let length = range.end.saturating_sub(range.start);
+                let sought = source.seek(SeekFrom::Start(range.start));
+                sought.and_then(|_| source.take(length).read_to_end(&mut body))
+            }
+        };
+        self.checked(&self.root.join(key.as_str()), read)?;
         let etag = record
             .as_ref()
             .map(|record| record.etag.clone())
@@ -162,6 +202,16 @@ impl Folder {
             meta: record.map(Record::into_meta),
             etag,
         }))
+    }
+
+    /// Body and record of one put.
+    fn open(&self, key: &ObjectKey) -> Result<Option<(File, Option<Record>)>, TierError> {
+        let place = self.place(key);
+        let _names = self.lock_names();
+        let Some(file) = self.open_body(&place)? else {
+            return Ok(None);
+        };
+        Ok(Some((file, self.read_record(key, &place)?)))
     }
 
     /// One `syncfs` for everything acknowledged so far: a sync per file costs 3 ms of waiting
@@ -175,6 +225,22 @@ impl Folder {
             &self.root,
             rustix::fs::syncfs(&root).map_err(io::Error::from),
         )
+    }
+
+    /// Removes what killed processes left in the scratch folder.
+    pub fn sweep_scratch(&self, age: Duration) -> u64 {
+        let Ok(entries) = fs::read_dir(self.root.join(SCRATCH)) else {
+            return 0;
+        };
+        let mut swept = 0;
+        for entry in entries.flatten() {
+            let modified = entry.metadata().and_then(|found| found.modified());
+            let found = modified.ok().and_then(|time| time.elapsed().ok());
+            if found.is_some_and(|found| found > age) && fs::remove_file(entry.path()).is_ok() {
+                swept += 1;
+            }
+        }
+        swept
     }
 
     /// Gives an I/O error its meaning for the tier.
@@ -310,8 +376,6 @@ impl Folder {
     }
 
     fn open_scratch(&self) -> Result<(Scratch, File), TierError> {
-        self.sweep
-            .call_once(|| sweep_scratch(&self.root.join(SCRATCH)));
         let number = self.scratch_count.fetch_add(1, Ordering::Relaxed);
         let path = self
             .root
@@ -493,19 +557,6 @@ fn rename_making_folders(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// Best effort: what is left over takes space and nothing else.
-fn sweep_scratch(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let modified = entry.metadata().and_then(|found| found.modified());
-        let age = modified.ok().and_then(|time| time.elapsed().ok());
-        if age.is_some_and(|age| age > SCRATCH_AGE_MAX) {
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
 fn fault(tier: &TierName, path: &Path, source: io::Error) -> TierError {
     let (tier, path) = (tier.clone(), path.to_owned());
     match source.kind() {

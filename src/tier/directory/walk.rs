@@ -10,9 +10,23 @@ use std::sync::atomic::Ordering;
 use std::vec::IntoIter;
 
 use super::folder::{Folder, META, OVERFLOW, is_absent};
-use super::record::Stamp;
 use crate::site::ObjectKey;
-use crate::tier::{ListPage, Listed, TierError};
+use crate::tier::record::Stamp;
+use crate::tier::{ListPage, Listed, Stated, TierError};
+
+/// The ETag of an object is its content hash.
+fn listed(key: ObjectKey, size: u64, etag: String) -> Listed {
+    let stated = Stated {
+        content: etag.parse().ok(),
+        ..Stated::default()
+    };
+    Listed {
+        key,
+        size,
+        etag,
+        stated,
+    }
+}
 
 /// A listing that can go on where its last page ended, without reading the folders again: a
 /// folder of 100,000 names would be read and sorted once per page otherwise.
@@ -110,7 +124,7 @@ impl Folder {
         let etag = stamp
             .map(|stamp| stamp.etag.into_owned())
             .unwrap_or_default();
-        Ok(Step::Object(Listed { key, size, etag }))
+        Ok(Step::Object(listed(key, size, etag)))
     }
 
     /// Every object of the overflow, in key order. Its file is named by a hash, so the key comes
@@ -127,11 +141,7 @@ impl Folder {
             if let Some(stamp) = Stamp::decode(&side)
                 && let Ok(key) = ObjectKey::parse(&stamp.key)
             {
-                found.push(Listed {
-                    key,
-                    size,
-                    etag: stamp.etag.into_owned(),
-                });
+                found.push(listed(key, size, stamp.etag.into_owned()));
             }
         }
         found.sort_by(|a, b| a.key.cmp(&b.key));

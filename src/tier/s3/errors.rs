@@ -93,7 +93,13 @@ pub(super) fn by_code(
             | "OperationAborted" | "Throttling",
             _,
         )
-        | (_, 408 | 409 | 425 | 429 | 500..) => TierError::Busy { tier, at, cause },
+        | (_, 408 | 409 | 425 | 429 | 500..) => TierError::Busy {
+            tier,
+            at,
+            cause,
+            throttled: matches!(code, "SlowDown" | "Throttling") || matches!(status, 429 | 503),
+            after: None,
+        },
         _ => TierError::Rejected { tier, at, cause },
     }
 }

@@ -10,7 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 
-use super::metadata::{self, Stored};
+use super::fields::Fields;
 use super::{S3Tier, checksum, client, with_settings};
 use crate::content::{Digest, Digester, digest};
 use crate::site::ObjectKey;
@@ -45,7 +45,7 @@ impl S3Tier {
             .create_multipart_upload()
             .bucket(&self.bucket)
             .key(&full);
-        let request = with_settings!(request, self, metadata::encode(meta))
+        let request = with_settings!(request, self, self.fields(key, meta).await?)
             .checksum_algorithm(ChecksumAlgorithm::Crc32C);
         let answer = request
             .send()

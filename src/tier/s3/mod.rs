@@ -1,17 +1,19 @@
 //! A copy of the site in a bucket, with any service that speaks S3. The official client signs,
 //! sends and repeats what failed for an instant; here is what it is asked for. `client.rs` sets
-//! timeouts and credentials, `metadata.rs` fits an object's metadata into what S3 keeps,
-//! `errors.rs` says what an answer means, `large.rs` uploads in parts.
+//! timeouts and credentials, `fields.rs` knows the fields that S3 has for headers, `errors.rs` says
+//! what an answer means, `large.rs` uploads in parts.
 
 mod client;
 mod errors;
+mod fields;
 mod large;
-mod metadata;
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use aws_sdk_s3::Client;
@@ -21,18 +23,22 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, Delete, EncodingType, MetadataDirective, ObjectCannedAcl, ObjectIdentifier,
-    ServerSideEncryption, StorageClass,
+    ChecksumAlgorithm, ChecksumMode, Delete, EncodingType, MetadataDirective, ObjectCannedAcl,
+    ObjectIdentifier, ServerSideEncryption, StorageClass,
 };
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::{Body, Confirmed, Expect, Fetched, ListPage, Listed, ObjectMeta, Tier, TierError};
+use super::metadata::{self, Decoded, Found};
+use super::{
+    Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
+    Seen, Stated, Tier, TierError, Traffic,
+};
 use crate::config::{S3Options, TierName};
 use crate::site::ObjectKey;
-use metadata::{Found, Stored};
+use fields::Fields;
 
 /// Files up to this size are read into memory and sent like any other bytes: the client's own
 /// file stream costs three times the CPU. 32 requests in flight hold 32 MB of them.
@@ -65,15 +71,16 @@ pub struct S3Tier {
 /// Sets on a put, a copy or a multipart upload what every object of the site is stored with;
 /// the three builders share their setters but no trait.
 macro_rules! with_settings {
-    ($request:expr, $tier:expr, $stored:expr) => {{
-        let stored: Stored = $stored;
+    ($request:expr, $tier:expr, $fields:expr) => {{
+        let fields: Fields = $fields;
         $request
-            .set_content_type(stored.content_type)
-            .set_content_language(stored.content_language)
-            .set_content_disposition(stored.content_disposition)
-            .set_cache_control(stored.cache_control)
-            .set_expires(stored.expires)
-            .set_metadata(Some(stored.metadata))
+            .set_content_type(fields.content_type)
+            .set_content_language(fields.content_language)
+            .set_content_disposition(fields.content_disposition)
+            .set_cache_control(fields.cache_control)
+            .set_expires(fields.expires)
+            .set_website_redirect_location(fields.website_redirect)
+            .set_metadata(Some(fields.metadata))
             .set_storage_class($tier.storage_class.clone())
             .set_server_side_encryption($tier.encryption.clone())
             .set_ssekms_key_id($tier.kms_key_id.clone())
@@ -148,7 +155,7 @@ impl S3Tier {
             .put_object()
             .bucket(&self.bucket)
             .key(self.object_key(key)?);
-        let request = with_settings!(request, self, metadata::encode(meta))
+        let request = with_settings!(request, self, self.fields(key, meta).await?)
             .checksum_crc32_c(checksum(meta.crc32c))
             .body(body);
         let answer = match client::patience(meta.size) {
@@ -158,6 +165,31 @@ impl S3Tier {
         let answer = answer.map_err(|error| self.failed(at, error))?;
         self.check_answer(at, meta, answer.checksum_crc32_c())?;
         self.confirm(at, answer.e_tag(), meta.size)
+    }
+
+    /// The fields for an object's metadata; what does not fit into them is written first.
+    async fn fields(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Fields, TierError> {
+        let (fields, record) = fields::encode(key, meta);
+        if let Some((name, bytes)) = record {
+            self.write_small(&name, bytes, None).await?;
+        }
+        Ok(fields)
+    }
+
+    /// The whole metadata of an object, wherever it lies.
+    async fn decode(
+        &self,
+        key: &ObjectKey,
+        found: &Found,
+        size: u64,
+    ) -> Result<Option<ObjectMeta>, TierError> {
+        let name = match metadata::decode(found, size) {
+            Decoded::Meta(meta) => return Ok(Some(*meta)),
+            Decoded::Nothing => return Ok(None),
+            Decoded::Record(name) => name,
+        };
+        let small = self.read_small(&name).await?;
+        Ok(small.and_then(|(bytes, _)| metadata::decode_record(&bytes, &name, key)))
     }
 
     /// The service has verified the checksum that was sent; if it reports one, it must be that.
@@ -191,6 +223,8 @@ impl S3Tier {
                 tier: self.name.clone(),
                 at: at.into(),
                 cause: "the answer has no ETag".into(),
+                throttled: false,
+                after: None,
             }),
         }
     }
@@ -199,33 +233,33 @@ impl S3Tier {
         &self,
         at: &str,
         full: String,
-    ) -> Result<Option<(Bytes, Found, String)>, TierError> {
-        let answer = match self
-            .client
-            .get_object()
-            .bucket(&self.bucket)
-            .key(full)
-            .send()
-            .await
-        {
+        range: Option<String>,
+    ) -> Result<Option<(Bytes, Found, Whole)>, TierError> {
+        let request = self.client.get_object().bucket(&self.bucket).key(full);
+        let answer = match request.set_range(range).send().await {
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             answer => answer.map_err(|error| self.failed(at, error))?,
         };
-        let etag = unquoted(answer.e_tag().unwrap_or_default());
-        let found = Found {
-            content_type: answer.content_type,
-            content_language: answer.content_language,
-            content_disposition: answer.content_disposition,
-            cache_control: answer.cache_control,
-            expires: answer.expires_string,
-            metadata: answer.metadata.unwrap_or_default(),
+        let whole = Whole {
+            size: size_of_whole(answer.content_range(), answer.content_length()),
+            etag: unquoted(answer.e_tag().unwrap_or_default()),
         };
+        let found = fields::found(
+            [
+                answer.content_type,
+                answer.content_language,
+                answer.content_disposition,
+                answer.cache_control,
+                answer.expires_string,
+            ],
+            answer.metadata,
+        );
         let body = answer
             .body
             .collect()
             .await
             .map_err(|error| self.unreachable(at, &error))?;
-        Ok(Some((body.into_bytes(), found, etag)))
+        Ok(Some((body.into_bytes(), found, whole)))
     }
 
     async fn list_page(
@@ -332,6 +366,16 @@ impl S3Tier {
         }
     }
 
+    /// No bytes of an object, with its metadata.
+    async fn nothing_of(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
+        let seen = self.head(key).await?;
+        Ok(seen.map(|seen| Fetched {
+            body: Bytes::new(),
+            meta: seen.meta,
+            etag: seen.etag,
+        }))
+    }
+
     async fn read_file(
         &self,
         key: &ObjectKey,
@@ -407,6 +451,24 @@ impl Tier for S3Tier {
         self.location.clone()
     }
 
+    async fn probe(&self) -> Result<Capabilities, TierError> {
+        const PROBE: &str = ".standin/probe";
+        let body = Bytes::from_static(b"standin probe 1\n");
+        let md5 = "a6c5aa937c7f86e9ea526321af45d1f7";
+        let etag = self.write_small(PROBE, body, None).await?;
+        self.delete_small(PROBE).await?;
+        Ok(Capabilities {
+            etag: match etag == md5 {
+                true => EtagMeaning::Md5,
+                false => EtagMeaning::Opaque,
+            },
+            conditional_writes: true,
+            keeps_versions: None,
+            locks_objects: None,
+            copies_cheaply: true,
+        })
+    }
+
     async fn put(
         &self,
         key: &ObjectKey,
@@ -430,6 +492,15 @@ impl Tier for S3Tier {
     }
 
     async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
+        self.copy(key, key, meta).await
+    }
+
+    async fn copy(
+        &self,
+        from: &ObjectKey,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
         let at = key.as_str();
         if meta.size > SINGLE_BYTES_MAX {
             return Err(self.unsupported(
@@ -441,7 +512,7 @@ impl Tier for S3Tier {
         let source = format!(
             "{}/{}",
             self.bucket,
-            utf8_percent_encode(&full, NON_ALPHANUMERIC)
+            utf8_percent_encode(&self.object_key(from)?, NON_ALPHANUMERIC)
         );
         let request = self
             .client
@@ -449,7 +520,7 @@ impl Tier for S3Tier {
             .bucket(&self.bucket)
             .key(&full)
             .copy_source(source);
-        let request = with_settings!(request, self, metadata::encode(meta))
+        let request = with_settings!(request, self, self.fields(key, meta).await?)
             .metadata_directive(MetadataDirective::Replace)
             .checksum_algorithm(ChecksumAlgorithm::Crc32C);
         let answer = match client::patience(meta.size) {
@@ -474,12 +545,70 @@ impl Tier for S3Tier {
         Ok(failed)
     }
 
-    async fn get(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
-        let fetched = self.fetch(key.as_str(), self.object_key(key)?).await?;
-        Ok(fetched.map(|(body, found, etag)| Fetched {
-            meta: metadata::decode(found, body.len() as u64),
+    async fn get(
+        &self,
+        key: &ObjectKey,
+        range: Option<Range<u64>>,
+    ) -> Result<Option<Fetched>, TierError> {
+        if range.as_ref().is_some_and(Range::is_empty) {
+            return self.nothing_of(key).await;
+        }
+        let header = range
+            .as_ref()
+            .map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        let fetched = match self
+            .fetch(key.as_str(), self.object_key(key)?, header)
+            .await
+        {
+            Err(TierError::Rejected { .. }) if range.is_some() => {
+                return self.nothing_of(key).await;
+            }
+            fetched => fetched?,
+        };
+        let Some((body, found, whole)) = fetched else {
+            return Ok(None);
+        };
+        Ok(Some(Fetched {
+            meta: self.decode(key, &found, whole.size).await?,
             body,
+            etag: whole.etag,
+        }))
+    }
+
+    async fn head(&self, key: &ObjectKey) -> Result<Option<Seen>, TierError> {
+        let at = key.as_str();
+        let request = self.client.head_object().bucket(&self.bucket);
+        let request = request
+            .key(self.object_key(key)?)
+            .checksum_mode(ChecksumMode::Enabled);
+        let answer = match request.send().await {
+            // A head has no body, and with it no code but that of its status.
+            Err(SdkError::ServiceError(refused)) if refused.raw().status().as_u16() == 404 => {
+                return Ok(None);
+            }
+            answer => answer.map_err(|error| self.failed(at, error))?,
+        };
+        let size = size_of_whole(None, answer.content_length());
+        let etag = unquoted(answer.e_tag().unwrap_or_default());
+        let stated = Stated {
+            crc32c: answer.checksum_crc32_c().and_then(crc32c_of),
+            ..stated(&etag)
+        };
+        let found = fields::found(
+            [
+                answer.content_type,
+                answer.content_language,
+                answer.content_disposition,
+                answer.cache_control,
+                answer.expires_string,
+            ],
+            answer.metadata,
+        );
+        Ok(Some(Seen {
+            size,
             etag,
+            stated,
+            meta: self.decode(key, &found, size).await?,
         }))
     }
 
@@ -496,21 +625,20 @@ impl Tier for S3Tier {
             let Some(key) = ObjectKey::parse(&raw).ok().filter(ObjectKey::is_site) else {
                 continue;
             };
+            let etag = unquoted(object.e_tag().unwrap_or_default());
             page.objects.push(Listed {
                 key,
-                size: object
-                    .size()
-                    .and_then(|size| u64::try_from(size).ok())
-                    .unwrap_or_default(),
-                etag: unquoted(object.e_tag().unwrap_or_default()),
+                size: size_of_whole(None, object.size()),
+                stated: stated(&etag),
+                etag,
             });
         }
         Ok(page)
     }
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {
-        let fetched = self.fetch(name, self.small_key(name)?).await?;
-        Ok(fetched.map(|(bytes, _, etag)| (bytes, etag)))
+        let fetched = self.fetch(name, self.small_key(name)?, None).await?;
+        Ok(fetched.map(|(bytes, _, whole)| (bytes, whole.etag)))
     }
 
     async fn write_small(
@@ -569,14 +697,81 @@ impl Tier for S3Tier {
         Ok(())
     }
 
-    fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
+    async fn sweep(&self, age: Duration) -> Result<u64, TierError> {
+        let at = "unfinished uploads";
+        let newest = SystemTime::now() - age;
+        let request = self.client.list_multipart_uploads().bucket(&self.bucket);
+        let answer = request.prefix(&self.prefix).send().await;
+        let answer = answer.map_err(|error| self.failed(at, error))?;
+        let mut swept = 0;
+        for upload in answer.uploads() {
+            let begun = upload
+                .initiated()
+                .and_then(|at| SystemTime::try_from(*at).ok());
+            let (Some(key), Some(id)) = (upload.key(), upload.upload_id()) else {
+                continue;
+            };
+            if begun.is_none_or(|begun| begun > newest) {
+                continue;
+            }
+            let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
+            let answer = abort.key(key).upload_id(id).send().await;
+            answer.map_err(|error| self.failed(at, error))?;
+            swept += 1;
+        }
+        Ok(swept)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            small: self.requests.load(Ordering::Relaxed),
+            ..Traffic::default()
+        }
     }
 }
 
 /// A CRC32C as S3 writes it.
 fn checksum(crc32c: u32) -> String {
     BASE64_STANDARD.encode(crc32c.to_be_bytes())
+}
+
+/// What an answer says of the object as a whole.
+struct Whole {
+    size: u64,
+    etag: String,
+}
+
+/// The size of an object, of which an answer may hold a part: `bytes 0-9/100`.
+fn size_of_whole(content_range: Option<&str>, length: Option<i64>) -> u64 {
+    let total = content_range.and_then(|range| range.rsplit('/').next()?.parse().ok());
+    total
+        .or_else(|| length.and_then(|length| u64::try_from(length).ok()))
+        .unwrap_or_default()
+}
+
+/// What an ETag states, if it is an MD5. (One of several parts is not, nor one of KMS; where it only
+/// looks like one, an object is taken for another and written again.)
+fn stated(etag: &str) -> Stated {
+    let mut md5 = [0; 16];
+    let is_md5 = etag.len() == 32
+        && md5
+            .iter_mut()
+            .zip(etag.as_bytes().chunks(2))
+            .all(|(byte, pair)| {
+                let text = std::str::from_utf8(pair).ok();
+                let parsed = text.and_then(|text| u8::from_str_radix(text, 16).ok());
+                parsed.map(|parsed| *byte = parsed).is_some()
+            });
+    Stated {
+        md5: is_md5.then_some(md5),
+        ..Stated::default()
+    }
+}
+
+/// Reads what [`checksum`] writes.
+fn crc32c_of(text: &str) -> Option<u32> {
+    let bytes = BASE64_STANDARD.decode(text).ok()?;
+    Some(u32::from_be_bytes(bytes.try_into().ok()?))
 }
 
 fn unquoted(etag: &str) -> String {

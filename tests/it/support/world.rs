@@ -260,7 +260,7 @@ fn local_holding(root: &Path) -> Holding {
         let mut holding = Holding::new();
         let page = tier.list(None, usize::MAX).await.expect("a listing");
         for listed in page.objects {
-            let found = tier.get(&listed.key).await.expect("readable");
+            let found = tier.get(&listed.key, None).await.expect("readable");
             let found = found.expect("it was just listed");
             let meta = found.meta;
             let header = |name: &str| {

@@ -1,4 +1,5 @@
-//! The side file of an object: what a bucket would keep as metadata, as one line of JSON.
+//! All that is known of an object, as one line of JSON: the side file of a directory tier, and in a
+//! bucket the small object that holds what does not fit into the metadata of the object itself.
 //! Format 1. A file that is cut, of another format or of another key is no record at all, and
 //! the object beside it counts as unknown (its ETag is listed as empty), so it is written again.
 
@@ -8,13 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentHash, KeptHeaders};
 use crate::site::{ObjectKey, PageUrl};
-use crate::tier::ObjectMeta;
+use crate::tier::{ObjectMeta, Provenance};
 
 const FORMAT: u8 = 1;
 
 /// The whole side file. `etag` is the BLAKE3 of the body as it was written and checked.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Record {
+pub struct Record {
     format: u8,
     key: ObjectKey,
     pub etag: String,
@@ -25,6 +26,9 @@ pub(super) struct Record {
     status: u16,
     location: Option<String>,
     headers: KeptHeaders,
+    /// Unknown to the first version, which skips it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    provenance: Option<Provenance>,
 }
 
 impl Record {
@@ -40,6 +44,7 @@ impl Record {
             status: meta.status,
             location: meta.location.clone(),
             headers: meta.headers.clone(),
+            provenance: meta.provenance,
         }
     }
 
@@ -61,13 +66,14 @@ impl Record {
             status: self.status,
             location: self.location,
             headers: self.headers,
+            provenance: self.provenance,
         }
     }
 }
 
 /// What a listing needs of a side file, without building the rest.
 #[derive(Deserialize)]
-pub(super) struct Stamp<'a> {
+pub struct Stamp<'a> {
     format: u8,
     #[serde(borrow)]
     pub key: Cow<'a, str>,
@@ -108,6 +114,7 @@ mod tests {
             status: 200,
             location: None,
             headers: KeptHeaders::default(),
+            provenance: None,
         };
         let bytes = Record::new(&key, &meta).encode();
         for end in 0..bytes.len() {
