@@ -82,7 +82,7 @@ fn compare(
     if entry.changed > open.state.watermark || !is_settled(manifest, open, url)? {
         return Ok(());
     }
-    let object = Object::of(url, &entry.outcome).expect("a live outcome has an object");
+    let object = Object::of(url, entry).expect("a live outcome has an object");
     let etag = manifest.etag(
         &open.name,
         open.state.etag,

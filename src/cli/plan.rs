@@ -7,7 +7,7 @@ use super::{Outcome, render};
 use crate::config;
 use crate::db::Fuse;
 use crate::delta::Operation;
-use crate::run::{House, Lock, RunError};
+use crate::run::{House, Lock, RunError, tier_of};
 use crate::sync;
 
 /// Operations named per tier; the rest is counted.
@@ -25,7 +25,8 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     let mut tiers = Vec::new();
     for tier in &config.tiers {
         let mut named = Vec::new();
-        let planned = sync::plan_of(&house.manifest, &tier.name, |operation, doubt| {
+        let prices = tier_of(tier)?.prices();
+        let planned = sync::plan_of(&house.manifest, &tier.name, &prices, |operation, doubt| {
             if named.len() < NAMED_MAX {
                 named.push(line(operation, doubt));
             }
@@ -33,12 +34,14 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         .map_err(RunError::from)?;
         writeln!(
             text,
-            "{}: {} to put ({}), {} to re-header, {} to delete",
+            "{}: {} to put ({}), {} to copy, {} to re-header, {} to delete; {} requests",
             tier.name,
             planned.put,
             render::bytes(planned.bytes),
+            planned.copied,
             planned.reheadered,
-            planned.deleted
+            planned.deleted,
+            planned.requests
         )?;
         for (what, key, why) in &named {
             writeln!(text, "  {what:<8} {key}{why}")?;
@@ -68,6 +71,7 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
 fn line(operation: &Operation, doubt: bool) -> (&'static str, String, &'static str) {
     let what = match operation {
         Operation::Put { .. } => "put",
+        Operation::Copy { .. } => "copy",
         Operation::Reheader { .. } => "reheader",
         Operation::Delete { .. } => "delete",
     };

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use crate::run::{ChangeLine, RunReport, Verdict};
+use crate::sync::TierReport;
 
 /// A report, from the verdict down.
 pub fn report(report: &RunReport) -> String {
@@ -145,11 +146,13 @@ fn tiers(report: &RunReport) -> String {
     let mut table = plain_table(&[
         "tier",
         "put",
+        "copied",
         "re-headered",
         "deleted",
         "owed",
         "bytes",
         "requests",
+        "seconds",
         "verified",
     ]);
     for tier in &report.tiers {
@@ -161,16 +164,30 @@ fn tiers(report: &RunReport) -> String {
         table.add_row([
             tier.name.clone(),
             tier.put.to_string(),
+            tier.copied.to_string(),
             tier.reheadered.to_string(),
             tier.deleted.to_string(),
             tier.debts.to_string(),
             bytes(tier.bytes),
             tier.requests.to_string(),
+            format!("{:.1}", tier.seconds),
             verified,
         ]);
     }
     align_right(&mut table, 1);
-    format!("{table}\n")
+    let repeated: String = report.tiers.iter().filter_map(repeated).collect();
+    format!("{table}\n{repeated}")
+}
+
+/// What a service made us say twice, if anything.
+fn repeated(tier: &TierReport) -> Option<String> {
+    let traffic = &tier.traffic;
+    (traffic.retries + traffic.throttles > 0).then(|| {
+        format!(
+            "  {}: {} requests repeated, {} throttled\n",
+            tier.name, traffic.retries, traffic.throttles
+        )
+    })
 }
 
 fn troubles(report: &RunReport) -> String {

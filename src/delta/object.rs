@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::content::{ContentHash, KeptHeaders, digest};
-use crate::manifest::Outcome;
+use crate::manifest::{Entry, Outcome};
 use crate::site::PageUrl;
-use crate::tier::ObjectMeta;
+use crate::tier::{ObjectMeta, Provenance};
 
 /// A live outcome of one URL, as an object.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,17 @@ pub enum Source {
 }
 
 impl Object {
-    /// The object for an outcome; none when there is to be no object.
-    pub fn of(url: &PageUrl, outcome: &Outcome) -> Option<Object> {
-        match outcome {
+    /// The object for an entry; none when there is to be no object.
+    pub fn of(url: &PageUrl, entry: &Entry) -> Option<Object> {
+        let provenance = |canonical, rules| {
+            Some(Provenance {
+                canonical,
+                rules,
+                generation: entry.changed.0,
+                fetched: None,
+            })
+        };
+        match &entry.outcome {
             Outcome::Page(page) => Some(Object {
                 meta: ObjectMeta {
                     url: url.clone(),
@@ -35,12 +43,14 @@ impl Object {
                     status: page.status,
                     location: None,
                     headers: page.headers.clone(),
-                    provenance: None,
+                    provenance: provenance(page.canonical, page.rules),
                 },
                 source: Source::Blob(page.content),
             }),
             Outcome::Redirect(redirect) => {
-                Some(Object::redirect(url, redirect.status, &redirect.target))
+                let mut object = Object::redirect(url, redirect.status, &redirect.target);
+                object.meta.provenance = provenance(object.meta.content, 0);
+                Some(object)
             }
             Outcome::Gone(_) => None,
         }
@@ -65,7 +75,8 @@ impl Object {
         }
     }
 
-    /// Identifies body and metadata together: equal fingerprints need no operation.
+    /// Identifies what a reader is served, body and headers together: equal fingerprints need no
+    /// operation. Where it comes from is no part of it: that alone is no reason to write.
     pub fn fingerprint(&self) -> [u8; 16] {
         let meta = &self.meta;
         let mut hasher = blake3::Hasher::new();

@@ -1,15 +1,16 @@
 //! One row of a delta to at most one operation.
 
 use super::object::Object;
-use crate::manifest::Outcome;
+use crate::content::ContentHash;
+use crate::manifest::Entry;
 use crate::site::{Layout, ObjectKey, PageUrl};
 
 /// A URL at a tier's watermark and now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub url: PageUrl,
-    pub before: Option<Outcome>,
-    pub after: Option<Outcome>,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
     /// The tier may hold something else than `before`; then nothing counts as done already.
     pub doubt: bool,
 }
@@ -26,6 +27,13 @@ pub struct Sibling {
 pub enum Operation {
     /// Send body and metadata.
     Put { key: ObjectKey, object: Object },
+    /// Make it inside the tier from the object under `from`, whose body is the same and which this plan
+    /// leaves alone until its deletes.
+    Copy {
+        from: ObjectKey,
+        key: ObjectKey,
+        object: Object,
+    },
     /// The body is right, the metadata is not.
     Reheader { key: ObjectKey, object: Object },
     /// `url` is the page that was there.
@@ -50,6 +58,7 @@ impl Operation {
     pub fn key(&self) -> &ObjectKey {
         match self {
             Operation::Put { key, .. }
+            | Operation::Copy { key, .. }
             | Operation::Reheader { key, .. }
             | Operation::Delete { key, .. } => key,
         }
@@ -58,22 +67,47 @@ impl Operation {
     /// The page concerned.
     pub fn url(&self) -> &PageUrl {
         match self {
-            Operation::Put { object, .. } | Operation::Reheader { object, .. } => &object.meta.url,
+            Operation::Put { object, .. }
+            | Operation::Copy { object, .. }
+            | Operation::Reheader { object, .. } => &object.meta.url,
             Operation::Delete { url, .. } => url,
         }
     }
 
+    /// The object to be there afterwards.
+    pub fn object(&self) -> Option<&Object> {
+        match self {
+            Operation::Put { object, .. }
+            | Operation::Copy { object, .. }
+            | Operation::Reheader { object, .. } => Some(object),
+            Operation::Delete { .. } => None,
+        }
+    }
+
+    /// A put turned into a copy, if `source` finds an object with that content which the tier holds
+    /// already and nothing of the plan touches before its deletes.
+    ///
+    /// # Errors
+    /// Only what `source` says.
+    pub fn spared<E>(
+        self,
+        source: impl FnOnce(&ContentHash, u64) -> Result<Option<ObjectKey>, E>,
+    ) -> Result<Operation, E> {
+        let Operation::Put { key, object } = self else {
+            return Ok(self);
+        };
+        Ok(match source(&object.meta.content, object.meta.size)? {
+            Some(from) if from != key => Operation::Copy { from, key, object },
+            _ => Operation::Put { key, object },
+        })
+    }
+
     /// When its turn comes.
     pub fn phase(&self) -> Phase {
-        match self {
-            Operation::Delete { .. } => Phase::Deletes,
-            Operation::Put { object, .. } | Operation::Reheader { object, .. } => {
-                if object.is_asset() {
-                    Phase::Assets
-                } else {
-                    Phase::Pages
-                }
-            }
+        match self.object() {
+            None => Phase::Deletes,
+            Some(object) if object.is_asset() => Phase::Assets,
+            Some(_) => Phase::Pages,
         }
     }
 }
@@ -122,10 +156,10 @@ fn decide(key: ObjectKey, group: &[Row]) -> Option<Operation> {
 }
 
 /// The object that belongs on the key, of those that `side` shows: the canonical URL's.
-fn winner<'a>(group: &'a [Row], side: impl Fn(&'a Row) -> Option<&'a Outcome>) -> Option<Object> {
+fn winner<'a>(group: &'a [Row], side: impl Fn(&'a Row) -> Option<&'a Entry>) -> Option<Object> {
     let live = group.iter().filter_map(|row| {
-        let outcome = side(row).filter(|outcome| outcome.is_live())?;
-        Some((&row.url, outcome))
+        let entry = side(row).filter(|entry| entry.outcome.is_live())?;
+        Some((&row.url, entry))
     });
     let best = live.reduce(|a, b| if Layout::outranks(b.0, a.0) { b } else { a })?;
     Object::of(best.0, best.1)
@@ -134,8 +168,8 @@ fn winner<'a>(group: &'a [Row], side: impl Fn(&'a Row) -> Option<&'a Outcome>) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::content::{ContentHash, KeptHeaders};
-    use crate::manifest::{Gone, Page};
+    use crate::content::KeptHeaders;
+    use crate::manifest::{Generation, Gone, Outcome, Page};
     use crate::site::LayoutName;
     use std::convert::Infallible;
 
@@ -143,10 +177,18 @@ mod tests {
         PageUrl::parse(&format!("https://h.test{path}")).unwrap()
     }
 
-    fn page(body: &str, kind: &str) -> Option<Outcome> {
+    fn entry(outcome: Outcome) -> Option<Entry> {
+        Some(Entry {
+            outcome,
+            changed: Generation(2),
+            first: Generation(1),
+        })
+    }
+
+    fn page(body: &str, kind: &str) -> Option<Entry> {
         let content = ContentHash::of(body.as_bytes());
         let headers = KeptHeaders::keep(std::iter::once(("content-type", kind.as_bytes())));
-        Some(Outcome::Page(Page {
+        entry(Outcome::Page(Page {
             status: 200,
             content,
             canonical: content,
@@ -159,7 +201,7 @@ mod tests {
         }))
     }
 
-    fn row(path: &str, before: Option<Outcome>, after: Option<Outcome>) -> Row {
+    fn row(path: &str, before: Option<Entry>, after: Option<Entry>) -> Row {
         Row {
             url: url(path),
             before,
@@ -177,6 +219,7 @@ mod tests {
         match operation {
             None => "nothing",
             Some(Operation::Put { .. }) => "put",
+            Some(Operation::Copy { .. }) => "copy",
             Some(Operation::Reheader { .. }) => "reheader",
             Some(Operation::Delete { .. }) => "delete",
         }
@@ -185,7 +228,7 @@ mod tests {
     #[test]
     fn every_pair_of_states_has_its_operation() {
         // Promise: the plan is exactly the difference; doubt makes it a write, never a skip.
-        let gone = Some(Outcome::Gone(Gone { status: 410 }));
+        let gone = entry(Outcome::Gone(Gone { status: 410 }));
         let (a, b, a_other) = (
             page("a", "text/html"),
             page("b", "text/html"),
@@ -216,9 +259,28 @@ mod tests {
     }
 
     #[test]
+    fn only_another_object_spares_a_put() {
+        // Promise: a copy has a source of its own; nothing else ever becomes a copy.
+        let elsewhere = ObjectKey::parse("h.test/y").unwrap();
+        let put = |before| plan(row("/x", before, page("a", "text/css")), vec![]).unwrap();
+        let found = |from: &ObjectKey| Ok::<_, Infallible>(Some(from.clone()));
+        let copy = put(None).spared(|_, _| found(&elsewhere)).unwrap();
+        assert_eq!(name(&Some(copy.clone())), "copy");
+        assert_eq!(copy.phase(), Phase::Assets);
+        let itself = put(None).key().clone();
+        let same = put(None).spared(|_, _| found(&itself)).unwrap();
+        assert_eq!(name(&Some(same)), "put");
+        let none = put(None).spared(|_, _| Ok::<_, Infallible>(None)).unwrap();
+        assert_eq!(name(&Some(none)), "put");
+        let reheader = put(page("a", "text/html"));
+        let reheader = reheader.spared(|_, _| found(&elsewhere)).unwrap();
+        assert_eq!(name(&Some(reheader)), "reheader");
+    }
+
+    #[test]
     fn when_the_winner_of_a_key_goes_the_other_takes_its_place() {
         // Promise: two URLs on one key never leave it empty or wrong while one of them lives.
-        let gone = Some(Outcome::Gone(Gone { status: 410 }));
+        let gone = entry(Outcome::Gone(Gone { status: 410 }));
         let (winner, other) = (page("w", "text/html"), page("o", "text/html"));
         let sibling = Sibling {
             row: row("/x/index.html", other.clone(), other),

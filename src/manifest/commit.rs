@@ -223,6 +223,7 @@ impl Manifest {
         {
             return Ok(None);
         }
+        self.note_holder(batch, generation, url, &outcome)?;
         let first = before.as_ref().map_or(generation, |entry| entry.first);
         if before.is_none() {
             self.index_alias(batch, url);

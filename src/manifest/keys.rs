@@ -18,6 +18,7 @@ pub const DEBT: u8 = b'd';
 pub const MARK: u8 = b'w';
 pub const ETAG_OF_BLOB: u8 = b'a';
 pub const ETAG_IN_TIER: u8 = b'f';
+pub const HOLDER: u8 = b'h';
 
 /// Ends a tier's name or a key inside a longer key; neither can hold it.
 pub const END: u8 = 0;
@@ -71,6 +72,10 @@ pub fn in_tier(kind: u8, name: &TierName, of: &str) -> Vec<u8> {
 
 pub fn etag_of_blob(hash: &crate::content::ContentHash) -> Vec<u8> {
     concat(&[&[ETAG_OF_BLOB], hash.as_bytes()])
+}
+
+pub fn holder(hash: &crate::content::ContentHash) -> Vec<u8> {
+    concat(&[&[HOLDER], hash.as_bytes()])
 }
 
 fn concat(parts: &[&[u8]]) -> Vec<u8> {

@@ -12,6 +12,7 @@ mod changes;
 pub mod checkpoint;
 mod codec;
 mod commit;
+mod holders;
 mod keys;
 mod marker;
 mod record;
@@ -33,6 +34,7 @@ pub use changes::UrlChange;
 /// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
 pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Staged};
+pub use holders::Held;
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
     Mark, Meta, Missing, Outcome, Page, Pending, Redirect, RunId, TierState, Verified,

@@ -24,7 +24,7 @@ use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
 pub use guards::{Judgement, judge};
-pub use house::{House, scope_of};
+pub use house::{House, scope_of, tier_of};
 pub use lock::{Holder, Lock};
 pub use report::{ChangeLine, RunReport, Verdict, rfc3339};
 pub use status::{Status, read_status};

@@ -1,8 +1,9 @@
 //! The stages of a run, one after the other.
 
 use std::sync::Arc;
+use std::time::Instant;
 
-use futures_util::future::join_all;
+use futures_util::future::{TryFutureExt, join_all};
 
 use super::house::{self, House};
 use super::report::{RunReport, Verdict};
@@ -237,7 +238,8 @@ pub async fn tiers(
     let visits = clients.into_iter().map(|(tier, client)| {
         let (sync, fuse) = (&sync, around.fuse.clone());
         let progress = around.live.tier(tier.name.as_str());
-        async move {
+        let begun = Instant::now();
+        let visit = async move {
             let client = match client {
                 Ok(client) => client,
                 Err(error) => return Visit::refused(sync, &tier.name, error.into()),
@@ -253,11 +255,15 @@ pub async fn tiers(
                 Ok(open) => visit(sync, open, stages, &progress).await,
                 Err(trouble) => {
                     let mut visit = Visit::refused(sync, &tier.name, trouble)?;
-                    visit.report.requests = client.traffic().requests();
+                    visit.report.count(&*client);
                     Ok(visit)
                 }
             }
-        }
+        };
+        visit.map_ok(move |mut visit: Visit| {
+            visit.report.seconds = begun.elapsed().as_secs_f64();
+            visit
+        })
     });
     for visit in join_all(visits).await {
         enter(report, visit?);
@@ -327,7 +333,7 @@ async fn visit(
     report.debts = sync.manifest.debts(&open.name).count() as u64;
     report.watermark = open.state.watermark;
     report.verified = open.state.verified.map(|verified| verified.generation);
-    report.requests = open.tier.traffic().requests();
+    report.count(&*open.tier);
     Ok(visit)
 }
 

@@ -27,6 +27,9 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// of failing object by object.
 const FAILURES_IN_A_ROW_MAX: u32 = 6;
 
+/// What is left of an upload is not one under way when it is this old.
+const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Acknowledged writes are settled and recorded in groups of this size: what a kill repeats at most.
 const GROUP: usize = 1000;
 
@@ -57,6 +60,8 @@ struct Book<'a> {
     progress: &'a TierProgress,
     report: TierReport,
     acknowledged: Vec<(ObjectKey, PageUrl, Mark, Option<ContentHash>)>,
+    /// Writes that failed and may succeed later: until then nothing is deleted.
+    unconfirmed: u64,
     failures_in_a_row: u32,
     down: Option<TierError>,
 }
@@ -72,7 +77,7 @@ impl Sync {
         progress: &TierProgress,
     ) -> Result<Outcome, SyncError> {
         let to = self.manifest.generation();
-        let planned = plan_of(&self.manifest, &open.name, |_, _| ())?;
+        let planned = plan_of(&self.manifest, &open.name, &open.tier.prices(), |_, _| ())?;
         progress.plan(planned.operations());
         let doubted = plan::doubted(&self.manifest, &open.name)?;
         let resumed = doubted > Generation::NONE;
@@ -86,6 +91,9 @@ impl Sync {
             down = open.take(&self.manifest, &self.run).await?.err();
             if down.is_none() {
                 (report, down) = self.carry_out(open, progress, report, doubted).await?;
+            }
+            if down.is_none() {
+                sweep(open).await;
             }
         }
         if down.is_none() && (planned.operations() > 0 || open.state.watermark < to || resumed) {
@@ -126,6 +134,7 @@ impl Sync {
             progress,
             report,
             acknowledged: Vec::new(),
+            unconfirmed: 0,
             failures_in_a_row: 0,
             down: None,
         };
@@ -136,10 +145,10 @@ impl Sync {
                 resumed: doubted > Generation::NONE,
                 skipped: 0,
             };
-            if phase == Phase::Deletes {
-                book.delete_all(&mut steps).await?;
-            } else {
-                book.write_all(&mut steps).await?;
+            match phase {
+                Phase::Deletes if book.unconfirmed > 0 => book.delete_later(&mut steps)?,
+                Phase::Deletes => book.delete_all(&mut steps).await?,
+                Phase::Assets | Phase::Pages => book.write_all(&mut steps).await?,
             }
             progress.step(steps.skipped);
             book.settle().await?;
@@ -148,6 +157,16 @@ impl Sync {
             }
         }
         Ok((book.report, book.down))
+    }
+}
+
+/// Removes what interrupted uploads have left. Not being able to is no trouble: services have rules of
+/// their own for it.
+async fn sweep(open: &OpenTier) {
+    match open.tier.sweep(UPLOAD_AGE_MAX).await {
+        Ok(0) => (),
+        Ok(swept) => tracing::info!(tier = %open.name, swept, "unfinished uploads removed"),
+        Err(error) => tracing::debug!(tier = %open.name, %error, "unfinished uploads stay"),
     }
 }
 
@@ -188,7 +207,9 @@ fn is_confirmed(
     let mark = manifest.mark(name, operation.key())?;
     Ok(match (operation, mark) {
         (
-            Operation::Put { object, .. } | Operation::Reheader { object, .. },
+            Operation::Put { object, .. }
+            | Operation::Copy { object, .. }
+            | Operation::Reheader { object, .. },
             Some(Mark::Written { state, .. }),
         ) => state == object.fingerprint(),
         (Operation::Delete { .. }, Some(Mark::Deleted)) => true,
@@ -257,6 +278,21 @@ impl Book<'_> {
         Ok(())
     }
 
+    /// What takes the place of a page may be among the writes that failed, so every delete waits with
+    /// them. One that can never be stored holds back nothing: a withdrawn page must go some day.
+    fn delete_later(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
+        let why = format!(
+            "its delete waits until {} writes have succeeded",
+            self.unconfirmed
+        );
+        while let Some(operation) = steps.next(self)? {
+            let manifest = &self.sync.manifest;
+            manifest.owe(&self.open.name, operation.url(), why.clone())?;
+            self.progress.step(1);
+        }
+        Ok(())
+    }
+
     async fn delete_group(&mut self, group: VecDeque<Operation>) -> Result<(), SyncError> {
         self.open.fuse.pass("tier.delete")?;
         let keys: Vec<ObjectKey> = group.iter().map(|op| op.key().clone()).collect();
@@ -306,6 +342,10 @@ impl Book<'_> {
                 self.report.bytes += object.meta.size;
                 (key, written(&object))
             }
+            Operation::Copy { key, object, .. } => {
+                self.report.copied += 1;
+                (key, written(&object))
+            }
             Operation::Reheader { key, object } => {
                 self.report.reheadered += 1;
                 (key, written(&object))
@@ -322,6 +362,7 @@ impl Book<'_> {
         self.report.failed += 1;
         self.failures_in_a_row += 1;
         let stop = error.class() == Class::Stop;
+        self.unconfirmed += u64::from(error.class() == Class::Retry);
         tracing::warn!(tier = %self.open.name, url = %operation.url(), %error, "not stored");
         let manifest = &self.sync.manifest;
         manifest.unmark(&self.open.name, std::slice::from_ref(operation.key()))?;
@@ -363,12 +404,13 @@ impl Book<'_> {
     }
 }
 
-/// Carries out one put or reheader, with our own attempts on top of the client's.
-async fn write(sync: &Sync, open: &OpenTier, operation: Operation) -> Result<Done, SyncError> {
+/// Carries out one write, with one more attempt where the bytes went wrong on the way.
+async fn write(sync: &Sync, open: &OpenTier, mut operation: Operation) -> Result<Done, SyncError> {
     let mut pause = PAUSE;
     for attempt in 1.. {
         open.fuse.pass("tier.write")?;
-        let result = write_once(sync, open, &operation).await?;
+        let (tried, result) = write_once(sync, open, operation).await?;
+        operation = tried;
         open.fuse.pass("tier.written")?;
         match result {
             Err(error) if error.class() == Class::Retry && attempt < ATTEMPTS => {
@@ -385,24 +427,44 @@ async fn write(sync: &Sync, open: &OpenTier, operation: Operation) -> Result<Don
     unreachable!("the last attempt returns")
 }
 
+/// What cannot be done inside the tier, because it holds other bytes than expected or does not know
+/// how, is sent instead; returned is what was really done.
 async fn write_once(
     sync: &Sync,
     open: &OpenTier,
-    operation: &Operation,
-) -> Result<Result<Confirmed, TierError>, SyncError> {
+    operation: Operation,
+) -> Result<(Operation, Result<Confirmed, TierError>), SyncError> {
+    let tier = &open.tier;
+    let inside = match &operation {
+        Operation::Copy { from, key, object } => {
+            let (manifest, meta) = (&sync.manifest, &object.meta);
+            let etag = manifest.etag(&open.name, open.state.etag, from, &meta.content)?;
+            Some(tier.copy(from, etag.as_deref(), key, meta).await)
+        }
+        Operation::Reheader { key, object } => Some(tier.reheader(key, &object.meta).await),
+        Operation::Put { .. } | Operation::Delete { .. } => None,
+    };
+    match inside {
+        Some(Err(
+            error @ (TierError::Unsupported { .. }
+            | TierError::Rejected { .. }
+            | TierError::Mismatch { .. }),
+        )) => tracing::debug!(tier = %open.name, %error, "sent instead"),
+        Some(result) => return Ok((operation, result)),
+        None => (),
+    }
     let (key, object) = match operation {
-        Operation::Put { key, object } => (key, object),
-        Operation::Reheader { key, object } => match open.tier.reheader(key, &object.meta).await {
-            Err(TierError::Unsupported { .. }) => (key, object),
-            result => return Ok(result),
-        },
+        Operation::Put { key, object }
+        | Operation::Copy { key, object, .. }
+        | Operation::Reheader { key, object } => (key, object),
         Operation::Delete { .. } => unreachable!("deletes go in groups"),
     };
-    let Some(body) = sync.bodies.of(key, object).await? else {
-        return Ok(Err(TierError::NoBody {
+    let result = match sync.bodies.of(&key, &object).await? {
+        Some(body) => tier.put(&key, body, &object.meta).await,
+        None => Err(TierError::NoBody {
             tier: open.name.clone(),
             at: key.to_string(),
-        }));
+        }),
     };
-    Ok(open.tier.put(key, body, &object.meta).await)
+    Ok((Operation::Put { key, object }, result))
 }

@@ -22,7 +22,7 @@ use crate::config::TierName;
 use crate::db::Blown;
 use crate::manifest::{Generation, Manifest, ManifestError};
 use crate::store::StoreError;
-use crate::tier::{Class, TierError};
+use crate::tier::{Class, Tier, TierError, Traffic};
 
 pub use bodies::Bodies;
 pub use claim::{OpenTier, open};
@@ -42,7 +42,7 @@ pub enum SyncError {
 }
 
 /// Operations done on one tier, and how it stands: a row of the report.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct TierReport {
     pub name: String,
     /// Objects of the site whose body was sent, redirect pages included.
@@ -58,14 +58,25 @@ pub struct TierReport {
     pub debts: u64,
     /// Bytes of bodies sent.
     pub bytes: u64,
-    /// Requests (or file operations) of every kind.
+    /// Requests (or file operations) of every kind, and by kind.
     pub requests: u64,
+    pub traffic: Traffic,
+    /// How long the tier was worked on.
+    pub seconds: f64,
     pub watermark: Generation,
     /// Generation of the last complete proof.
     pub verified: Option<Generation>,
     /// Why the tier was refused or is lagging.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+impl TierReport {
+    /// Adds what was sent to the tier.
+    pub fn count(&mut self, tier: &dyn Tier) {
+        self.traffic = tier.traffic();
+        self.requests = self.traffic.requests();
+    }
 }
 
 /// Counters of a sync under way, for whoever shows progress.

@@ -4,50 +4,63 @@ use serde::Serialize;
 
 use crate::config::TierName;
 use crate::delta::{self, Operation, Phase, Row, Sibling};
-use crate::manifest::{Entry, Generation, Manifest, ManifestError, TierDelta};
+use crate::manifest::{Entry, EtagKind, Generation, Held, Manifest, ManifestError, TierDelta};
 use crate::site::{ObjectKey, PageUrl};
+use crate::tier::Prices;
 
 /// A plan's operations by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Planned {
     pub put: u64,
+    pub copied: u64,
     pub reheadered: u64,
     pub deleted: u64,
     /// Bytes of the bodies to be sent.
     pub bytes: u64,
+    /// Requests about objects that this takes; claim, proof and checkpoint are some more.
+    pub requests: u64,
 }
 
 impl Planned {
     /// All operations.
     pub fn operations(&self) -> u64 {
-        self.put + self.reheadered + self.deleted
+        self.put + self.copied + self.reheadered + self.deleted
     }
 
-    fn count(&mut self, operation: &Operation) {
-        match operation {
+    fn count(&mut self, operation: &Operation, prices: &Prices) {
+        let counter = match operation {
             Operation::Put { object, .. } => {
-                self.put += 1;
                 self.bytes += object.meta.size;
+                self.requests += prices.of_put(object.meta.size) - 1;
+                &mut self.put
             }
-            Operation::Reheader { .. } => self.reheadered += 1,
-            Operation::Delete { .. } => self.deleted += 1,
-        }
+            Operation::Copy { .. } => &mut self.copied,
+            Operation::Reheader { .. } => &mut self.reheadered,
+            Operation::Delete { .. } => {
+                let begins_a_batch = self.deleted.is_multiple_of(prices.deletes_at_once);
+                self.requests -= u64::from(!begins_a_batch);
+                &mut self.deleted
+            }
+        };
+        *counter += 1;
+        self.requests += 1;
     }
 }
 
-/// Counts a tier's plan, calling `each` for every operation.
+/// Counts a tier's plan and what it costs at these prices, calling `each` for every operation.
 ///
 /// # Errors
 /// What the manifest says.
 pub fn plan_of(
     manifest: &Manifest,
     name: &TierName,
+    prices: &Prices,
     mut each: impl FnMut(&Operation, bool),
 ) -> Result<Planned, ManifestError> {
     let mut planned = Planned::default();
     for step in Steps::new(manifest, name, doubted(manifest, name)?, None)? {
         let (operation, doubt) = step?;
-        planned.count(&operation);
+        planned.count(&operation, prices);
         each(&operation, doubt);
     }
     Ok(planned)
@@ -70,6 +83,7 @@ pub struct Steps<'a> {
     watermark: Generation,
     doubted: Generation,
     grouped: bool,
+    copies: bool,
     phase: Option<Phase>,
     rows: Box<dyn Iterator<Item = Result<TierDelta, ManifestError>> + 'a>,
 }
@@ -81,10 +95,13 @@ impl<'a> Steps<'a> {
         doubted: Generation,
         phase: Option<Phase>,
     ) -> Result<Steps<'a>, ManifestError> {
+        let state = manifest.tier(name)?;
         Ok(Steps {
             manifest,
             name: name.clone(),
-            watermark: manifest.tier(name)?.watermark,
+            watermark: state.watermark,
+            // A folder would read and hash the bytes in any case.
+            copies: state.etag != EtagKind::Content,
             doubted,
             grouped: manifest.has_aliases()?,
             phase,
@@ -102,9 +119,21 @@ impl<'a> Steps<'a> {
                 Ok(Vec::new())
             }
         })?;
-        Ok(operation
-            .filter(|operation| self.phase.is_none_or(|phase| operation.phase() == phase))
-            .map(|operation| (operation, doubt)))
+        let Some(operation) =
+            operation.filter(|operation| self.phase.is_none_or(|phase| operation.phase() == phase))
+        else {
+            return Ok(None);
+        };
+        if !self.copies {
+            return Ok(Some((operation, doubt)));
+        }
+        let held = Held {
+            tier: &self.name,
+            watermark: self.watermark,
+            doubted: self.doubted,
+        };
+        let source = |content: &_, size| self.manifest.source_in_tier(&held, &url, content, size);
+        Ok(Some((operation.spared(source)?, doubt)))
     }
 
     fn siblings(&self, key: &ObjectKey, url: &PageUrl) -> Result<Vec<Sibling>, ManifestError> {
@@ -128,8 +157,8 @@ impl<'a> Steps<'a> {
 fn row(url: PageUrl, before: Option<Entry>, after: Option<Entry>, doubt: bool) -> Row {
     Row {
         url,
-        before: before.map(|entry| entry.outcome),
-        after: after.map(|entry| entry.outcome),
+        before,
+        after,
         doubt,
     }
 }

@@ -25,7 +25,7 @@ pub use error::{Class, TierError};
 pub use line::{Kind, Line, Traffic};
 pub use object::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
-    Provenance, Seen, Stated,
+    Prices, Provenance, Seen, Stated,
 };
 pub use s3::S3Tier;
 
@@ -57,12 +57,14 @@ pub trait Tier: Send + Sync {
     ) -> Result<Confirmed, TierError>;
 
     /// Makes `key` from the object under `from` inside the tier, with `meta`, replacing what is there.
-    /// `meta` describes the bytes that are expected under `from`: where it can be seen that they differ
-    /// (or are missing), the answer is [`TierError::Mismatch`] or [`TierError::Rejected`] and nothing
-    /// is changed; where it is seen only afterwards, `key` holds the other bytes until it is put.
+    /// `meta` describes the bytes that are expected under `from`, `etag` is what was recorded for them.
+    /// Where they differ or are missing, and where the service says nothing by which that could be
+    /// seen, the answer is [`TierError::Mismatch`] or [`TierError::Rejected`]; `key` may hold the other
+    /// bytes then, until the caller puts it.
     async fn copy(
         &self,
         from: &ObjectKey,
+        etag: Option<&str>,
         key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError>;
@@ -118,6 +120,11 @@ pub trait Tier: Send + Sync {
     /// Removes what interrupted uploads of this tier have left behind and that costs money or space, as
     /// far as it is older than `age`; how many there were.
     async fn sweep(&self, age: Duration) -> Result<u64, TierError>;
+
+    /// What operations cost in requests, for estimates.
+    fn prices(&self) -> Prices {
+        Prices::default()
+    }
 
     /// Requests sent so far, repeated ones included (of a directory: operations), for the report.
     fn traffic(&self) -> Traffic;

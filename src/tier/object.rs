@@ -116,6 +116,37 @@ pub struct Capabilities {
     pub copies_cheaply: bool,
 }
 
+/// What operations on objects cost in requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Prices {
+    /// Bodies above this size are sent in parts.
+    pub whole_bytes_max: u64,
+    pub part_bytes: u64,
+    /// Keys that one request deletes.
+    pub deletes_at_once: u64,
+}
+
+impl Default for Prices {
+    /// One request for each operation.
+    fn default() -> Prices {
+        Prices {
+            whole_bytes_max: u64::MAX,
+            part_bytes: u64::MAX,
+            deletes_at_once: 1,
+        }
+    }
+}
+
+impl Prices {
+    /// Requests to send a body: one, or one for each part besides beginning and completing.
+    pub fn of_put(&self, size: u64) -> u64 {
+        if size <= self.whole_bytes_max {
+            return 1;
+        }
+        2 + size.div_ceil(self.part_bytes)
+    }
+}
+
 /// What the ETag of an object that was put in one piece is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum EtagMeaning {

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod bad_origin;
+mod copies;
 mod fetch;
 mod formats;
 mod help;

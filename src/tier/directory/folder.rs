@@ -99,10 +99,9 @@ impl Folder {
     ) -> Result<Confirmed, TierError> {
         self.check_site(from)?;
         let place = self.place(from);
-        let candidates = place.natural.iter().chain([&place.overflow]);
+        let mut candidates = place.natural.iter().chain([&place.overflow]);
         let path = candidates
-            .filter(|path| matches!(open_regular(path), Ok(Some(_))))
-            .next()
+            .find(|path| matches!(open_regular(path), Ok(Some(_))))
             .ok_or_else(|| self.mismatch(from, "there is no such object".into()))?;
         let body = Body::File {
             path: path.clone(),

@@ -106,6 +106,7 @@ impl Tier for DirectoryTier {
     async fn copy(
         &self,
         from: &ObjectKey,
+        _etag: Option<&str>,
         key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {

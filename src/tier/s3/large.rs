@@ -20,7 +20,7 @@ use crate::tier::{Confirmed, ObjectMeta, TierError};
 pub(super) const WHOLE_BYTES_MAX: u64 = 64 << 20;
 
 /// Parts are at least this large and are held in memory one at a time.
-const PART_BYTES_MIN: u64 = 16 << 20;
+pub(super) const PART_BYTES_MIN: u64 = 16 << 20;
 
 /// S3 puts an object together from no more parts than this.
 const PARTS_MAX: u64 = 10_000;

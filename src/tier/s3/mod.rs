@@ -23,8 +23,8 @@ use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, Delete, EncodingType, MetadataDirective, ObjectCannedAcl,
-    ObjectIdentifier, ServerSideEncryption, StorageClass,
+    ChecksumAlgorithm, ChecksumMode, CopyObjectResult, Delete, EncodingType, MetadataDirective,
+    ObjectCannedAcl, ObjectIdentifier, ServerSideEncryption, StorageClass,
 };
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -34,7 +34,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use super::metadata::{self, Decoded, Found};
 use super::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
-    Seen, Stated, Tier, TierError, Traffic,
+    Prices, Seen, Stated, Tier, TierError, Traffic,
 };
 use crate::config::{S3Options, TierName};
 use crate::site::ObjectKey;
@@ -200,8 +200,7 @@ impl S3Tier {
         reported: Option<&str>,
     ) -> Result<(), TierError> {
         match reported {
-            // A checksum of several parts is one of checksums, and ends in their number.
-            Some(found) if !found.contains('-') && found != checksum(meta.crc32c) => Err(self
+            Some(found) if is_of_whole(reported) && found != checksum(meta.crc32c) => Err(self
                 .mismatch(
                     at,
                     format!(
@@ -260,6 +259,51 @@ impl S3Tier {
             .await
             .map_err(|error| self.unreachable(at, &error))?;
         Ok(Some((body.into_bytes(), found, whole)))
+    }
+
+    /// Copies inside the bucket, if `from` has that ETag; what the service says of the result is
+    /// compared with `meta`.
+    async fn copy_object(
+        &self,
+        from: &ObjectKey,
+        etag: Option<&str>,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+    ) -> Result<CopyObjectResult, TierError> {
+        let at = key.as_str();
+        if meta.size > SINGLE_BYTES_MAX {
+            return Err(self.unsupported(
+                at,
+                "S3 copies no more than 5 GB in one request; the object is put again",
+            ));
+        }
+        let source = self.object_key(from)?;
+        let source = utf8_percent_encode(&source, NON_ALPHANUMERIC);
+        let request = self.client.copy_object().bucket(&self.bucket);
+        let request = request
+            .key(self.object_key(key)?)
+            .copy_source(format!("{}/{source}", self.bucket))
+            .set_copy_source_if_match(etag.map(|etag| format!("\"{etag}\"")));
+        let request = with_settings!(request, self, self.fields(key, meta).await?)
+            .metadata_directive(MetadataDirective::Replace)
+            .checksum_algorithm(ChecksumAlgorithm::Crc32C);
+        let answer = match client::patience(meta.size) {
+            None => request.send().await,
+            Some(patience) => request.customize().config_override(patience).send().await,
+        };
+        let result = match answer.map_err(|error| self.failed(at, error)) {
+            Ok(answer) => answer
+                .copy_object_result
+                .unwrap_or_else(|| CopyObjectResult::builder().build()),
+            // Nobody else's doing: the source is not what was recorded.
+            Err(TierError::Precondition { .. }) => {
+                let cause = format!("{} has another ETag than was recorded", from.as_str());
+                return Err(self.mismatch(at, cause));
+            }
+            Err(error) => return Err(error),
+        };
+        self.check_answer(at, meta, result.checksum_crc32_c())?;
+        Ok(result)
     }
 
     async fn list_page(
@@ -492,49 +536,24 @@ impl Tier for S3Tier {
     }
 
     async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
-        self.copy(key, key, meta).await
+        let result = self.copy_object(key, None, key, meta).await?;
+        self.confirm(key.as_str(), result.e_tag(), meta.size)
     }
 
     async fn copy(
         &self,
         from: &ObjectKey,
+        etag: Option<&str>,
         key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
-        let at = key.as_str();
-        if meta.size > SINGLE_BYTES_MAX {
-            return Err(self.unsupported(
-                at,
-                "S3 copies no more than 5 GB in one request; the object is put again",
-            ));
+        let result = self.copy_object(from, etag, key, meta).await?;
+        let is_stated = is_of_whole(result.checksum_crc32_c());
+        if etag.is_none() && !is_stated {
+            let cause = "the service says nothing about the bytes that it copied";
+            return Err(self.mismatch(key.as_str(), cause.into()));
         }
-        let full = self.object_key(key)?;
-        let source = format!(
-            "{}/{}",
-            self.bucket,
-            utf8_percent_encode(&self.object_key(from)?, NON_ALPHANUMERIC)
-        );
-        let request = self
-            .client
-            .copy_object()
-            .bucket(&self.bucket)
-            .key(&full)
-            .copy_source(source);
-        let request = with_settings!(request, self, self.fields(key, meta).await?)
-            .metadata_directive(MetadataDirective::Replace)
-            .checksum_algorithm(ChecksumAlgorithm::Crc32C);
-        let answer = match client::patience(meta.size) {
-            None => request.send().await,
-            Some(patience) => request.customize().config_override(patience).send().await,
-        };
-        let answer = answer.map_err(|error| self.failed(at, error))?;
-        let result = answer.copy_object_result();
-        self.check_answer(
-            at,
-            meta,
-            result.and_then(|result| result.checksum_crc32_c()),
-        )?;
-        self.confirm(at, result.and_then(|result| result.e_tag()), meta.size)
+        self.confirm(key.as_str(), result.e_tag(), meta.size)
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError> {
@@ -722,12 +741,26 @@ impl Tier for S3Tier {
         Ok(swept)
     }
 
+    fn prices(&self) -> Prices {
+        Prices {
+            whole_bytes_max: large::WHOLE_BYTES_MAX,
+            part_bytes: large::PART_BYTES_MIN,
+            deletes_at_once: BATCH_KEYS_MAX as u64,
+        }
+    }
+
     fn traffic(&self) -> Traffic {
         Traffic {
             small: self.requests.load(Ordering::Relaxed),
             ..Traffic::default()
         }
     }
+}
+
+/// True for a checksum of all bytes; one of several parts is a checksum of checksums, and ends in
+/// their number.
+fn is_of_whole(checksum: Option<&str>) -> bool {
+    checksum.is_some_and(|checksum| !checksum.contains('-'))
 }
 
 /// A CRC32C as S3 writes it.

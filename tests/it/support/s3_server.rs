@@ -778,6 +778,12 @@ impl S3 for Memory {
             return Err(s3_error!(NotImplemented));
         };
         let mut stored = self.find(bucket, key)?;
+        let is_expected = |etag: &ETag| ETag::Strong(stored.etag.clone()).strong_cmp(etag);
+        if let Some(ETagCondition::ETag(expected)) = &input.copy_source_if_match
+            && !is_expected(expected)
+        {
+            return Err(s3_error!(PreconditionFailed));
+        }
         let replaces = input
             .metadata_directive
             .as_ref()

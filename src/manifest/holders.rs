@@ -1,0 +1,155 @@
+//! Which URL holds a body: one URL for each larger content hash, so that a page that moves, or a file
+//! that lies in two places, is copied inside a tier instead of being sent again.
+//!
+//! The index is a hint. It is written with the entries, can lag behind them after a commit that was
+//! taken back, and whoever reads it looks at the entry before believing it. Small bodies are left out:
+//! sending them costs no more than asking for a copy.
+
+use super::record::{Change, Entry, Generation, Outcome, Page};
+use super::{Manifest, ManifestError, codec, keys};
+use crate::config::TierName;
+use crate::content::ContentHash;
+use crate::db::Batch;
+use crate::site::{ObjectKey, PageUrl};
+
+/// Below this size a copy saves nothing that is worth a look into the index.
+const COPY_BYTES_MIN: u64 = 16 * 1024;
+
+/// What a tier holds for certain: everything up to the watermark, but for its debts and for what
+/// changed up to `doubted`.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a> {
+    pub tier: &'a TierName,
+    pub watermark: Generation,
+    pub doubted: Generation,
+}
+
+impl Manifest {
+    /// The key of an object of another URL than `url` that a tier holds already, with exactly this
+    /// body, and that a plan up to the current generation leaves alone or deletes at its end.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn source_in_tier(
+        &self,
+        held: &Held<'_>,
+        url: &PageUrl,
+        content: &ContentHash,
+        size: u64,
+    ) -> Result<Option<ObjectKey>, ManifestError> {
+        if size < COPY_BYTES_MIN {
+            return Ok(None);
+        }
+        let Some(url) = self.holder(content)?.filter(|holder| holder != url) else {
+            return Ok(None);
+        };
+        let (before, changed) = self.entry_at(&url, held.watermark)?;
+        let is_there = before.is_some_and(|entry| is_body(&entry, content));
+        if !is_there || self.debt(held.tier, &url)?.is_some() {
+            return Ok(None);
+        }
+        if let Some(changed) = changed {
+            let now = self.entry(&url)?;
+            let stays_until_the_end = now.is_some_and(|entry| !entry.outcome.is_live());
+            if changed <= held.doubted || !stays_until_the_end {
+                return Ok(None);
+            }
+        }
+        let key = self.layout().place(&url).key;
+        // With several URLs on it, another page may lie there.
+        let is_alone = self.on_key(&key, url.scheme())?.len() == 1;
+        Ok(is_alone.then_some(key))
+    }
+
+    /// Notes who holds a body, unless somebody is noted who held it until this commit: then that one's
+    /// object can be copied by every tier that has not gone on yet.
+    pub(super) fn note_holder(
+        &self,
+        batch: &mut Batch,
+        generation: Generation,
+        url: &PageUrl,
+        outcome: &Outcome,
+    ) -> Result<(), ManifestError> {
+        let Outcome::Page(Page { content, size, .. }) = outcome else {
+            return Ok(());
+        };
+        if *size < COPY_BYTES_MIN {
+            return Ok(());
+        }
+        if let Some(holder) = self.holder(content)? {
+            let change = keys::change(generation, holder.as_str());
+            let before = match codec::get::<Change>(&self.db, &change)? {
+                Some(change) => change.before,
+                None => self.entry(&holder)?,
+            };
+            if before.is_some_and(|entry| is_body(&entry, content)) {
+                return Ok(());
+            }
+        }
+        codec::put(batch, &keys::holder(content), url);
+        Ok(())
+    }
+
+    fn holder(&self, content: &ContentHash) -> Result<Option<PageUrl>, ManifestError> {
+        codec::get(&self.db, &keys::holder(content))
+    }
+}
+
+fn is_body(entry: &Entry, content: &ContentHash) -> bool {
+    let page = entry.outcome.page();
+    page.is_some_and(|page| page.content == *content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::sample::{Sample, gone, page, url};
+    use super::*;
+
+    fn source(sample: &Sample, watermark: u64, path: &str, body: &str) -> Option<String> {
+        let tier = TierName::parse("primary").unwrap();
+        let held = Held {
+            tier: &tier,
+            watermark: Generation(watermark),
+            doubted: Generation::NONE,
+        };
+        let content = ContentHash::of(body.as_bytes());
+        let found = sample
+            .manifest
+            .source_in_tier(&held, &url(path), &content, body.len() as u64);
+        found.unwrap().map(|key| key.to_string())
+    }
+
+    #[test]
+    fn a_body_is_copied_from_where_the_tier_has_it() {
+        // Promise: a page that moved, and one that lies in two places, has a source in every tier that
+        // held the body before, until the old object goes; nobody else has one.
+        let body = "x".repeat(20_000);
+        let sample = Sample::new();
+        sample.commit(&[("/old", page(&body))]).unwrap();
+        assert_eq!(source(&sample, 0, "/new", &body), None, "not there yet");
+        assert_eq!(source(&sample, 1, "/old", &body), None, "itself");
+        sample
+            .commit(&[("/new", page(&body)), ("/old", gone())])
+            .unwrap();
+        let old = source(&sample, 1, "/new", &body);
+        assert!(old.is_some_and(|key| key.ends_with("/old")));
+        assert_eq!(source(&sample, 2, "/third", &body), None, "deleted by then");
+        sample.commit(&[("/third", page(&body))]).unwrap();
+        let third = source(&sample, 3, "/fourth", &body);
+        assert!(third.is_some_and(|key| key.ends_with("/third")));
+        sample.commit(&[("/third", page("other"))]).unwrap();
+        assert_eq!(
+            source(&sample, 3, "/fourth", &body),
+            None,
+            "overwritten by this plan"
+        );
+    }
+
+    #[test]
+    fn small_bodies_are_sent_again() {
+        // Promise: the index does not grow with pages that it saves nothing for.
+        let sample = Sample::new();
+        sample.commit(&[("/old", page("small"))]).unwrap();
+        assert_eq!(source(&sample, 1, "/new", "small"), None);
+    }
+}
