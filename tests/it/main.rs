@@ -8,6 +8,7 @@ mod formats;
 mod help;
 mod journey;
 mod killed;
+mod lineage;
 mod model;
 mod second_look;
 mod support;

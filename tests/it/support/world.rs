@@ -22,7 +22,7 @@ use super::s3_server::{ACCESS_KEY, S3Server, SECRET_KEY};
 pub const LOCAL: &str = "local";
 pub const REMOTE: &str = "remote";
 
-const BUCKET: &str = "mirror";
+pub const BUCKET: &str = "mirror";
 
 /// The S3 tier shares its bucket, so that a forgotten prefix would show.
 const PREFIX: &str = "copy";
@@ -152,6 +152,13 @@ impl World {
         let next = self.folder.path().join(format!("state-{}", self.lives));
         copy_tree(&self.config.state.dir, &next);
         self.config.state.dir = next;
+    }
+
+    /// Goes on with a copy of the state directory, as a machine would that was cloned.
+    pub fn copy_state(&mut self, name: &str) {
+        let copy = self.folder.path().join(name);
+        copy_tree(&self.config.state.dir, &copy);
+        self.config.state.dir = copy;
     }
 
     /// The manifest between two runs.
