@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::bodies::Bodies;
 use super::claim::OpenTier;
-use super::plan::{self, Steps, plan_of};
+use super::plan::{self, Planned, Steps, plan_of};
 use super::{SyncError, TierProgress, TierReport, Trouble, off_thread};
 use crate::config::TierName;
 use crate::content::ContentHash;
@@ -45,6 +45,12 @@ pub struct Sync {
     pub manifest: Arc<Manifest>,
     pub bodies: Bodies,
     pub run: RunId,
+}
+
+/// A plan that has been begun: what is in it, and up to where an earlier one was left in doubt.
+struct Begun {
+    planned: Planned,
+    doubted: Generation,
 }
 
 /// An operation that has been tried, and how it ended.
@@ -90,7 +96,8 @@ impl Sync {
             self.begin(open, doubted).await?;
             down = open.take(&self.manifest, &self.run).await?.err();
             if down.is_none() {
-                (report, down) = self.carry_out(open, progress, report, doubted).await?;
+                let begun = Begun { planned, doubted };
+                (report, down) = self.carry_out(open, progress, report, begun).await?;
             }
             if down.is_none() {
                 sweep(open).await;
@@ -126,8 +133,9 @@ impl Sync {
         open: &OpenTier,
         progress: &TierProgress,
         report: TierReport,
-        doubted: Generation,
+        begun: Begun,
     ) -> Result<(TierReport, Option<TierError>), SyncError> {
+        let Begun { planned, doubted } = begun;
         let mut book = Book {
             sync: self,
             open,
@@ -139,6 +147,9 @@ impl Sync {
             down: None,
         };
         for phase in Phase::ALL {
+            if planned.phases[phase as usize] == 0 {
+                continue;
+            }
             let steps = Steps::new(&self.manifest, &open.name, doubted, Some(phase))?;
             let mut steps = Remaining {
                 steps,

@@ -19,6 +19,9 @@ pub struct Planned {
     pub bytes: u64,
     /// Requests about objects that this takes; claim, proof and checkpoint are some more.
     pub requests: u64,
+    /// Operations of each phase, in order: a phase without any needs no look at the plan.
+    #[serde(skip)]
+    pub phases: [u64; Phase::ALL.len()],
 }
 
 impl Planned {
@@ -44,6 +47,7 @@ impl Planned {
         };
         *counter += 1;
         self.requests += 1;
+        self.phases[operation.phase() as usize] += 1;
     }
 }
 
