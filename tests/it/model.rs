@@ -276,7 +276,8 @@ impl Model<'_> {
         for tier in &last.tiers {
             // A page that was withdrawn only now may leave its key to another.
             let heirs = self.site.heirs();
-            assert!(tier.put + tier.reheadered <= heirs, "{heirs}: {tier:?}");
+            let written = tier.put + tier.copied + tier.reheadered;
+            assert!(written <= heirs, "{heirs}: {tier:?}");
             assert_eq!(tier.trouble, None);
         }
         self.generation = last.generation.0;
@@ -430,10 +431,13 @@ impl Model<'_> {
         let after = self.world.holding(name);
         let touched = touched(before, &after);
         let done = Difference {
-            put: tier.put,
+            // A copy is made where a put would be, if the tier has the body.
+            put: tier.put + tier.copied,
             reheadered: tier.reheadered,
             deleted: tier.deleted,
         };
+        assert!(*name == REMOTE || tier.copied == 0, "{tier:?}");
+        self.tally.add("copied", tier.copied);
         let operations = done.put + done.reheadered + done.deleted;
         if !complete {
             assert_eq!(*name, REMOTE, "{tier:?}");
@@ -657,6 +661,7 @@ fn with_mishaps_every_tier_that_is_up_is_exact() {
         "unmounted",
         "origin down",
         "put",
+        "copied",
         "reheadered",
         "deleted",
         "debts",
@@ -671,7 +676,9 @@ fn killed_between_any_two_writes_it_converges() {
     let tally = Tally::default();
     let fate = prop_oneof![2 => Just(Fate::Fair), 6 => kill(), 1 => mishap()];
     tell(40, fate, &tally);
-    tally.assert_all(&["killed", "resumed", "outlived", "put", "deleted", "quiet"]);
+    tally.assert_all(&[
+        "killed", "resumed", "outlived", "put", "copied", "deleted", "quiet",
+    ]);
 }
 
 /// One page as any other.
