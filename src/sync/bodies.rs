@@ -122,3 +122,83 @@ impl Bodies {
         self.recent.lock().expect("no holder of this lock panics")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::content::{KeptHeaders, digest};
+    use crate::db::Fuse;
+    use crate::manifest::{Entry, Generation, Outcome, Page, RunId, Staged};
+    use crate::site::{Layout, LayoutName, PageUrl};
+    use crate::store::NewBlob;
+
+    fn empty_the_files_of(folder: &std::path::Path) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                empty_the_files_of(&path);
+            } else {
+                std::fs::File::create(&path).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn one_read_serves_every_tier() {
+        // Promise: three tiers that need a body at about the same time cost one read of it. The store is
+        // emptied after the first of them has it; the others are served all the same.
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(LayoutName::Plain, []);
+        let manifest = Manifest::open(folder.path(), &layout, Fuse::none()).unwrap();
+        let mut store = Store::open(&folder.path().join("store"), Fuse::none()).unwrap();
+        let bytes = Bytes::from_static(b"p { color: red }");
+        let blob = NewBlob {
+            digest: digest(&bytes),
+            bytes: &bytes,
+        };
+        let located = store.append(&[blob]).unwrap().remove(0);
+        let url = PageUrl::parse("https://h.test/a.css").unwrap();
+        let outcome = Outcome::Page(Page {
+            status: 200,
+            content: located.digest.content,
+            canonical: located.digest.content,
+            rules: 0,
+            crc32c: located.digest.crc32c,
+            size: located.digest.size,
+            headers: KeptHeaders::default(),
+            etag: None,
+            last_modified: None,
+        });
+        let entry = Entry {
+            outcome: outcome.clone(),
+            changed: Generation(1),
+            first: Generation(1),
+        };
+        let staged = Staged::Outcome {
+            outcome,
+            located: Some(located),
+        };
+        let run = RunId("run".into());
+        manifest
+            .commit(&run, 7, [Ok((url.clone(), staged))].into_iter())
+            .unwrap();
+
+        let object = Object::of(&url, &entry).unwrap();
+        let key = layout.place(&url).key;
+        let (manifest, store) = (Arc::new(manifest), Arc::new(store));
+        let bodies = Bodies::new(Arc::clone(&manifest), Arc::clone(&store), Vec::new());
+        for tier in 1..=3 {
+            let body = bodies.of(&key, &object).await.unwrap();
+            let Some(Body::Bytes(found)) = body else {
+                panic!("tier {tier}: {body:?}");
+            };
+            assert_eq!(found, bytes);
+            empty_the_files_of(&folder.path().join("store"));
+        }
+        let anew = Bodies::new(manifest, store, Vec::new());
+        assert!(
+            anew.of(&key, &object).await.unwrap().is_none(),
+            "it is gone"
+        );
+    }
+}
