@@ -29,6 +29,10 @@ pub enum TierError {
         at: String,
         cause: String,
     },
+    #[error(
+        "tier {tier}: no answer about {at} in time: check its endpoint and the network; it is tried again later"
+    )]
+    Silent { tier: TierName, at: String },
     /// `throttled`: the service asks for fewer requests; `after`: how long it asks to wait.
     #[error("tier {tier}: the service is busy or ill at {at} ({cause}): it is tried again")]
     Busy {
@@ -112,6 +116,7 @@ impl TierError {
     pub fn class(&self) -> Class {
         match self {
             TierError::Unreachable { .. }
+            | TierError::Silent { .. }
             | TierError::Busy { .. }
             | TierError::Mismatch { .. }
             | TierError::Io { .. } => Class::Retry,

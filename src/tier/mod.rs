@@ -1,14 +1,18 @@
 //! One ordered copy of the site: a bucket or a folder that takes objects, lists them and gives
 //! them back. Everything above talks to the trait [`Tier`]; what a service or a file system asks
-//! for stays in here. A tier confirms only what the service itself has checked (law 7) and tries
-//! a failed request again for a moment at most: whether an object is tried later, becomes a debt
-//! or ends the work on this tier is decided by the caller, from [`TierError::class`].
+//! for stays in here. A tier confirms only what the service itself has checked (law 7).
+//!
+//! Every request to a service goes through the tier's [`Line`]: it keeps as many in flight as the service
+//! bears, repeats what failed for a moment, waits when the service says so, and while the service is out
+//! of reach lets requests fail at once. Whether an object is tried later, becomes a debt or ends the work
+//! on this tier is decided by the caller, from [`TierError::class`].
 
 mod directory;
 mod error;
 mod line;
 mod metadata;
 mod object;
+mod pace;
 mod record;
 mod s3;
 
