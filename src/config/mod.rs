@@ -157,6 +157,8 @@ pub struct S3Options {
     pub sse: Option<String>,
     pub kms_key_id: Option<String>,
     pub acl: Option<String>,
+    /// Twelve digits: the account that the bucket must belong to.
+    pub expected_bucket_owner: Option<String>,
     pub access_key_id: Option<Secret>,
     pub secret_access_key: Option<Secret>,
     pub session_token: Option<Secret>,

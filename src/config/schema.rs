@@ -96,6 +96,7 @@ pub(super) struct TierShape {
     pub sse: Option<String>,
     pub kms_key_id: Option<String>,
     pub acl: Option<String>,
+    pub expected_bucket_owner: Option<String>,
     pub credentials: Option<CredentialsShape>,
     pub concurrency_max: Option<usize>,
     #[serde(rename = "override")]

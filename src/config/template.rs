@@ -113,6 +113,8 @@ url = "file:tiers/local"
 #kms_key_id = "alias/example-mirror"
 # A canned ACL. Most buckets need none.
 #acl = "bucket-owner-full-control"
+# The account that the bucket must belong to; a bucket of the same name elsewhere is refused.
+#expected_bucket_owner = "123456789012"
 #override = "mirrorS3"
 # Secrets stay out of this file: names of environment variables (_env) or of files (_file).
 # Without credentials the environment's own are used.

@@ -167,6 +167,7 @@ fn s3_options(
         sse: shape.sse,
         kms_key_id: shape.kms_key_id,
         acl: shape.acl,
+        expected_bucket_owner: shape.expected_bucket_owner,
         ..S3Options::default()
     };
     if let Some(credentials) = shape.credentials {
@@ -224,6 +225,13 @@ fn check_s3(shape: &TierShape, path: &str, source: &Source<'_>) -> Result<(), Co
             ));
         }
     }
+    let is_account = |owner: &str| owner.len() == 12 && owner.bytes().all(|b| b.is_ascii_digit());
+    if let Some(owner) = shape.expected_bucket_owner.as_deref()
+        && !is_account(owner)
+    {
+        let problem = "must be the 12 digits of an account, such as \"123456789012\"";
+        return Err(source.invalid(&format!("{path}.expected_bucket_owner"), problem));
+    }
     if let Some(class) = shape.storage_class.as_deref()
         && FROZEN_CLASSES.contains(&class)
     {
@@ -275,6 +283,10 @@ fn first_s3_option(shape: &TierShape) -> Option<&'static str> {
         ("sse", shape.sse.is_some()),
         ("kms_key_id", shape.kms_key_id.is_some()),
         ("acl", shape.acl.is_some()),
+        (
+            "expected_bucket_owner",
+            shape.expected_bucket_owner.is_some(),
+        ),
         ("credentials", shape.credentials.is_some()),
     ];
     options
@@ -380,6 +392,7 @@ storage_class = "STANDARD_IA"
 sse = "aws:kms"
 kms_key_id = "key"
 acl = "private"
+expected_bucket_owner = "123456789012"
 override = "mirrorS3"
 concurrency_max = 4
 credentials = { access_key_id_env = "ID", secret_access_key_env = "KEY", session_token_env = "T" }"#,
@@ -407,6 +420,8 @@ credentials = { access_key_id_env = "ID", secret_access_key_env = "KEY", session
         let expected = ["eu-west-2", "STANDARD_IA", "aws:kms", "key"];
         assert_eq!(texts.map(|text| text.as_deref().unwrap()), expected);
         assert_eq!(options.acl.as_deref(), Some("private"));
+        let owner = options.expected_bucket_owner.as_deref();
+        assert_eq!(owner, Some("123456789012"));
         let secrets = [
             &options.access_key_id,
             &options.secret_access_key,
@@ -529,6 +544,12 @@ name = "a"
 url = "s3://b"
 acl = ""
 => standin.toml:6: tier.acl: must be visible ASCII characters
+
+[[tier]]
+name = "a"
+url = "s3://b"
+expected_bucket_owner = "12345"
+=> standin.toml:6: tier.expected_bucket_owner: must be the 12 digits of an account, such as "123456789012"
 
 [[tier]]
 name = "a"

@@ -56,7 +56,7 @@ pub fn tier_of(config: &TierConfig) -> Result<Arc<dyn Tier>, TierError> {
     let name = config.name.clone();
     Ok(match &config.target {
         TierTarget::Directory(root) => Arc::new(DirectoryTier::new(name, root.clone())),
-        TierTarget::S3(options) => Arc::new(S3Tier::new(name, options)?),
+        TierTarget::S3(options) => Arc::new(S3Tier::new(name, options, config.concurrency_max)?),
         TierTarget::Gcs { .. } => unreachable!("Config::problems has refused this run"),
     })
 }

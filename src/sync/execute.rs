@@ -18,10 +18,9 @@ use crate::manifest::{self, Generation, Intent, Manifest, ManifestError, Mark, R
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::{Class, Confirmed, TierError};
 
-/// Attempts of ours on top of the client's own: for what a client does not retry (409, 429, a reset
-/// in the middle of a body).
+/// Attempts of ours, for what a tier's line does not repeat: other bytes than announced are read and sent
+/// once more, and so is what a disk failed to take.
 const ATTEMPTS: u32 = 2;
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// A tier that fails this often in a row is down: the rest of the plan waits for a later run instead
 /// of failing object by object.
@@ -417,17 +416,16 @@ impl Book<'_> {
 
 /// Carries out one write, with one more attempt where the bytes went wrong on the way.
 async fn write(sync: &Sync, open: &OpenTier, mut operation: Operation) -> Result<Done, SyncError> {
-    let mut pause = PAUSE;
     for attempt in 1.. {
         open.fuse.pass("tier.write")?;
         let (tried, result) = write_once(sync, open, operation).await?;
         operation = tried;
         open.fuse.pass("tier.written")?;
         match result {
-            Err(error) if error.class() == Class::Retry && attempt < ATTEMPTS => {
+            Err(error @ (TierError::Mismatch { .. } | TierError::Io { .. }))
+                if attempt < ATTEMPTS =>
+            {
                 tracing::debug!(tier = %open.name, %error, attempt, "trying again");
-                tokio::time::sleep(pause).await;
-                pause *= 2;
             }
             result => {
                 let result = result.map(Some);

@@ -90,7 +90,7 @@ async fn of_two_machines_at_once_one_gets_the_tier() {
     let theirs = Arc::new(world.manifest());
     let client = || -> Arc<dyn Tier> {
         let name = TierName::parse(REMOTE).expect("a name");
-        Arc::new(S3Tier::new(name, &options).expect("credentials"))
+        Arc::new(S3Tier::new(name, &options, 4).expect("credentials"))
     };
     let mut opened = Vec::new();
     for manifest in [&ours, &theirs] {

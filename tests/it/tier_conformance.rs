@@ -49,7 +49,7 @@ impl Worlds {
         vec![
             Arc::new(self.directory()),
             Arc::new(bucket_tier(&options(&self.server))),
-            Arc::new(S3Tier::new(name("prefixed"), &prefixed).expect("credentials are given")),
+            Arc::new(S3Tier::new(name("prefixed"), &prefixed, 32).expect("credentials are given")),
         ]
     }
 }
@@ -69,6 +69,7 @@ fn options(server: &S3Server) -> S3Options {
         sse: None,
         kms_key_id: None,
         acl: None,
+        expected_bucket_owner: None,
         access_key_id: Some(ACCESS_KEY.to_owned().into()),
         secret_access_key: Some(SECRET_KEY.to_owned().into()),
         session_token: None,
@@ -76,7 +77,7 @@ fn options(server: &S3Server) -> S3Options {
 }
 
 fn bucket_tier(options: &S3Options) -> S3Tier {
-    S3Tier::new(name("primary"), options).expect("credentials are given")
+    S3Tier::new(name("primary"), options, 32).expect("credentials are given")
 }
 
 fn key(text: &str) -> ObjectKey {
@@ -593,11 +594,11 @@ async fn a_prefix_sees_only_its_own_keys() {
 
 #[tokio::test]
 async fn a_hiccup_is_repeated_and_an_outage_is_reported() {
-    // Two failures in a row are got over in three attempts; a service that is down, refuses
+    // Two failures in a row are got over by the third attempt; a service that is down, refuses
     // connections or says no is an error of the right class that names tier and object.
     let server = S3Server::start(&[BUCKET]);
     let tier = bucket_tier(&options(&server));
-    for status in [503, 500] {
+    for status in [503, 500, 429] {
         server.fail_next(2, |seen| seen.method == "PUT", status);
         server.forget();
         put(&tier, "h/a", b"body").await;
@@ -607,7 +608,7 @@ async fn a_hiccup_is_repeated_and_an_outage_is_reported() {
             "{status}"
         );
     }
-    for (status, expected) in [(429, Class::Retry), (403, Class::Stop), (400, Class::Skip)] {
+    for (status, expected) in [(403, Class::Stop), (400, Class::Skip)] {
         server.fail_next(1, |seen| seen.about == About::Object, status);
         assert_eq!(
             class(tier.get(&key("h/a"), None).await),
@@ -765,7 +766,7 @@ async fn a_part_that_keeps_failing_leaves_no_upload_behind() {
     fs::write(&file, &body).expect("written");
     worlds
         .server
-        .fail_next(3, |seen| seen.query.contains("partNumber=3"), 500);
+        .fail_next(5, |seen| seen.query.contains("partNumber=3"), 500);
     let source = Body::File {
         path: file,
         size: body.len() as u64,

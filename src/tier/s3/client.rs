@@ -1,26 +1,34 @@
-//! The S3 client of one tier: credentials, endpoint, timeouts, repeats.
+//! The S3 client of one tier: credentials, region, endpoint, timeouts.
 //!
-//! Repeating is for hiccups: three attempts within a second, and none after a timeout, so that
-//! an endpoint that is dead in whatever way (refuses, drops packets, accepts and says nothing)
-//! is known within 10 seconds and the other tiers' work goes on. Later attempts are the caller's.
+//! The client sends every request once: repeats are the line's (`../line.rs`), which are one budget for all
+//! requests of a tier. Timeouts are such that an endpoint that is dead in whatever way (refuses, drops
+//! packets, accepts and says nothing) is known within 10 seconds and the other tiers' work goes on.
+//!
+//! Where the tier has no credentials of its own, those of the machine are used, in the order that all
+//! clients of Amazon's have: environment, profile files, web identity, container, instance. They are
+//! looked for with the first request, so that a tier can be named without waiting for any of it.
 
-use std::env;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::error::Error;
 use std::time::Duration;
 
-use aws_sdk_s3::config::interceptors::{BeforeTransmitInterceptorContextRef, InterceptorContext};
-use aws_sdk_s3::config::retry::{ClassifyRetry, RetryAction, RetryConfig, RetryPartition};
+use aws_config::default_provider::credentials::DefaultCredentialsChain;
+use aws_config::environment::EnvironmentVariableRegionProvider;
+use aws_config::imds;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::ProfileFileRegionProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
-    BehaviorVersion, Builder, ConfigBag, Credentials, Intercept, Region,
-    RequestChecksumCalculation, ResponseChecksumValidation, RuntimeComponents,
-    StalledStreamProtectionConfig,
+    BehaviorVersion, Builder, Credentials, Region, RequestChecksumCalculation,
+    ResponseChecksumValidation, SharedHttpClient, StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::error::BoxError;
 use aws_sdk_s3::{Client, Config};
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 
+use super::errors::innermost;
 use crate::config::{S3Options, Secret, TierName};
 use crate::tier::TierError;
 
@@ -47,35 +55,46 @@ const QUICK_BYTES_MAX: u64 = 128 * 1024;
 /// The slowest upload that is let go on: 32 KB a second, one of 96 on a line of 25 Mbit/s.
 const BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 
-const ATTEMPTS_MAX: u32 = 3;
+/// The instance's own service answers within milliseconds, if there is one; elsewhere its address leads
+/// nowhere.
+const INSTANCE_TIMEOUT: Duration = Duration::from_secs(1);
+const INSTANCE_ATTEMPTS_MAX: u32 = 2;
 
-/// Every client gets retry tokens of its own: the SDK's default pool is one for all clients of a
-/// region, and one failing tier would use up the repeats of the others.
-static PARTITION: AtomicU64 = AtomicU64::new(0);
+/// All places for credentials together, some of which are asked over the network.
+const CREDENTIALS_TIMEOUT: Duration = Duration::from_secs(10);
 
-pub(super) fn build(
-    options: &S3Options,
-    credentials: Credentials,
-    timeouts: Timeouts,
-    requests: Arc<AtomicU64>,
-) -> Client {
+/// What services other than Amazon's expect when they have no regions.
+const REGION_DEFAULT: &str = "us-east-1";
+
+/// Looks for region and credentials, if the tier has none of its own, and makes the client.
+pub(super) async fn connect(name: &TierName, options: &S3Options) -> Result<Client, TierError> {
     let http = HttpBuilder::new()
         .tls_provider(tls::Provider::Rustls(
             tls::rustls_provider::CryptoMode::Ring,
         ))
         .build_https();
-    let partition = PARTITION.fetch_add(1, Ordering::Relaxed);
-    let retries = RetryConfig::standard()
-        .with_max_attempts(ATTEMPTS_MAX)
-        .with_initial_backoff(Duration::from_millis(100))
-        .with_max_backoff(Duration::from_secs(2));
+    let region = region(options).await;
+    let credentials = match own_credentials(name, options)? {
+        Some(own) => SharedCredentialsProvider::new(own),
+        None => of_the_machine(name, &http, &region).await?,
+    };
+    Ok(build(options, http, region, credentials, TIMEOUTS))
+}
+
+fn build(
+    options: &S3Options,
+    http: SharedHttpClient,
+    region: Region,
+    credentials: SharedCredentialsProvider,
+    timeouts: Timeouts,
+) -> Client {
     let waits = TimeoutConfig::builder()
         .connect_timeout(timeouts.connect)
         .read_timeout(timeouts.read);
     let stalls = StalledStreamProtectionConfig::enabled().grace_period(timeouts.stall);
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(region(options)))
+        .region(region)
         .force_path_style(options.path_style)
         .credentials_provider(credentials)
         .http_client(http)
@@ -83,12 +102,9 @@ pub(super) fn build(
         // be a second pass, and turns a plain request into a chunked one.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-        .retry_partition(RetryPartition::new(format!("standin-{partition}")))
-        .retry_config(retries)
-        .retry_classifier(NotAfterTimeout)
+        .retry_config(RetryConfig::disabled())
         .timeout_config(waits.build())
-        .stalled_stream_protection(stalls.build())
-        .interceptor(CountAttempts(requests));
+        .stalled_stream_protection(stalls.build());
     config.set_endpoint_url(options.endpoint.clone());
     Client::from_conf(config.build())
 }
@@ -126,84 +142,74 @@ pub(super) fn location(options: &S3Options) -> String {
     )
 }
 
-fn region(options: &S3Options) -> String {
-    let from_environment = || {
-        env::var("AWS_REGION")
-            .or_else(|_| env::var("AWS_DEFAULT_REGION"))
-            .ok()
-    };
-    // What services other than Amazon's expect when they have no regions.
-    options
-        .region
-        .clone()
-        .or_else(from_environment)
-        .unwrap_or_else(|| "us-east-1".into())
+/// The tier's own region, or that of the environment, or of the profile in use. None of it waits for a
+/// network.
+async fn region(options: &S3Options) -> Region {
+    if let Some(region) = &options.region {
+        return Region::new(region.clone());
+    }
+    let found = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new())
+        .or_else(ProfileFileRegionProvider::new());
+    let found = found.region().await;
+    found.unwrap_or_else(|| Region::from_static(REGION_DEFAULT))
 }
 
-/// The tier's own credentials or those of the environment, never a mixture of both.
-pub(super) fn credentials(name: &TierName, options: &S3Options) -> Result<Credentials, TierError> {
-    let missing = |cause: &str| TierError::Configuration {
-        tier: name.clone(),
-        cause: cause.into(),
-        remedy: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN if you have one) in the environment, or the tier's credentials in the configuration",
-    };
-    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+/// The tier's own credentials: never one half of them, and never mixed with the machine's.
+pub(super) fn own_credentials(
+    name: &TierName,
+    options: &S3Options,
+) -> Result<Option<Credentials>, TierError> {
     let plain = |secret: &Secret| secret.expose().to_owned();
-    let (id, secret, token) = match (&options.access_key_id, &options.secret_access_key) {
-        (Some(id), Some(secret)) => (
-            plain(id),
-            plain(secret),
-            options.session_token.as_ref().map(plain),
-        ),
-        (None, None) => match (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) {
-            (Some(id), Some(secret)) => (id, secret, set("AWS_SESSION_TOKEN")),
-            _ => return Err(missing("no credentials")),
-        },
-        _ => return Err(missing("one half of the credentials is missing")),
-    };
-    Ok(Credentials::new(id, secret, token, None, "standin"))
-}
-
-/// Counts what really goes out, repeats included.
-#[derive(Debug)]
-struct CountAttempts(Arc<AtomicU64>);
-
-impl Intercept for CountAttempts {
-    fn name(&self) -> &'static str {
-        "CountAttempts"
-    }
-
-    fn read_before_transmit(
-        &self,
-        _context: &BeforeTransmitInterceptorContextRef<'_>,
-        _components: &RuntimeComponents,
-        _config: &mut ConfigBag,
-    ) -> Result<(), BoxError> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-}
-
-/// What has timed out is not repeated at once: three timeouts of 10 seconds would hold up a run.
-#[derive(Debug)]
-struct NotAfterTimeout;
-
-impl ClassifyRetry for NotAfterTimeout {
-    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
-        let Some(Err(error)) = context.output_or_error() else {
-            return RetryAction::NoActionIndicated;
-        };
-        let by_connector = error
-            .as_connector_error()
-            .is_some_and(|error| error.is_timeout());
-        match error.is_timeout_error() || by_connector {
-            true => RetryAction::RetryForbidden,
-            false => RetryAction::NoActionIndicated,
+    let (id, secret) = match (&options.access_key_id, &options.secret_access_key) {
+        (None, None) => return Ok(None),
+        (Some(id), Some(secret)) => (plain(id), plain(secret)),
+        _ => {
+            return Err(TierError::Configuration {
+                tier: name.clone(),
+                cause: "one half of the credentials is missing".into(),
+                remedy: "give both access_key_id and secret_access_key in the tier's credentials, or neither",
+            });
         }
-    }
+    };
+    let token = options.session_token.as_ref().map(plain);
+    Ok(Some(Credentials::new(id, secret, token, None, "standin")))
+}
 
-    fn name(&self) -> &'static str {
-        "NotAfterTimeout"
+/// The chain of places that may hold credentials, which has been found to hold some.
+async fn of_the_machine(
+    name: &TierName,
+    http: &SharedHttpClient,
+    region: &Region,
+) -> Result<SharedCredentialsProvider, TierError> {
+    let config = ProviderConfig::without_region()
+        .with_http_client(http.clone())
+        .with_region(Some(region.clone()));
+    let instance = imds::Client::builder()
+        .configure(&config)
+        .connect_timeout(INSTANCE_TIMEOUT)
+        .read_timeout(INSTANCE_TIMEOUT)
+        .max_attempts(INSTANCE_ATTEMPTS_MAX)
+        .build();
+    let chain = DefaultCredentialsChain::builder()
+        .configure(config)
+        .region(region.clone())
+        .imds_client(instance)
+        .build()
+        .await;
+    let missing = |cause: String| TierError::Configuration {
+        tier: name.clone(),
+        cause: format!("no credentials ({cause})"),
+        remedy: "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, name a profile by AWS_PROFILE, give the machine a role, or the tier its own credentials in the configuration",
+    };
+    match tokio::time::timeout(CREDENTIALS_TIMEOUT, chain.provide_credentials()).await {
+        Ok(Ok(_)) => Ok(SharedCredentialsProvider::new(chain)),
+        Ok(Err(CredentialsError::CredentialsNotLoaded(_))) => Err(missing(
+            "neither in the environment nor in a profile, no web identity, no role".into(),
+        )),
+        Ok(Err(error)) => Err(missing(innermost(&error as &(dyn Error + 'static)))),
+        Err(_) => Err(missing(
+            "the services that hand them out do not answer".into(),
+        )),
     }
 }
 
@@ -237,14 +243,15 @@ mod tests {
             access_key_id: Some(String::from("id").into()),
             ..options()
         };
-        let message = credentials(&name, &half)
+        let message = own_credentials(&name, &half)
             .expect_err("half a pair")
             .to_string();
         assert!(
-            message.contains("replica") && message.contains("AWS_SECRET_ACCESS_KEY"),
+            message.contains("replica") && message.contains("secret_access_key"),
             "{message}"
         );
     }
+
     #[tokio::test]
     async fn an_endpoint_that_says_nothing_is_asked_once() {
         // It accepts and never answers: one attempt, one timeout, and the error says to come back
@@ -262,23 +269,29 @@ mod tests {
             read: Duration::from_millis(20),
             ..TIMEOUTS
         };
-        let requests = Arc::new(AtomicU64::new(0));
         let credentials = Credentials::new("id", "secret", None, None, "test");
-        let client = build(&silent, credentials, short, Arc::clone(&requests));
-        let error = client
-            .get_object()
-            .bucket("copy")
-            .key("h/a")
-            .send()
-            .await
-            .expect_err("silence");
-        let tier = TierName::parse("replica").expect("a name");
-        let error = crate::tier::s3::errors::from_client(&tier, "h/a", &error);
-        assert!(
-            matches!(&error, TierError::Unreachable { cause, .. } if cause == "no answer in time"),
-            "{error}"
+        let client = build(
+            &silent,
+            HttpBuilder::new().build_http(),
+            Region::from_static(REGION_DEFAULT),
+            SharedCredentialsProvider::new(credentials),
+            short,
         );
-        assert_eq!(requests.load(Ordering::Relaxed), 1);
+        let tier = TierName::parse("replica").expect("a name");
+        let line = crate::tier::Line::new(tier.clone(), 8);
+        let request = line.request(crate::tier::Kind::Get, async || {
+            let request = client.get_object().bucket("copy").key("h/a");
+            let asked = super::super::errors::Asked {
+                tier: &tier,
+                bucket: "copy",
+                at: "h/a",
+                operation: &super::super::errors::GET,
+            };
+            request.send().await.map_err(|error| asked.failed(&error))
+        });
+        let error = request.await.expect_err("silence");
+        assert!(matches!(error, TierError::Silent { .. }), "{error}");
+        assert_eq!(line.traffic().requests(), 1);
         assert!(TIMEOUTS.connect.max(TIMEOUTS.read).max(TIMEOUTS.stall) <= Duration::from_secs(10));
     }
 }

@@ -25,7 +25,7 @@ const NAMES: [&str; 5] = [
 ];
 
 /// What an object is stored with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fields {
     pub content_type: Option<String>,
     pub content_language: Option<String>,
