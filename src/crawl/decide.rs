@@ -130,6 +130,7 @@ mod tests {
             outcome,
             changed: Generation(1),
             first: Generation(1),
+            fetched: None,
         }
     }
 

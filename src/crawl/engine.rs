@@ -373,6 +373,7 @@ impl Engine<'_> {
         let Visited {
             job,
             recorded,
+            answered,
             result,
         } = visited;
         let recorded = recorded.as_ref();
@@ -387,13 +388,16 @@ impl Engine<'_> {
             };
             self.position.counts.kept += u64::from(kept);
         }
-        let (staged, body) = match result {
+        let (mut staged, body) = match result {
             Ok(seen) => {
                 self.lost = 0;
                 self.judge(&job, recorded, seen)?
             }
             Err(error) => (self.mishap(&job, recorded, error)?, None),
         };
+        if let Some(Staged::Outcome { fetched, .. }) = &mut staged {
+            *fetched = answered;
+        }
         if job.way == Way::Cursor {
             self.cursor.outstanding.remove(&job.url);
         }
@@ -630,9 +634,11 @@ impl Engine<'_> {
                     (false, true) => counts.new += 1,
                     (true, true) => counts.changed += 1,
                 }
+                // Time and place are noted further on, for outcomes of every kind in one place each.
                 Some(Staged::Outcome {
                     outcome,
                     located: None,
+                    fetched: 0,
                 })
             }
         }

@@ -27,8 +27,9 @@ const QUEUE: u8 = b'q';
 const KNOWN: u8 = b's';
 const STAGED: u8 = b'o';
 
-/// Format of all records in here. Another one is thrown away, like a damaged frontier.
-const FORMAT: u8 = 1;
+/// Format of all records in here, raised when one of them or of what is staged changes. Another one is
+/// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came.)
+const FORMAT: u8 = 2;
 
 /// A URL that waits, with the page it was found on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

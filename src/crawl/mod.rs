@@ -53,6 +53,8 @@ pub struct CrawlOrder {
     pub confirmed: Generation,
     /// The scope has changed since pages were last parsed: parse all of them again.
     pub reparse: bool,
+    /// Seconds since 1970.
+    pub clock: fn() -> i64,
 }
 
 /// What a crawl did: a part of the report.

@@ -19,6 +19,8 @@ pub struct Visited {
     pub job: Job,
     /// The record of the URL as it was when the visit began.
     pub recorded: Option<Entry>,
+    /// When the answer had come, in seconds since 1970.
+    pub answered: i64,
     pub result: Result<Seen, FetchError>,
 }
 
@@ -64,6 +66,7 @@ impl Visitor {
             last_modified: page.and_then(|page| page.last_modified.as_deref()),
         };
         let answer = self.fetcher.fetch(ask).await;
+        let answered = (self.order.clock)();
         let result = match answer {
             Ok(Answer::NotModified) => Ok(Seen::NotModified),
             Ok(Answer::Gone { status }) => Ok(Seen::Gone { status }),
@@ -79,6 +82,7 @@ impl Visitor {
         Visited {
             job,
             recorded,
+            answered,
             result,
         }
     }

@@ -30,7 +30,7 @@ impl Object {
                 canonical,
                 rules,
                 generation: entry.changed.0,
-                fetched: None,
+                fetched: entry.fetched,
             })
         };
         match &entry.outcome {

@@ -182,6 +182,7 @@ mod tests {
             outcome,
             changed: Generation(2),
             first: Generation(1),
+            fetched: None,
         })
     }
 

@@ -1,20 +1,18 @@
 //! Records to bytes and back: a format byte, then postcard. What a format byte means, and how an old
 //! record becomes a new one, is the business of the crate `standin-migrations`.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use super::ManifestError;
+use super::record::Record;
 use crate::db::{Batch, Db};
 use crate::site::PageUrl;
 
 /// Adds a record to a batch.
-pub fn put<T: Serialize>(batch: &mut Batch, key: &[u8], record: &T) {
+pub fn put<T: Record>(batch: &mut Batch, key: &[u8], record: &T) {
     batch.put(key, &encode(record));
 }
 
 /// Reads one record.
-pub fn get<T: DeserializeOwned>(db: &Db, key: &[u8]) -> Result<Option<T>, ManifestError> {
+pub fn get<T: Record>(db: &Db, key: &[u8]) -> Result<Option<T>, ManifestError> {
     match db.get(key)? {
         Some(payload) => decode(key, &payload).map(Some),
         None => Ok(None),
@@ -22,7 +20,7 @@ pub fn get<T: DeserializeOwned>(db: &Db, key: &[u8]) -> Result<Option<T>, Manife
 }
 
 /// The bytes of a record in the current format.
-pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
+pub fn encode<T: Record>(record: &T) -> Vec<u8> {
     let mut payload = vec![standin_migrations::CURRENT];
     payload.extend(postcard::to_stdvec(record).expect("a plain record always serialises"));
     payload
@@ -32,18 +30,18 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 ///
 /// # Errors
 /// [`ManifestError::Record`].
-pub fn decode<T: DeserializeOwned>(key: &[u8], payload: &[u8]) -> Result<T, ManifestError> {
+pub fn decode<T: Record>(key: &[u8], payload: &[u8]) -> Result<T, ManifestError> {
     let failed = |source| ManifestError::Record {
         key: key.escape_ascii().to_string(),
         source,
     };
-    let current = standin_migrations::current(payload).map_err(failed)?;
+    let current = standin_migrations::current(T::KIND, payload).map_err(failed)?;
     postcard::from_bytes(&current)
         .map_err(|why| failed(standin_migrations::FormatError::Content(why.to_string())))
 }
 
 /// A scanned record whose key ends in a URL after `skip` bytes.
-pub fn keyed_by_url<T: DeserializeOwned>(
+pub fn keyed_by_url<T: Record>(
     (key, payload): (Vec<u8>, Vec<u8>),
     skip: usize,
 ) -> Result<(PageUrl, T), ManifestError> {

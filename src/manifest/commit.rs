@@ -23,6 +23,8 @@ pub enum Staged {
     Outcome {
         outcome: Outcome,
         located: Option<Located>,
+        /// When the answer came, in seconds since 1970.
+        fetched: i64,
     },
     /// The same bytes under other validators: no change, but the next request can be conditional.
     Validators {
@@ -176,8 +178,21 @@ impl Manifest {
         staged: Staged,
     ) -> Result<Option<Change>, ManifestError> {
         match staged {
-            Staged::Outcome { outcome, located } => {
-                self.fold_outcome(batch, generation, url, outcome, located)
+            Staged::Outcome {
+                outcome,
+                located,
+                fetched,
+            } => {
+                if let Some(located) = &located {
+                    store::record(batch, located);
+                }
+                let after = Entry {
+                    outcome,
+                    changed: generation,
+                    first: generation,
+                    fetched: Some(fetched),
+                };
+                self.fold_outcome(batch, url, after)
             }
             Staged::Validators {
                 etag,
@@ -204,39 +219,28 @@ impl Manifest {
         }
     }
 
+    /// `after` is the entry as it would be if the URL had never been recorded.
     fn fold_outcome(
         &self,
         batch: &mut Batch,
-        generation: Generation,
         url: &PageUrl,
-        outcome: Outcome,
-        located: Option<Located>,
+        mut after: Entry,
     ) -> Result<Option<Change>, ManifestError> {
         let before = self.entry(url)?;
-        if let Some(located) = &located {
-            store::record(batch, located);
+        match &before {
+            // The same outcome again (its bytes had been lost, or a run is repeated) is no change.
+            Some(before) if before.outcome == after.outcome => return Ok(None),
+            Some(before) => after.first = before.first,
+            None => {
+                self.index_alias(batch, url);
+                batch.remove(&keys::pending(url));
+            }
         }
-        // The same outcome again (its bytes had been lost, or a run is repeated) is no change.
-        if before
-            .as_ref()
-            .is_some_and(|entry| entry.outcome == outcome)
-        {
-            return Ok(None);
-        }
-        self.note_holder(batch, generation, url, &outcome)?;
-        let first = before.as_ref().map_or(generation, |entry| entry.first);
-        if before.is_none() {
-            self.index_alias(batch, url);
-            batch.remove(&keys::pending(url));
-        }
-        let after = Entry {
-            outcome,
-            changed: generation,
-            first,
-        };
+        self.note_holder(batch, after.changed, url, &after.outcome)?;
         codec::put(batch, &keys::entry(url), &after);
         let change = Change { before, after };
-        codec::put(batch, &keys::change(generation, url.as_str()), &change);
+        let key = keys::change(change.after.changed, url.as_str());
+        codec::put(batch, &key, &change);
         Ok(Some(change))
     }
 
@@ -330,6 +334,29 @@ mod tests {
             (record.changed, record.gone, record.committed_at),
             (1, 1, 7)
         );
+    }
+
+    #[test]
+    fn a_later_answer_with_the_same_outcome_changes_nothing() {
+        // Promise: when an answer was fetched is recorded, and is no difference between two answers.
+        let sample = Sample::new();
+        let run = RunId("run".into());
+        let answer = |body, fetched| {
+            let (outcome, located) = (page(body), None);
+            let staged = Staged::Outcome {
+                outcome,
+                located,
+                fetched,
+            };
+            std::iter::once(Ok((url("/a"), staged)))
+        };
+        let mut seen = Vec::new();
+        for (body, at) in [("1", 10), ("1", 20), ("2", 30)] {
+            let done = sample.manifest.commit(&run, at, answer(body, at)).unwrap();
+            let entry = sample.manifest.entry(&url("/a")).unwrap().unwrap();
+            seen.push((done.changes(), entry.fetched));
+        }
+        assert_eq!(seen, [(1, Some(10)), (0, Some(10)), (1, Some(30))]);
     }
 
     #[test]

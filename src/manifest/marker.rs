@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use super::ManifestError;
 use super::record::{Generation, Meta};
+use crate::db::Fuse;
 
 const FILE: &str = "manifest.json";
 
-/// The state directory's format as a whole; record formats have numbers of their own.
-const FORMAT: u32 = 1;
+/// The state directory's format as a whole. It is raised with every record format, so that an older
+/// version stops at this file, before it has opened anything.
+const FORMAT: u32 = 2;
 
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Marker {
@@ -58,6 +60,20 @@ impl Marker {
             found: self.format,
             known: FORMAT,
         })
+    }
+
+    /// Makes the file of an earlier format one of today's. Comes before the first record is written,
+    /// for an older version must never meet one that it cannot read.
+    pub fn raise(self, state: &Path, fuse: &Fuse) -> Result<(), ManifestError> {
+        if self.format == FORMAT {
+            return Ok(());
+        }
+        fuse.pass("manifest.marker")?;
+        let raised = Marker {
+            format: FORMAT,
+            ..self
+        };
+        raised.write(state)
     }
 
     /// Replaces the file atomically and durably.

@@ -23,6 +23,8 @@ mod tiers;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+use standin_migrations::FormatError;
+
 use crate::config::TierName;
 use crate::content::ContentHash;
 use crate::db::{Batch, Blown, Db, DbError, Fuse, way_out};
@@ -37,7 +39,7 @@ pub use commit::{Committed, Staged};
 pub use holders::Held;
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
-    Mark, Meta, Missing, Outcome, Page, Pending, Redirect, RunId, TierState, Verified,
+    Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, TierState, Verified,
 };
 pub use tiers::{Confirmation, TierDelta};
 
@@ -74,13 +76,11 @@ pub enum ManifestError {
         known: u32,
     },
     /// A record that cannot be read although its checksum is right.
-    #[error(
-        "manifest record {key}: {source}; move the state folder away and name new, empty places for its tiers: the next run fills them"
-    )]
+    #[error("manifest record {key}: {source}{}", way_out_of(source))]
     Record {
         key: String,
         #[source]
-        source: standin_migrations::FormatError,
+        source: FormatError,
     },
     /// The database opened, but holds less than was committed.
     #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
@@ -99,6 +99,16 @@ pub enum ManifestError {
     Checkpoint { name: String, why: String },
 }
 
+/// A newer record names its way out itself; begins with a semicolon, or is empty.
+fn way_out_of(source: &FormatError) -> &'static str {
+    match source {
+        FormatError::Newer { .. } => "",
+        FormatError::Empty | FormatError::Content(_) => {
+            "; move the state folder away and name new, empty places for its tiers: the next run fills them"
+        }
+    }
+}
+
 impl From<Blown> for ManifestError {
     fn from(blown: Blown) -> ManifestError {
         ManifestError::Db(DbError::Blown(blown))
@@ -115,7 +125,9 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Opens or creates the manifest in `state/manifest` for a site of that layout.
+    /// Opens or creates the manifest in `state/manifest` for a site of that layout. A state directory
+    /// of an earlier format counts as one of today's from here on: its records are read as they are,
+    /// and written in today's format when they change.
     ///
     /// # Errors
     /// [`ManifestError::Newer`] for a state directory of a newer version, [`ManifestError::Lost`] when
@@ -155,8 +167,9 @@ impl Manifest {
             meta: Mutex::new(meta),
             fuse,
         };
-        if marker.is_none() {
-            manifest.save_meta(Batch::default())?;
+        match marker {
+            None => manifest.save_meta(Batch::default())?,
+            Some(marker) => marker.raise(state, &manifest.fuse)?,
         }
         Ok(manifest)
     }

@@ -1,14 +1,23 @@
 //! The records of the manifest, as they are now. Their frozen twins and the steps between versions
 //! are in the crate `standin-migrations`; golden bytes hold the two against each other, so that no
-//! field changes without a new format.
+//! field changes without a new format (and none of [`Capabilities`], which a tier's record holds).
 
 use std::fmt;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use standin_migrations::Kind;
 
 use super::ManifestError;
 use crate::content::{ContentHash, KeptHeaders};
 use crate::site::{Layout, LayoutName, PageUrl, Scheme};
+use crate::tier::Capabilities;
+
+/// What the manifest keeps under a key. The type alone says which kind it is, so that an old record is
+/// never brought forward as one of another kind.
+pub trait Record: Serialize + DeserializeOwned {
+    const KIND: Kind;
+}
 
 /// The number of a committed state of the manifest, counted from 1.
 #[derive(
@@ -142,6 +151,10 @@ pub struct Entry {
     pub changed: Generation,
     /// When the URL was first recorded.
     pub first: Generation,
+    /// When the answer that `outcome` records came, in seconds since 1970; `None` where a version
+    /// recorded it that kept no time. Beside the outcome and not in it: what a URL answers is compared
+    /// on every crawl, and when is no difference.
+    pub fetched: Option<i64>,
 }
 
 /// What a URL answers.
@@ -250,6 +263,8 @@ pub struct TierState {
     pub listed_up_to: Option<String>,
     /// Generation named by the head in the tier.
     pub head: Generation,
+    /// What its probe found out; `None` until it is taken by a version that records it.
+    pub capabilities: Option<Capabilities>,
 }
 
 /// The last complete proof of a tier.
@@ -298,4 +313,54 @@ pub enum Mark {
         etag: String,
     },
     Deleted,
+}
+
+impl Record for Meta {
+    const KIND: Kind = Kind::Meta;
+}
+
+impl Record for Entry {
+    const KIND: Kind = Kind::Entry;
+}
+
+impl Record for Change {
+    const KIND: Kind = Kind::Change;
+}
+
+impl Record for GenerationRecord {
+    const KIND: Kind = Kind::Generation;
+}
+
+impl Record for Missing {
+    const KIND: Kind = Kind::Missing;
+}
+
+impl Record for Pending {
+    const KIND: Kind = Kind::Pending;
+}
+
+impl Record for TierState {
+    const KIND: Kind = Kind::Tier;
+}
+
+impl Record for Intent {
+    const KIND: Kind = Kind::Intent;
+}
+
+impl Record for Debt {
+    const KIND: Kind = Kind::Debt;
+}
+
+impl Record for Mark {
+    const KIND: Kind = Kind::Mark;
+}
+
+/// Who holds a body.
+impl Record for PageUrl {
+    const KIND: Kind = Kind::Holder;
+}
+
+/// The ETag of a blob or of an object.
+impl Record for String {
+    const KIND: Kind = Kind::Etag;
 }

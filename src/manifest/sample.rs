@@ -4,6 +4,9 @@ use super::*;
 use crate::content::KeptHeaders;
 use crate::site::LayoutName;
 
+/// When the answers of a sample came.
+pub const FETCHED: i64 = 5;
+
 pub struct Sample {
     pub dir: tempfile::TempDir,
     pub manifest: Manifest,
@@ -33,6 +36,7 @@ impl Sample {
                 Staged::Outcome {
                     outcome,
                     located: None,
+                    fetched: FETCHED,
                 },
             ))
         });

@@ -137,6 +137,7 @@ async fn prepare(
         missing_runs: config.guard.missing_runs,
         confirmed: confirmed(config, manifest)?,
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
+        clock: super::now,
         scope,
     };
     Ok(Ok((order, fetcher)))

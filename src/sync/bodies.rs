@@ -173,10 +173,12 @@ mod tests {
             outcome: outcome.clone(),
             changed: Generation(1),
             first: Generation(1),
+            fetched: Some(7),
         };
         let staged = Staged::Outcome {
             outcome,
             located: Some(located),
+            fetched: 7,
         };
         let run = RunId("run".into());
         manifest

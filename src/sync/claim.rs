@@ -10,7 +10,7 @@ use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::db::{Blown, Fuse};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
-use crate::tier::{EtagMeaning, Expect, Tier, TierError};
+use crate::tier::{Capabilities, EtagMeaning, Expect, Tier, TierError};
 
 /// A tier that this manifest may write to.
 pub struct OpenTier {
@@ -152,11 +152,11 @@ impl OpenTier {
             Err(error) => return Ok(Err(error)),
         };
         self.fuse.pass("tier.claimed")?;
-        // Not only on the first claim: a kill may have come between that and its probe. Until a plan has
-        // ended nothing was recorded that a late answer could contradict.
-        if self.state.watermark == Generation::NONE {
+        // Not only on the first claim: a kill may have come between that and its probe, and earlier
+        // versions recorded nothing but what an ETag is.
+        if self.state.watermark == Generation::NONE || self.state.capabilities.is_none() {
             match self.probe().await? {
-                Ok(kind) => self.state.etag = kind,
+                Ok(found) => self.learn(found),
                 Err(error) => return Ok(Err(error)),
             }
         }
@@ -168,14 +168,23 @@ impl OpenTier {
     }
 
     /// What the tier can do, as it is found out before the first object is written.
-    async fn probe(&self) -> Result<Result<EtagKind, TierError>, Blown> {
+    async fn probe(&self) -> Result<Result<Capabilities, TierError>, Blown> {
         let found = self.tier.probe().await;
         self.fuse.pass("tier.probed")?;
-        Ok(found.map(|found| match found.etag {
-            EtagMeaning::Md5 => EtagKind::Md5,
-            EtagMeaning::Content => EtagKind::Content,
-            EtagMeaning::Opaque => EtagKind::Opaque,
-        }))
+        Ok(found)
+    }
+
+    /// Notes what a probe has found. What an ETag is stays as it was once a plan has ended: ETags were
+    /// recorded by it then. Until that nothing was recorded that a late answer could contradict.
+    fn learn(&mut self, found: Capabilities) {
+        if self.state.watermark == Generation::NONE {
+            self.state.etag = match found.etag {
+                EtagMeaning::Md5 => EtagKind::Md5,
+                EtagMeaning::Content => EtagKind::Content,
+                EtagMeaning::Opaque => EtagKind::Opaque,
+            };
+        }
+        self.state.capabilities = Some(found);
     }
 
     /// Records the state of this tier in the manifest, durably.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::config::TierName;
 use crate::delta::{self, Operation, Phase, Row, Sibling};
-use crate::manifest::{Entry, EtagKind, Generation, Held, Manifest, ManifestError, TierDelta};
+use crate::manifest::{Entry, Generation, Held, Manifest, ManifestError, TierDelta};
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::Prices;
 
@@ -104,8 +104,7 @@ impl<'a> Steps<'a> {
             manifest,
             name: name.clone(),
             watermark: state.watermark,
-            // A folder would read and hash the bytes in any case.
-            copies: state.etag != EtagKind::Content,
+            copies: state.capabilities.is_some_and(|found| found.copies_cheaply),
             doubted,
             grouped: manifest.has_aliases()?,
             phase,

@@ -161,8 +161,8 @@ const CASES: &[Case] = &[
             let mirror = filled(origin);
             let marker = mirror.path("state/manifest.json");
             let text = fs::read_to_string(&marker).expect("it is there");
-            assert!(text.contains("\"format\":1"), "{text}");
-            fs::write(&marker, text.replace("\"format\":1", "\"format\":99")).expect("it is ours");
+            assert!(text.contains("\"format\":2"), "{text}");
+            fs::write(&marker, text.replace("\"format\":2", "\"format\":99")).expect("it is ours");
             mirror
         },
     },

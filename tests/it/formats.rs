@@ -1,25 +1,25 @@
-//! Persisted bytes are promises: what the program writes today is what the first version wrote, and
-//! what that wrote reads as the same values. The frozen types have the same test in `migrations/`.
+//! Persisted bytes are promises: what the program writes today is the newest format, and what any
+//! earlier format wrote reads as the same values. The frozen types have the same test in `migrations/`.
 
 use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use standin::content::{ContentHash, Digest, KeptHeaders};
 use standin::db::Fuse;
 use standin::manifest::checkpoint::{self, Checkpoint, Part};
 use standin::manifest::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
-    Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Redirect, RunId, Staged, TierState,
-    Verified, decode_record, encode_record,
+    Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Staged,
+    TierState, Verified, decode_record, encode_record,
 };
 use standin::site::{Layout, LayoutName, PageUrl, Scheme};
 use standin::store::{Located, Place, decode_located, encode_located};
 use standin::sync::Head;
+use standin::tier::{Capabilities, EtagMeaning};
 
 const RUN: &str = "20261121T104500Z-00c0ffee";
+const FETCHED: i64 = 1_795_258_000;
 const MD5: &str = "a6c5aa937c7f86e9ea526321af45d1f7";
 
 fn golden_path(name: &str) -> PathBuf {
@@ -33,8 +33,8 @@ fn golden_hex(name: &str) -> Vec<u8> {
 }
 
 /// The live record writes the golden bytes, and reads back from them.
-fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
-    let golden = golden_hex(&format!("migrations/golden/v1/{name}.hex"));
+fn check<T: Record + PartialEq + Debug>(name: &str, value: &T) {
+    let golden = golden_hex(&format!("migrations/golden/v2/{name}.hex"));
     assert_eq!(
         hex::encode(encode_record(value)),
         hex::encode(&golden),
@@ -45,6 +45,13 @@ fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value:
         value,
         "{name}"
     );
+}
+
+/// What the first version wrote reads as this.
+fn check_old<T: Record + PartialEq + Debug>(name: &str, value: &T) {
+    let golden = golden_hex(&format!("migrations/golden/v1/{name}.hex"));
+    let read = decode_record::<T>(name.as_bytes(), &golden).unwrap();
+    assert_eq!(&read, value, "{name}");
 }
 
 fn url(text: &str) -> PageUrl {
@@ -70,6 +77,7 @@ fn page() -> Entry {
         }),
         changed: Generation(300),
         first: Generation(2),
+        fetched: Some(FETCHED),
     }
 }
 
@@ -81,6 +89,7 @@ fn redirect() -> Entry {
         }),
         changed: Generation(1),
         first: Generation(1),
+        fetched: Some(FETCHED),
     }
 }
 
@@ -89,30 +98,49 @@ fn gone() -> Entry {
         outcome: Outcome::Gone(Gone { status: 410 }),
         changed: Generation(301),
         first: Generation(2),
+        fetched: Some(1_795_344_400),
+    }
+}
+
+/// As the first version recorded it: without the time.
+fn carried(entry: Entry) -> Entry {
+    Entry {
+        fetched: None,
+        ..entry
     }
 }
 
 #[test]
 fn entries_and_changes_keep_their_bytes() {
-    // Promise: a manifest of the first version opens, page for page.
+    // Promise: a manifest of any version opens, page for page; one of the first knows no times.
     check("entry-page", &page());
+    check("entry-carried", &carried(page()));
     check("entry-redirect", &redirect());
     check("entry-gone", &gone());
+    check_old("entry-page", &carried(page()));
+    check_old("entry-redirect", &carried(redirect()));
+    check_old("entry-gone", &carried(gone()));
     let (before, after) = (None, page());
     check("change-new", &Change { before, after });
-    let (before, after) = (Some(page()), gone());
+    let (before, after) = (Some(carried(page())), gone());
     check("change-gone", &Change { before, after });
+    let (before, after) = (None, carried(page()));
+    check_old("change-new", &Change { before, after });
+    let (before, after) = (Some(carried(page())), carried(gone()));
+    check_old("change-gone", &Change { before, after });
     let missing = Missing {
         status: 404,
         crawl: 128,
         strikes: 1,
     };
     check("missing", &missing);
+    check_old("missing", &missing);
     let pending = Pending {
         from: Some(url("https://www.example.org/")),
         why: "the answer was 500".into(),
     };
     check("pending", &pending);
+    check_old("pending", &pending);
 }
 
 #[test]
@@ -140,6 +168,7 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
         last_run: Some(RunId("20261120T104500Z-00c0ffee".into())),
     };
     check("meta", &meta);
+    check_old("meta", &meta);
     let generation = GenerationRecord {
         run: RunId(RUN.into()),
         committed_at: 1_795_258_000,
@@ -148,11 +177,12 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
         gone: 3,
     };
     check("generation", &generation);
+    check_old("generation", &generation);
 }
 
 #[test]
 fn what_is_known_of_a_tier_keeps_its_bytes() {
-    // Promise: what was confirmed, owed and in doubt is still that after an upgrade.
+    // Promise: what was confirmed is still that after an upgrade.
     let tier = TierState {
         watermark: Generation(300),
         verified: Some(Verified {
@@ -164,34 +194,74 @@ fn what_is_known_of_a_tier_keeps_its_bytes() {
         etag: EtagKind::Md5,
         listed_up_to: Some("www.example.org/m".into()),
         head: Generation(299),
+        capabilities: Some(Capabilities {
+            etag: EtagMeaning::Md5,
+            conditional_writes: true,
+            keeps_versions: Some(false),
+            locks_objects: None,
+            copies_cheaply: true,
+        }),
     };
     check("tier", &tier);
+    let carried = TierState {
+        capabilities: None,
+        ..tier
+    };
+    check("tier-carried", &carried);
+    check_old("tier", &carried);
     check("tier-untouched", &TierState::default());
-    let content = TierState {
+    check_old("tier-untouched", &TierState::default());
+    let capabilities = |etag| Capabilities {
+        etag,
+        conditional_writes: false,
+        keeps_versions: None,
+        locks_objects: Some(true),
+        copies_cheaply: false,
+    };
+    let mut content = TierState {
         etag: EtagKind::Content,
+        capabilities: Some(capabilities(EtagMeaning::Content)),
         ..TierState::default()
     };
     check("tier-content", &content);
+    content.capabilities = None;
+    check_old("tier-content", &content);
+    let opaque = TierState {
+        capabilities: Some(capabilities(EtagMeaning::Opaque)),
+        ..TierState::default()
+    };
+    check("tier-opaque", &opaque);
+}
+
+#[test]
+fn what_a_tier_owes_and_waits_for_keeps_its_bytes() {
+    // Promise: what was begun, owed and in doubt is still that after an upgrade.
     let intent = Intent {
         plan: RunId(RUN.into()),
         from: Generation(299),
         to: Generation(300),
     };
     check("intent", &intent);
+    check_old("intent", &intent);
     let debt = Debt {
         reason: "the service is busy".into(),
         attempts: 4,
         since: Generation(298),
     };
     check("debt", &debt);
+    check_old("debt", &debt);
     let written = Mark::Written {
         state: [0x33; 16],
         size: 70_000,
         etag: MD5.into(),
     };
     check("mark-written", &written);
+    check_old("mark-written", &written);
     check("mark-deleted", &Mark::Deleted);
+    check_old("mark-deleted", &Mark::Deleted);
     check("etag", &MD5.to_owned());
+    check_old("etag", &MD5.to_owned());
+    check("holder", &url("https://www.example.org/a.pdf"));
 }
 
 #[test]
@@ -208,6 +278,7 @@ fn where_blobs_lie_keeps_its_bytes() {
     };
     for (name, place) in [("blob-segment", segment), ("blob-file", Place::File)] {
         let located = Located { digest, place };
+        // The store has a format byte of its own: these are the fixtures of its first format.
         let golden = golden_hex(&format!("migrations/golden/v1/{name}.hex"));
         assert_eq!(
             hex::encode(encode_located(&located)),
@@ -236,30 +307,41 @@ fn every_golden_record_is_checked_here() {
     }
 }
 
-#[test]
-fn a_checkpoint_part_of_the_first_version_reads_as_it_was_written() {
-    // Promise: any tier's checkpoint makes the manifest again, whichever version wrote it. The golden
-    // part is read; what is written today unpacks to the same rows (the compressor may differ).
-    let golden = golden_hex("tests/golden/checkpoint/part-v1.hex");
-    let rows = vec![
-        (url("https://www.example.org/"), page()),
-        (url("https://www.example.org/old"), redirect()),
-    ];
+/// Part of a checkpoint, as a file of `tests/golden/checkpoint`, with the rows that it holds.
+fn golden_part(name: &str) -> (Vec<u8>, Vec<(PageUrl, Entry)>) {
+    let bytes = golden_hex(&format!("tests/golden/checkpoint/{name}.hex"));
     let part = Part {
-        name: ".standin/checkpoint/golden".into(),
-        hash: ContentHash::of(&golden),
-        bytes: golden.len() as u64,
+        name: format!(".standin/checkpoint/{name}"),
+        hash: ContentHash::of(&bytes),
+        bytes: bytes.len() as u64,
         rows: 2,
     };
-    let read = checkpoint::read_part(&part, &golden).unwrap();
-    assert_eq!(read.len(), 2);
-    let outcomes = |rows: &[(PageUrl, Entry)]| -> Vec<_> {
-        rows.iter()
-            .map(|(url, entry)| (url.clone(), entry.outcome.clone()))
-            .collect()
+    let rows = checkpoint::read_part(&part, &bytes).unwrap();
+    (bytes, rows)
+}
+
+#[test]
+fn a_checkpoint_part_of_any_version_reads_as_it_was_written() {
+    // Promise: any tier's checkpoint makes the manifest again, whichever version wrote it. The golden
+    // parts are read; what is written today unpacks to the newest one's rows (the compressor may
+    // differ). In the oldest, rows hold records of format 1.
+    let first = |entry: Entry| Entry {
+        changed: Generation(1),
+        first: Generation(1),
+        ..entry
     };
-    assert_eq!(outcomes(&read), outcomes(&rows));
+    let rows = vec![
+        (url("https://www.example.org/"), first(page())),
+        (url("https://www.example.org/old"), redirect()),
+    ];
+    let (golden, read) = golden_part("part-v1-records-v2");
+    assert_eq!(read, rows);
     assert_eq!(unpacked(&written_today(&rows)), unpacked(&golden));
+    let without_times: Vec<_> = rows
+        .into_iter()
+        .map(|(url, entry)| (url, carried(entry)))
+        .collect();
+    assert_eq!(golden_part("part-v1").1, without_times);
 }
 
 /// The one part of a checkpoint of a fresh manifest with these outcomes.
@@ -271,6 +353,7 @@ fn written_today(rows: &[(PageUrl, Entry)]) -> Vec<u8> {
         let staged = Staged::Outcome {
             outcome: entry.outcome.clone(),
             located: None,
+            fetched: FETCHED,
         };
         Ok((url.clone(), staged))
     });

@@ -14,3 +14,4 @@ mod second_look;
 mod support;
 mod tier_conformance;
 mod two_runs;
+mod upgrade;
