@@ -15,6 +15,12 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     writeln!(text, "  seeds   {}", seeds.join(", "))?;
     writeln!(text, "  hosts   {}", config.site.hosts.join(", "))?;
     writeln!(text, "  layout  {}", config.site.layout)?;
+    if !config.site.keep_headers.is_empty() {
+        writeln!(text, "  keeps   {}", config.site.keep_headers.join(", "))?;
+    }
+    if let Some(policy) = &config.site.cache_control {
+        writeln!(text, "  caching {policy}")?;
+    }
     writeln!(text, "  state   {}", config.state.dir.display())?;
     let mut tiers = Vec::new();
     for tier in &config.tiers {
@@ -37,6 +43,8 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         "seeds": seeds,
         "hosts": config.site.hosts,
         "layout": config.site.layout,
+        "keep_headers": config.site.keep_headers,
+        "cache_control": config.site.cache_control,
         "tiers": tiers,
         "problems": problems,
     });

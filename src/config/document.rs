@@ -317,7 +317,7 @@ concurrency = 3
 
 [site]
 xyzzy = 3
-=> standin.toml:2: unknown field `xyzzy` in [site]; known are `seeds`, `hosts`, `asset_hosts`, `deny`, `query`, `layout`, `robots`, `headers`
+=> standin.toml:2: unknown field `xyzzy` in [site]; known are `seeds`, `hosts`, `asset_hosts`, `deny`, `query`, `layout`, `robots`, `headers`, `keep_headers`, `cache_control`
 
 seeds = []
 => standin.toml:1: unknown field `seeds` at the top level; it belongs in [site]
@@ -444,7 +444,7 @@ site = 3
 
 [site]
 "a\nb" = 1
-=> standin.toml:2: unknown field `a\nb` in [site]; known are `seeds`, `hosts`, `asset_hosts`, `deny`, `query`, `layout`, `robots`, `headers`
+=> standin.toml:2: unknown field `a\nb` in [site]; known are `seeds`, `hosts`, `asset_hosts`, `deny`, `query`, `layout`, `robots`, `headers`, `keep_headers`, `cache_control`
 
 [state]
 keep = "a\u001bb"

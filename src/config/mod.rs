@@ -59,6 +59,10 @@ pub struct SiteConfig {
     pub robots: RobotsPolicy,
     /// Sent with every request to the site's hosts. Names are valid header names in lower case.
     pub headers: Vec<(String, Secret)>,
+    /// Headers of answers that are kept beside the fixed list, in lower case.
+    pub keep_headers: Vec<String>,
+    /// What the mirror says of caching in the origin's place.
+    pub cache_control: Option<String>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
@@ -252,6 +256,8 @@ pub fn for_tiers(url: &PageUrl, dir: &Path, names: &[&str]) -> Config {
             layout: LayoutName::default(),
             robots: RobotsPolicy::Obey,
             headers: Vec::new(),
+            keep_headers: Vec::new(),
+            cache_control: None,
         },
         crawl: CrawlConfig::default(),
         state: StateConfig {

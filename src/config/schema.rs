@@ -34,6 +34,8 @@ pub(super) struct SiteShape {
     pub layout: LayoutName,
     pub robots: RobotsPolicy,
     pub headers: BTreeMap<String, HeaderShape>,
+    pub keep_headers: Vec<String>,
+    pub cache_control: Option<String>,
 }
 
 /// The value of a header: in the file itself, or where it is to be had.
@@ -119,12 +121,13 @@ pub(super) struct CredentialsShape {
 pub(super) struct Size(pub u64);
 
 /// The fields that are lists of texts.
-const LISTS: [&str; 6] = [
+const LISTS: [&str; 7] = [
     "site.seeds",
     "site.hosts",
     "site.asset_hosts",
     "site.deny",
     "site.query",
+    "site.keep_headers",
     "crawl.volatile",
 ];
 

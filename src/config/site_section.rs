@@ -9,6 +9,7 @@ use std::net::Ipv6Addr;
 use super::schema::{HeaderShape, SiteShape};
 use super::source::{Source, check_pattern, is_header_value};
 use super::{ConfigError, Secret, SiteConfig};
+use crate::content::never_kept;
 use crate::site::{PageUrl, Rule, Scheme, Scope, ScopeRules};
 
 /// Headers that the crawler itself must decide about, with what to do instead.
@@ -54,6 +55,8 @@ pub(super) fn checked(shape: SiteShape, source: &Source<'_>) -> Result<SiteConfi
         layout: shape.layout,
         robots: shape.robots,
         headers: headers(shape.headers, source)?,
+        keep_headers: keep_headers(&shape.keep_headers, source)?,
+        cache_control: cache_control(shape.cache_control, source)?,
     };
     check_scope(&site, source)?;
     Ok(site)
@@ -164,8 +167,7 @@ fn headers(
     for (written, shape) in shapes {
         let path = format!("site.headers.{written}");
         let name = written.to_ascii_lowercase();
-        let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-        if name.is_empty() || !name.bytes().all(token) {
+        if !is_token(&name) {
             return Err(source.invalid(&path, "is no header name"));
         }
         if let Some((_, instead)) = OWN_HEADERS.iter().find(|(own, _)| *own == name) {
@@ -200,6 +202,53 @@ fn header_value(
             )),
         },
     }
+}
+
+fn keep_headers(names: &[String], source: &Source<'_>) -> Result<Vec<String>, ConfigError> {
+    let mut kept = Vec::with_capacity(names.len());
+    for (index, written) in names.iter().enumerate() {
+        let name = written.to_ascii_lowercase();
+        let refused = if name.contains('*') {
+            Some("there are no wildcards; write every name")
+        } else {
+            never_kept(&name)
+        };
+        if let Some(reason) = refused {
+            let problem = format!("`{written}` cannot be kept: {reason}");
+            return Err(source.invalid(&format!("site.keep_headers[{index}]"), problem));
+        }
+        kept.push(name);
+    }
+    Ok(distinct(kept))
+}
+
+/// Directives with or without a value: a slip of the pen in here would be served with every page.
+fn cache_control(
+    policy: Option<String>,
+    source: &Source<'_>,
+) -> Result<Option<String>, ConfigError> {
+    let is_directive = |directive: &str| {
+        let (name, value) = match directive.trim().split_once('=') {
+            Some((name, value)) => (name, Some(value)),
+            None => (directive.trim(), None),
+        };
+        is_token(name) && value.is_none_or(is_token)
+    };
+    match policy {
+        Some(policy) if !is_header_value(&policy) || !policy.split(',').all(is_directive) => {
+            let problem = format!(
+                "`{policy}` is no list of directives, such as \"public, max-age=900\"; without the option pages keep what the origin sent"
+            );
+            Err(source.invalid("site.cache_control", problem))
+        }
+        policy => Ok(policy),
+    }
+}
+
+/// What names of headers and their directives are made of.
+fn is_token(text: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(token)
 }
 
 #[cfg(test)]
@@ -271,6 +320,20 @@ mod tests {
             ("x-plain", "plain"),
         ];
         assert_eq!(values, expected);
+    }
+
+    #[test]
+    fn headers_to_keep_are_names_in_lower_case() {
+        // Promise: names know no case, and each is kept once; a policy is taken as it is written.
+        let text = "keep_headers = [\"X-Example\", \"x-example\", \"Server\"]\ncache_control = \"public, max-age=900\"";
+        let file = Path::new("standin.toml");
+        let config = parse(&format!("{SITE}{text}"), file, &|_| None).unwrap();
+        assert_eq!(config.site.keep_headers, ["x-example", "server"]);
+        let policy = config.site.cache_control.as_deref();
+        assert_eq!(policy, Some("public, max-age=900"));
+        let config = parse(SITE, file, &|_| None).unwrap();
+        assert_eq!(config.site.keep_headers, Vec::<String>::new());
+        assert_eq!(config.site.cache_control, None);
     }
 
     #[test]
@@ -346,6 +409,39 @@ headers = { "a b" = "" }
 
 headers = { Host = "" }
 => standin.toml:3: site.headers.Host: cannot be set here: it follows from the URL
+
+keep_headers = ["x-example", "Set-Cookie"]
+=> standin.toml:3: site.keep_headers: `Set-Cookie` cannot be kept: it is meant for one visitor, and a mirror serves all of them
+
+keep_headers = ["Authorization"]
+=> standin.toml:3: site.keep_headers: `Authorization` cannot be kept: it is meant for one visitor, and a mirror serves all of them
+
+keep_headers = ["Connection"]
+=> standin.toml:3: site.keep_headers: `Connection` cannot be kept: it is about one connection, not about the page
+
+keep_headers = ["content-encoding"]
+=> standin.toml:3: site.keep_headers: `content-encoding` cannot be kept: it says how a body was sent, and each tier sends it in its own way
+
+keep_headers = ["Age"]
+=> standin.toml:3: site.keep_headers: `Age` cannot be kept: it is about the moment of the answer, not about the page
+
+keep_headers = ["ETag"]
+=> standin.toml:3: site.keep_headers: `ETag` cannot be kept: the manifest keeps the origin's validators
+
+keep_headers = ["a b"]
+=> standin.toml:3: site.keep_headers: `a b` cannot be kept: it is no header name
+
+keep_headers = ["x-*"]
+=> standin.toml:3: site.keep_headers: `x-*` cannot be kept: there are no wildcards; write every name
+
+keep_headers = "x-example"
+=> standin.toml:3: site.keep_headers: expected a list of texts, such as ["one", "two"]
+
+cache_control = ""
+=> standin.toml:3: site.cache_control: `` is no list of directives, such as "public, max-age=900"; without the option pages keep what the origin sent
+
+cache_control = "max-age 900"
+=> standin.toml:3: site.cache_control: `max-age 900` is no list of directives, such as "public, max-age=900"; without the option pages keep what the origin sent
 
 headers = { a = "b", A = "b" }
 => standin.toml:3: site.headers.a: is set twice; header names know no case

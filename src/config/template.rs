@@ -39,6 +39,18 @@ seeds = ["https://www.example.org/"]
 # Sent with every request to the site. Values: a text, { env = "NAME" } or { file = "path" }. Example:
 #headers = { Rate-Limit-Token = { env = "RATE_LIMIT_TOKEN" }, X-Mirror = "standin" }
 
+# Headers of answers that are kept with their page, beside the usual ones (Content-Type, Content-Language,
+# Content-Disposition, Cache-Control, CSP and so on). A change of this list reaches a page when it is next
+# sent whole: pages that answer "not modified" stay as they are until then. A header that differs in every
+# answer makes every page differ in every run. Example:
+#keep_headers = ["x-example"]
+
+# What the mirror says in Cache-Control, in the place of Cache-Control and Expires of the site. Without this
+# option: what the site sent. A change reaches every page in the next run and counts as a change of each: all
+# tiers get new metadata, and no body is sent. Taken away, it stays with a page until that is sent whole.
+# Example:
+#cache_control = "public, max-age=900"
+
 [crawl]
 # Connections to one host at once.
 #concurrency = 8

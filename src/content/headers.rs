@@ -23,6 +23,59 @@ pub const KEPT: &[&str] = &[
     "x-robots-tag",
 ];
 
+/// Headers that are never kept, whoever asks for it, with the reason. In lower case.
+const NEVER: &[(&str, &str)] = &[
+    ("connection", OF_A_CONNECTION),
+    ("keep-alive", OF_A_CONNECTION),
+    ("proxy-connection", OF_A_CONNECTION),
+    ("te", OF_A_CONNECTION),
+    ("trailer", OF_A_CONNECTION),
+    ("transfer-encoding", OF_A_CONNECTION),
+    ("upgrade", OF_A_CONNECTION),
+    ("accept-ranges", OF_THE_SENDING),
+    ("content-digest", OF_THE_SENDING),
+    ("content-encoding", OF_THE_SENDING),
+    ("content-length", OF_THE_SENDING),
+    ("content-md5", OF_THE_SENDING),
+    ("content-range", OF_THE_SENDING),
+    ("digest", OF_THE_SENDING),
+    ("repr-digest", OF_THE_SENDING),
+    ("age", OF_THE_MOMENT),
+    ("date", OF_THE_MOMENT),
+    ("retry-after", OF_THE_MOMENT),
+    ("etag", "the manifest keeps the origin's validators"),
+    (
+        "last-modified",
+        "the manifest keeps the origin's validators",
+    ),
+    ("location", "the target of a redirect is kept in any case"),
+    ("authentication-info", OF_ONE_VISITOR),
+    ("authorization", OF_ONE_VISITOR),
+    ("clear-site-data", OF_ONE_VISITOR),
+    ("cookie", OF_ONE_VISITOR),
+    ("proxy-authenticate", OF_ONE_VISITOR),
+    ("proxy-authentication-info", OF_ONE_VISITOR),
+    ("proxy-authorization", OF_ONE_VISITOR),
+    ("set-cookie", OF_ONE_VISITOR),
+    ("set-cookie2", OF_ONE_VISITOR),
+    ("www-authenticate", OF_ONE_VISITOR),
+];
+
+const OF_A_CONNECTION: &str = "it is about one connection, not about the page";
+const OF_THE_SENDING: &str = "it says how a body was sent, and each tier sends it in its own way";
+const OF_THE_MOMENT: &str = "it is about the moment of the answer, not about the page";
+const OF_ONE_VISITOR: &str = "it is meant for one visitor, and a mirror serves all of them";
+
+/// Why a header (its name in lower case) cannot be kept; `None` when it can.
+pub fn never_kept(name: &str) -> Option<&'static str> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || !name.bytes().all(token) {
+        return Some("it is no header name");
+    }
+    let found = NEVER.iter().find(|(never, _)| *never == name);
+    found.map(|(_, reason)| *reason)
+}
+
 /// The kept headers of one answer: pairs of lower-case name and value, sorted by name; of several
 /// with one name, the order is the answer's. Serialised as a list of pairs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -31,10 +84,34 @@ pub struct KeptHeaders(Vec<(String, String)>);
 impl KeptHeaders {
     /// Keeps what [`KEPT`] names; values are trimmed, and bytes that are not UTF-8 become U+FFFD.
     pub fn keep<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> KeptHeaders {
+        KeptHeaders::keep_also(&[], headers)
+    }
+
+    /// As [`KeptHeaders::keep`], and keeps the names in `also` (in lower case) beside them.
+    pub fn keep_also<'a>(
+        also: &[String],
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+    ) -> KeptHeaders {
+        let is_kept = |name: &str| {
+            KEPT.binary_search(&name).is_ok() || also.iter().any(|other| other == name)
+        };
+        KeptHeaders::filtered(headers, is_kept)
+    }
+
+    /// What was kept once, read back: which names a configuration asks for today does not matter then.
+    /// What nobody could have kept is left out.
+    pub fn stored<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> KeptHeaders {
+        KeptHeaders::filtered(headers, |_| true)
+    }
+
+    fn filtered<'a>(
+        headers: impl Iterator<Item = (&'a str, &'a [u8])>,
+        is_kept: impl Fn(&str) -> bool,
+    ) -> KeptHeaders {
         let mut kept = Vec::new();
         for (name, value) in headers {
             let name = name.to_ascii_lowercase();
-            if KEPT.binary_search(&name.as_str()).is_ok() {
+            if is_kept(&name) && never_kept(&name).is_none() {
                 kept.push((
                     name,
                     String::from_utf8_lossy(value.trim_ascii()).into_owned(),
@@ -43,6 +120,18 @@ impl KeptHeaders {
         }
         kept.sort_by(|one, other| one.0.cmp(&other.0));
         KeptHeaders(kept)
+    }
+
+    /// With the mirror's own caching policy, where it has one, in the place of what the origin said about
+    /// it: an absolute date in `Expires` would contradict it sooner or later.
+    pub fn with_cache_control(mut self, policy: Option<&str>) -> KeptHeaders {
+        if let Some(policy) = policy {
+            self.0
+                .retain(|(name, _)| name != "cache-control" && name != "expires");
+            self.0.push(("cache-control".into(), policy.to_owned()));
+            self.0.sort_by(|one, other| one.0.cmp(&other.0));
+        }
+        self
     }
 
     /// The first value of the header with this lower-case name.
@@ -78,12 +167,12 @@ impl KeptHeaders {
     }
 }
 
-/// Reading goes through [`KeptHeaders::keep`], so that the order and the list hold for what was
-/// stored by others too.
+/// Reading goes through [`KeptHeaders::stored`], so that the order holds for what others wrote too, and
+/// nothing comes back that must not be served.
 impl<'de> Deserialize<'de> for KeptHeaders {
     fn deserialize<D: Deserializer<'de>>(input: D) -> Result<KeptHeaders, D::Error> {
         let pairs = Vec::<(String, String)>::deserialize(input)?;
-        Ok(KeptHeaders::keep(
+        Ok(KeptHeaders::stored(
             pairs
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.as_bytes())),
@@ -152,6 +241,51 @@ mod tests {
         assert_eq!(kept.content_type(), Some("text/html"));
         let latin = KeptHeaders::keep([("Content-Language", &b"d\xe9"[..])].into_iter());
         assert_eq!(latin.get("content-language"), Some("d\u{fffd}"));
+    }
+
+    #[test]
+    fn names_asked_for_are_kept_beside_the_list_and_come_back() {
+        // Promise: what a configuration asked for once is stored and read back, whatever it asks for
+        // today; a header that must not be served is neither kept nor read back.
+        let also = ["x-example".to_owned(), "set-cookie".to_owned()];
+        let answer = [
+            ("X-Example", &b"1"[..]),
+            ("Set-Cookie", b"secret"),
+            ("X-Other", b"2"),
+            ("Vary", b"Accept"),
+        ];
+        let kept = KeptHeaders::keep_also(&also, answer.into_iter());
+        let expected = [("vary", "Accept"), ("x-example", "1")];
+        assert_eq!(kept.iter().collect::<Vec<_>>(), expected);
+        let bytes = postcard::to_stdvec(&kept).unwrap();
+        assert_eq!(postcard::from_bytes::<KeptHeaders>(&bytes).unwrap(), kept);
+        let foreign = r#"[["x-Example","1"],["set-cookie","x"],["a b","x"],["vary","Accept"]]"#;
+        assert_eq!(serde_json::from_str::<KeptHeaders>(foreign).unwrap(), kept);
+        assert!(KEPT.iter().all(|name| never_kept(name).is_none()));
+    }
+
+    #[test]
+    fn a_policy_stands_in_the_place_of_what_the_origin_said() {
+        // Promise: with a policy, and only then, nothing of the origin's own caching is left.
+        let sent = keep(&[
+            ("cache-control", "no-store"),
+            ("cache-control", "private"),
+            ("content-type", "text/css"),
+            ("expires", "0"),
+            ("vary", "Accept"),
+        ]);
+        assert_eq!(sent.clone().with_cache_control(None), sent);
+        let expected = keep(&[
+            ("vary", "Accept"),
+            ("cache-control", "max-age=900"),
+            ("content-type", "text/css"),
+        ]);
+        let replaced = sent.with_cache_control(Some("max-age=900"));
+        assert_eq!(replaced, expected);
+        assert_eq!(
+            replaced.clone().with_cache_control(Some("max-age=900")),
+            replaced
+        );
     }
 
     #[test]

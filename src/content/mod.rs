@@ -19,7 +19,7 @@ mod tags;
 
 pub use canonical::{CanonicalRules, RulesError};
 pub use digest::{ContentHash, Digest, Digester, HashError, digest};
-pub use headers::{KEPT, KeptHeaders};
+pub use headers::{KEPT, KeptHeaders, never_kept};
 pub use kind::{Kind, kind};
 pub use links::Links;
 

@@ -59,6 +59,26 @@ pub fn page(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
     Decision::Same
 }
 
+/// A 304: the recorded answer is still the origin's, but the mirror's caching policy may be another one
+/// than when it was recorded.
+pub fn not_modified(recorded: Option<&Entry>, cache_control: Option<&str>) -> Decision {
+    let Some(page) = recorded.and_then(|entry| entry.outcome.page()) else {
+        return Decision::Same;
+    };
+    let headers = page.headers.clone().with_cache_control(cache_control);
+    if headers == page.headers {
+        return Decision::Same;
+    }
+    let outcome = Outcome::Page(Page {
+        headers,
+        ..page.clone()
+    });
+    Decision::Stage {
+        outcome,
+        store: false,
+    }
+}
+
 /// A 30x with its absolute target.
 pub fn redirect(recorded: Option<&Entry>, status: u16, target: String) -> Decision {
     let outcome = Outcome::Redirect(Redirect { status, target });
@@ -171,6 +191,27 @@ mod tests {
         answer.canonical_then = Some(ContentHash::of(b"page"));
         let old = recorded(body("page n1", "page", "'nonce-1'"));
         assert_eq!(page(Some(&old), answer, true), Decision::Same);
+    }
+
+    #[test]
+    fn a_page_that_is_not_modified_follows_the_caching_policy() {
+        // Promise: a new policy reaches pages whose bodies nobody sends again, and then rests.
+        let old = recorded(body("page", "page", "'none'"));
+        assert_eq!(not_modified(Some(&old), None), Decision::Same);
+        let Decision::Stage {
+            outcome,
+            store: false,
+        } = not_modified(Some(&old), Some("max-age=900"))
+        else {
+            panic!("its headers change");
+        };
+        let (new, before) = (outcome.page().unwrap(), old.outcome.page().unwrap());
+        assert_eq!(new.headers.get("cache-control"), Some("max-age=900"));
+        assert_eq!((new.content, &new.etag), (before.content, &before.etag));
+        let followed = Entry { outcome, ..old };
+        for policy in [Some("max-age=900"), None] {
+            assert_eq!(not_modified(Some(&followed), policy), Decision::Same);
+        }
     }
 
     #[test]

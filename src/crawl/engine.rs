@@ -388,6 +388,11 @@ impl Engine<'_> {
             };
             self.position.counts.kept += u64::from(kept);
         }
+        // Where the origin only said that it stands, the answer is the recorded one.
+        let fetched = match (&result, recorded.and_then(|entry| entry.fetched)) {
+            (Ok(Seen::NotModified), Some(then)) => then,
+            _ => answered,
+        };
         let (mut staged, body) = match result {
             Ok(seen) => {
                 self.lost = 0;
@@ -395,8 +400,8 @@ impl Engine<'_> {
             }
             Err(error) => (self.mishap(&job, recorded, error)?, None),
         };
-        if let Some(Staged::Outcome { fetched, .. }) = &mut staged {
-            *fetched = answered;
+        if let Some(Staged::Outcome { fetched: at, .. }) = &mut staged {
+            *at = fetched;
         }
         if job.way == Way::Cursor {
             self.cursor.outstanding.remove(&job.url);
@@ -460,7 +465,11 @@ impl Engine<'_> {
         match seen {
             Seen::NotModified => {
                 self.position.counts.not_modified += 1;
-                Ok((None, None))
+                let policy = self.order.cache_control.as_deref();
+                match decide::not_modified(recorded, policy) {
+                    Decision::Same => Ok((None, None)),
+                    decision => Ok((self.stage(job, recorded, decision), None)),
+                }
             }
             Seen::Page(page) => self.judge_page(job, recorded, *page),
             Seen::Redirect { status, location } => {
@@ -491,7 +500,9 @@ impl Engine<'_> {
             canonical,
             canonical_then,
             rules: self.rules_version(),
-            headers: received.headers,
+            headers: received
+                .headers
+                .with_cache_control(self.order.cache_control.as_deref()),
             etag: received.etag.clone(),
             last_modified: received.last_modified.clone(),
         };

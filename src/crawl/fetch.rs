@@ -182,6 +182,7 @@ pub struct Fetcher {
     limits: FetchLimits,
     shelf: Shelf,
     permits_private: PermitsPrivate,
+    also_kept: Vec<String>,
     attempts: AtomicU64,
 }
 
@@ -205,6 +206,7 @@ impl Fetcher {
             limits,
             shelf,
             permits_private: Arc::new(|_| false),
+            also_kept: Vec::new(),
             attempts: AtomicU64::new(0),
         }
     }
@@ -213,6 +215,12 @@ impl Fetcher {
     /// client's resolver, which has a rule of its own and should be given the same.)
     pub fn permitting_private(mut self, permits_private: PermitsPrivate) -> Fetcher {
         self.permits_private = permits_private;
+        self
+    }
+
+    /// Headers with these names, in lower case, are kept as well.
+    pub fn also_keeping(mut self, names: Vec<String>) -> Fetcher {
+        self.also_kept = names;
         self
     }
 
@@ -262,7 +270,7 @@ impl Fetcher {
                 Ok(Answer::Gone { status })
             }
             _ => {
-                let answer = redirect_or_error(url, status, response.headers());
+                let answer = redirect_or_error(url, status, response.headers(), &self.also_kept);
                 drain(response).await;
                 answer
             }
@@ -325,7 +333,7 @@ impl Fetcher {
             let rest = rest.map_err(|why| truncated(url, got, said, &why))?;
             self.take(url, &mut collector, &rest).await?;
         }
-        received(url, &response, collector)
+        received(url, &response, &self.also_kept, collector)
     }
 
     /// Adds bytes of the page to those that are here.
@@ -405,12 +413,13 @@ fn redirect_or_error(
     url: &PageUrl,
     status: u16,
     headers: &HeaderMap,
+    also_kept: &[String],
 ) -> Result<Answer, FetchError> {
     if let (300..400, Some(location)) = (status, location(headers)) {
         return Ok(Answer::Redirect {
             status,
             location,
-            headers: kept(headers),
+            headers: kept(headers, also_kept),
         });
     }
     Err(FetchError::Status {
@@ -504,9 +513,10 @@ fn decoder(url: &PageUrl, headers: &HeaderMap) -> Result<Option<Gunzip>, FetchEr
 fn received(
     url: &PageUrl,
     response: &reqwest::Response,
+    also_kept: &[String],
     collector: Collector<'_>,
 ) -> Result<Received, FetchError> {
-    let headers = kept(response.headers());
+    let headers = kept(response.headers(), also_kept);
     if collector.size() == 0 && is_html(&headers) {
         return Err(FetchError::EmptyPage { url: url.clone() });
     }
@@ -550,11 +560,11 @@ fn is_html(headers: &KeptHeaders) -> bool {
         .any(|html| essence.eq_ignore_ascii_case(html))
 }
 
-fn kept(headers: &HeaderMap) -> KeptHeaders {
+fn kept(headers: &HeaderMap, also: &[String]) -> KeptHeaders {
     let pairs = headers
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    KeptHeaders::keep(pairs)
+    KeptHeaders::keep_also(also, pairs)
 }
 
 /// A header whose value is plain text and not empty.

@@ -53,6 +53,8 @@ pub struct CrawlOrder {
     pub confirmed: Generation,
     /// The scope has changed since pages were last parsed: parse all of them again.
     pub reparse: bool,
+    /// What the mirror says in `Cache-Control`, in the place of what the origin sends.
+    pub cache_control: Option<String>,
     /// Seconds since 1970.
     pub clock: fn() -> i64,
 }

@@ -88,7 +88,8 @@ pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetch
     };
     let budget = Budget::new(usize::try_from(config.crawl.memory).unwrap_or(usize::MAX));
     let fetcher = Fetcher::new(client, limits, budget, store.incoming());
-    Ok(fetcher.permitting_private(permits_private))
+    let fetcher = fetcher.permitting_private(permits_private);
+    Ok(fetcher.also_keeping(config.site.keep_headers.clone()))
 }
 
 /// The scope with each host's identity: what earlier runs found out, else the seeds' schemes.

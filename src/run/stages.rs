@@ -137,6 +137,7 @@ async fn prepare(
         missing_runs: config.guard.missing_runs,
         confirmed: confirmed(config, manifest)?,
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
+        cache_control: config.site.cache_control.clone(),
         clock: super::now,
         scope,
     };

@@ -176,7 +176,7 @@ fn whole(found: &Found, size: u64) -> Option<ObjectMeta> {
         size,
         status: field("status")?.parse().ok()?,
         location: location.or_else(|| field("location").map(str::to_owned)),
-        headers: KeptHeaders::keep(headers),
+        headers: KeptHeaders::stored(headers),
         provenance: provenance(field),
     })
 }

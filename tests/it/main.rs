@@ -7,6 +7,7 @@ mod fetch;
 mod formats;
 mod help;
 mod journey;
+mod kept_headers;
 mod killed;
 mod lineage;
 mod model;
