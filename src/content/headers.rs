@@ -92,10 +92,7 @@ impl KeptHeaders {
         also: &[String],
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
     ) -> KeptHeaders {
-        let is_kept = |name: &str| {
-            KEPT.binary_search(&name).is_ok() || also.iter().any(|other| other == name)
-        };
-        KeptHeaders::filtered(headers, is_kept)
+        KeptHeaders::filtered(headers, |name| also.iter().any(|other| other == name))
     }
 
     /// What was kept once, read back: which names a configuration asks for today does not matter then.
@@ -106,12 +103,15 @@ impl KeptHeaders {
 
     fn filtered<'a>(
         headers: impl Iterator<Item = (&'a str, &'a [u8])>,
-        is_kept: impl Fn(&str) -> bool,
+        is_asked_for: impl Fn(&str) -> bool,
     ) -> KeptHeaders {
         let mut kept = Vec::new();
         for (name, value) in headers {
             let name = name.to_ascii_lowercase();
-            if is_kept(&name) && never_kept(&name).is_none() {
+            // The list first, of which nearly all are: every entry that is read passes here.
+            let is_kept = KEPT.binary_search(&name.as_str()).is_ok()
+                || (is_asked_for(&name) && never_kept(&name).is_none());
+            if is_kept {
                 kept.push((
                     name,
                     String::from_utf8_lossy(value.trim_ascii()).into_owned(),

@@ -178,8 +178,8 @@ fn a_mirror_of_the_first_format_goes_on_as_if_nothing_had_happened() {
     // costs one put a tier; only what changed is written in the new format.
     let mut world = grown();
     let state = world.config.state.dir.clone();
-    make_old(&state);
     leave_old_frontier(&world);
+    make_old(&state);
     let before = formats(&state);
     world.s3.forget();
 
@@ -239,5 +239,38 @@ fn a_mirror_of_the_first_format_goes_on_as_if_nothing_had_happened() {
     world.origin.set("/b", Page::html("<p>B"));
     assert_eq!(operations(&run(&mut world)), [1, 1]);
     assert_eq!(probes(&world), 1, "once is enough");
+    assert_eq!(operations(&run(&mut world)), [0, 0]);
+}
+
+#[test]
+fn a_commit_that_the_first_version_left_half_done_is_taken_back_and_made_again() {
+    // Promise: killed under the first version in the middle of a commit, upgraded, run: the edit is committed
+    // once, and put once a tier.
+    let mut world = grown();
+    world.origin.set("/a", Page::html("<p>A"));
+    let half_done = |world: &World| {
+        let is_open = world.manifest().unfinished().is_some();
+        let row = [&b"c"[..], &3_u64.to_be_bytes()].concat();
+        let formats = formats(&world.config.state.dir);
+        is_open && formats.keys().any(|key| key.starts_with(&row))
+    };
+    for passes in 0.. {
+        assert!(world.run(&Fuse::after(passes)).is_err(), "it has ended");
+        if half_done(&world) {
+            break;
+        }
+    }
+    let state = world.config.state.dir.clone();
+    fs::remove_dir_all(state.join("frontier")).expect("it is there");
+    leave_old_frontier(&world);
+    make_old(&state);
+
+    let report = run(&mut world);
+    assert_eq!(
+        (report.generation, report.crawl.changed),
+        (Generation(3), 1)
+    );
+    assert_eq!(operations(&report), [1, 1]);
+    assert_eq!(world.manifest().unfinished(), None);
     assert_eq!(operations(&run(&mut world)), [0, 0]);
 }
