@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_origin;
 mod copies;
+mod faults;
 mod fetch;
 mod formats;
 mod help;

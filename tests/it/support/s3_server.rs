@@ -1,18 +1,26 @@
 //! An S3 in memory for tests: the crate `s3s` speaks the protocol and checks signatures, the
-//! objects are plain maps, and every request is recorded and can be made to fail. It is strict
-//! where the real one is: checksums are verified before anything is stored, conditional puts are
-//! atomic, user metadata is limited to 2 KB, a listing has its order, pages and encoding.
+//! objects are plain maps, and every request is recorded and can be made to fail (`faults.rs`). It is
+//! strict where the real one is:
+//!
+//! - checksums are verified before anything is stored, of parts and of the whole, too;
+//! - conditional puts are atomic; a copy onto itself must replace the metadata;
+//! - user metadata is at most 2 KB and ASCII, a key 1,024 bytes, a part 5 MB unless it is the last;
+//! - a list of parts must name each with the ETag and checksum that it was confirmed with, in order;
+//! - a redirect of a bucket that is a web site must be a path or an http(s) URL;
+//! - a listing has its order (that of UTF-8 bytes), pages and encoding;
+//! - region, expected owner, denied listings, versions and object lock are as a test sets them.
 //!
 //! The server runs on a thread of its own, so that synchronous tests and subprocesses can use it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;
 use md5::Digest;
 use s3s::dto::*;
@@ -22,8 +30,21 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::faults::{self, Faults, Harm};
+
 pub const ACCESS_KEY: &str = "STANDINTEST";
 pub const SECRET_KEY: &str = "standin-test-secret";
+
+/// Whom every bucket belongs to.
+pub const OWNER: &str = "111122223333";
+
+/// What S3 says of a delete that retention forbids.
+const LOCKED: &str = "Access Denied because object protected by object lock.";
+
+/// Uploads in one page of their listing.
+const UPLOADS_PAGE: usize = 2;
+
+const MEBIBYTE: usize = 1 << 20;
 
 /// A running server; dropping it stops it.
 pub struct S3Server {
@@ -57,36 +78,34 @@ enum Order {
     Stop,
 }
 
-type Matcher = Box<dyn Fn(&Seen) -> bool + Send>;
-
-/// What happens to a request that a fault has chosen.
-#[derive(Clone, Copy)]
-enum Harm {
-    /// Answered with this status and the code that S3 would give.
-    Status(u16),
-    /// Carried out, and the connection closed in place of an answer.
-    LoseAnswer,
-}
-
-struct Fault {
-    left: usize,
-    matcher: Matcher,
-    harm: Harm,
-}
-
 #[derive(Default)]
 struct Shared {
     seen: Mutex<Vec<Seen>>,
-    faults: Mutex<Vec<Fault>>,
+    faults: Faults<Seen>,
+    /// Requests that are refused for as long as the server lives.
+    denied: Mutex<Vec<Matcher>>,
     down: Mutex<bool>,
+    /// Whose signatures are for another region are sent there.
+    region: Mutex<Option<String>>,
+    /// Requests that are carried out once more later.
+    late: Mutex<Vec<hyper::Request<Bytes>>>,
+    /// The last answer to each listing.
+    listings: Mutex<BTreeMap<String, hyper::Response<Bytes>>>,
     store: Mutex<Store>,
 }
+
+type Matcher = Box<dyn Fn(&Seen) -> bool + Send>;
 
 #[derive(Default)]
 struct Store {
     buckets: BTreeMap<String, BTreeMap<String, Stored>>,
     uploads: BTreeMap<String, Upload>,
     uploads_begun: u64,
+    /// Buckets that keep versions, and such with object lock.
+    versioned: BTreeSet<String>,
+    locking: BTreeSet<String>,
+    /// Objects under retention.
+    locked: BTreeSet<(String, String)>,
 }
 
 /// An object with everything that a put may set.
@@ -107,12 +126,18 @@ pub struct Headers {
     pub cache_control: Option<String>,
     pub expires: Option<Timestamp>,
     pub storage_class: Option<String>,
+    pub website_redirect: Option<String>,
     pub metadata: BTreeMap<String, String>,
 }
 
 struct Upload {
+    bucket: String,
+    key: String,
+    begun: SystemTime,
     headers: Headers,
-    parts: BTreeMap<i32, Bytes>,
+    /// With the checksum of each as it was announced.
+    parts: BTreeMap<i32, (Bytes, Option<String>)>,
+    checks_whole: bool,
 }
 
 impl S3Server {
@@ -169,6 +194,11 @@ impl S3Server {
             .count()
     }
 
+    /// The next `count` requests that match come to harm.
+    pub fn harm(&self, count: usize, matcher: impl Fn(&Seen) -> bool + Send + 'static, harm: Harm) {
+        self.shared.faults.add(count, matcher, harm);
+    }
+
     /// The next `count` requests that match are answered with `status`.
     pub fn fail_next(
         &self,
@@ -176,25 +206,68 @@ impl S3Server {
         matcher: impl Fn(&Seen) -> bool + Send + 'static,
         status: u16,
     ) {
-        self.add_fault(count, matcher, Harm::Status(status));
+        self.harm(count, matcher, Harm::Status(status));
     }
 
     /// The next `count` requests that match are carried out; their answers are lost.
     pub fn lose_answers(&self, count: usize, matcher: impl Fn(&Seen) -> bool + Send + 'static) {
-        self.add_fault(count, matcher, Harm::LoseAnswer);
+        self.harm(count, matcher, Harm::LoseAnswer);
     }
 
     /// Faults that have not happened yet: a test asserts 0 at its end.
     pub fn faults_left(&self) -> usize {
-        lock(&self.shared.faults)
-            .iter()
-            .map(|fault| fault.left)
-            .sum()
+        self.shared.faults.left()
     }
 
     /// Forgets the faults that have not happened yet.
     pub fn calm(&self) {
-        lock(&self.shared.faults).clear();
+        self.shared.faults.calm();
+    }
+
+    /// From now on requests that match are refused with 403: a permission that is missing. Without that
+    /// to list, what is missing is refused, too.
+    pub fn deny(&self, matcher: impl Fn(&Seen) -> bool + Send + 'static) {
+        lock(&self.shared.denied).push(Box::new(matcher));
+    }
+
+    /// From now on signatures must be for this region.
+    pub fn move_to(&self, region: &str) {
+        *lock(&self.shared.region) = Some(region.to_owned());
+    }
+
+    /// A bucket that keeps versions.
+    pub fn keep_versions(&self, bucket: &str) {
+        lock(&self.shared.store).versioned.insert(bucket.into());
+    }
+
+    /// A bucket with object lock: puts must carry a checksum.
+    pub fn enable_lock(&self, bucket: &str) {
+        lock(&self.shared.store).locking.insert(bucket.into());
+    }
+
+    /// Puts an object under retention: it cannot be deleted.
+    pub fn retain(&self, bucket: &str, key: &str) {
+        let place = (bucket.to_owned(), key.to_owned());
+        lock(&self.shared.store).locked.insert(place);
+    }
+
+    /// An upload that was begun so long ago and never ended.
+    pub fn leave_upload(&self, bucket: &str, key: &str, age: Duration) {
+        let upload = Upload {
+            bucket: bucket.into(),
+            key: key.into(),
+            begun: SystemTime::now() - age,
+            headers: Headers::default(),
+            parts: BTreeMap::new(),
+            checks_whole: false,
+        };
+        begin(&mut lock(&self.shared.store), upload);
+    }
+
+    /// The keys of all uploads that were neither completed nor aborted.
+    pub fn upload_keys(&self) -> Vec<String> {
+        let store = lock(&self.shared.store);
+        store.uploads.values().map(|one| one.key.clone()).collect()
     }
 
     /// While down, every request is answered with 503.
@@ -283,14 +356,6 @@ impl S3Server {
     pub fn open_uploads(&self) -> usize {
         lock(&self.shared.store).uploads.len()
     }
-
-    fn add_fault(&self, left: usize, matcher: impl Fn(&Seen) -> bool + Send + 'static, harm: Harm) {
-        lock(&self.shared.faults).push(Fault {
-            left,
-            matcher: Box::new(matcher),
-            harm,
-        });
-    }
 }
 
 impl Drop for S3Server {
@@ -364,6 +429,7 @@ async fn serve(stream: tokio::net::TcpStream, service: S3Service, shared: Arc<Sh
         .await;
 }
 
+/// What becomes of one request, harm included.
 async fn answer(
     request: hyper::Request<hyper::body::Incoming>,
     service: &S3Service,
@@ -371,19 +437,144 @@ async fn answer(
 ) -> Result<hyper::Response<s3s::Body>, std::io::Error> {
     let seen = describe(&request);
     lock(&shared.seen).push(seen.clone());
-    let harm = if *lock(&shared.down) {
-        Some(Harm::Status(503))
-    } else {
-        next_harm(shared, &seen)
-    };
-    if let Some(Harm::Status(status)) = harm {
-        return Ok(refusal(status));
+    if let Some(refused) = refused(&request, &seen, shared) {
+        return Ok(refused);
     }
-    let answer = hyper::service::Service::call(service, request).await;
+    let harm = shared.faults.next(&seen);
     match harm {
-        Some(_) => Err(std::io::Error::other("the answer is lost")),
-        None => answer.map_err(|error| std::io::Error::other(format!("{error:?}"))),
+        Some(Harm::Status(status)) => return Ok(refusal(status, code_of(status), None)),
+        Some(Harm::Refusal { status, code }) => return Ok(refusal(status, code, None)),
+        Some(Harm::Throttle {
+            status,
+            after_seconds,
+        }) => return Ok(refusal(status, code_of(status), Some(after_seconds))),
+        Some(Harm::Drop) => return Err(std::io::Error::other("the connection is dropped")),
+        Some(Harm::CutRequest) => {
+            faults::take_half(request.into_body()).await;
+            return Err(std::io::Error::other("the request is cut"));
+        }
+        Some(Harm::Stale) => {
+            let listings = lock(&shared.listings);
+            let earlier = listings.get(&listing_name(&seen));
+            let earlier = earlier.expect("such a listing was answered before").clone();
+            return Ok(earlier.map(s3s::Body::from));
+        }
+        Some(Harm::Slow(delay)) => tokio::time::sleep(delay).await,
+        _ => {}
     }
+    let answer = carry_out(request, harm, &seen, service, shared).await?;
+    match harm {
+        Some(Harm::LoseAnswer) => Err(std::io::Error::other("the answer is lost")),
+        Some(Harm::CutAnswer) => Ok(cut(answer)),
+        Some(Harm::SpoilAnswer) => Ok(answer.map(|body| s3s::Body::from(faults::spoiled(&body)))),
+        _ => Ok(answer.map(s3s::Body::from)),
+    }
+}
+
+/// The request as it arrives, and what comes late after it.
+async fn carry_out(
+    request: hyper::Request<hyper::body::Incoming>,
+    harm: Option<Harm>,
+    seen: &Seen,
+    service: &S3Service,
+    shared: &Shared,
+) -> Result<hyper::Response<Bytes>, std::io::Error> {
+    let broken = |error: hyper::Error| std::io::Error::other(error);
+    let is_write = matches!(seen.method.as_str(), "PUT" | "DELETE" | "POST");
+    if matches!(harm, Some(Harm::SpoilRequest | Harm::Late)) {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(broken)?.to_bytes();
+        let request = hyper::Request::from_parts(parts, body);
+        if harm == Some(Harm::SpoilRequest) {
+            return call(service, request.map(|body| faults::spoiled(&body).into())).await;
+        }
+        lock(&shared.late).push(request.clone());
+        return call(service, request.map(s3s::Body::from)).await;
+    }
+    let answer = call(service, request.map(s3s::Body::from)).await?;
+    if is_write {
+        let late = take_late(shared, &seen.path);
+        if let Some(late) = late {
+            call(service, late.map(s3s::Body::from)).await?;
+        }
+    }
+    if seen.about == About::Listing {
+        lock(&shared.listings).insert(listing_name(seen), answer.clone());
+    }
+    Ok(answer)
+}
+
+fn take_late(shared: &Shared, path: &str) -> Option<hyper::Request<Bytes>> {
+    let mut late = lock(&shared.late);
+    let at = late.iter().position(|late| late.uri().path() == path)?;
+    Some(late.remove(at))
+}
+
+async fn call(
+    service: &S3Service,
+    request: hyper::Request<s3s::Body>,
+) -> Result<hyper::Response<Bytes>, std::io::Error> {
+    let answer = service.call(request).await;
+    let answer = answer.map_err(|error| std::io::Error::other(format!("{error:?}")))?;
+    let (parts, body) = answer.into_parts();
+    let body = body.collect().await.map_err(std::io::Error::other)?;
+    Ok(hyper::Response::from_parts(parts, body.to_bytes()))
+}
+
+fn cut(answer: hyper::Response<Bytes>) -> hyper::Response<s3s::Body> {
+    let (mut parts, body) = answer.into_parts();
+    let length = body.len().into();
+    parts.headers.insert("content-length", length);
+    hyper::Response::from_parts(parts, s3s::Body::http_body(faults::cut(&body)))
+}
+
+fn listing_name(seen: &Seen) -> String {
+    format!("{}?{}", seen.path, seen.query)
+}
+
+/// What is refused for its sender, whatever it is about.
+fn refused(
+    request: &hyper::Request<hyper::body::Incoming>,
+    seen: &Seen,
+    shared: &Shared,
+) -> Option<hyper::Response<s3s::Body>> {
+    if *lock(&shared.down) {
+        return Some(refusal(503, "SlowDown", None));
+    }
+    let header = |name: &str| request.headers().get(name)?.to_str().ok();
+    let region = lock(&shared.region).clone();
+    let is_elsewhere = region.is_some_and(|region| {
+        let signed_for = header("authorization").unwrap_or_default();
+        !signed_for.contains(&format!("/{region}/s3/"))
+    });
+    if is_elsewhere {
+        return Some(refusal(400, "AuthorizationHeaderMalformed", None));
+    }
+    let is_foreign = header("x-amz-expected-bucket-owner").is_some_and(|owner| owner != OWNER);
+    let denied = lock(&shared.denied);
+    if is_foreign || denied.iter().any(|matcher| matcher(seen)) {
+        return Some(refusal(403, "AccessDenied", None));
+    }
+    // Who may not list is not told what is missing either.
+    let bucket = seen.path.trim_start_matches('/').split('/').next()?;
+    let listing = Seen {
+        method: "GET".into(),
+        path: format!("/{bucket}/"),
+        query: "list-type=2".into(),
+        about: About::Listing,
+    };
+    let is_read = seen.about == About::Object && matches!(seen.method.as_str(), "GET" | "HEAD");
+    if is_read && denied.iter().any(|matcher| matcher(&listing)) {
+        let key = seen.path.trim_start_matches('/').split_once('/')?.1;
+        let key = percent_encoding::percent_decode_str(key)
+            .decode_utf8()
+            .ok()?;
+        let store = lock(&shared.store);
+        if !store.buckets.get(bucket)?.contains_key(&*key) {
+            return Some(refusal(403, "AccessDenied", None));
+        }
+    }
+    None
 }
 
 fn describe(request: &hyper::Request<hyper::body::Incoming>) -> Seen {
@@ -395,7 +586,7 @@ fn describe(request: &hyper::Request<hyper::body::Incoming>) -> Seen {
         .map(|(_, key)| key);
     let about = match key {
         Some(key) if !key.is_empty() => About::Object,
-        _ if request.method() == "GET" => About::Listing,
+        _ if request.method() == "GET" && !is_question(&query) => About::Listing,
         _ => About::Bucket,
     };
     Seen {
@@ -406,17 +597,17 @@ fn describe(request: &hyper::Request<hyper::body::Incoming>) -> Seen {
     }
 }
 
-fn next_harm(shared: &Shared, seen: &Seen) -> Option<Harm> {
-    let mut faults = lock(&shared.faults);
-    let chosen = faults
-        .iter_mut()
-        .find(|fault| fault.left > 0 && (fault.matcher)(seen))?;
-    chosen.left -= 1;
-    Some(chosen.harm)
+/// Questions about a bucket itself look like listings but for their query.
+fn is_question(query: &str) -> bool {
+    ["versioning", "object-lock", "uploads"]
+        .iter()
+        .any(|name| query.split(['&', '=']).any(|part| part == *name))
 }
 
-fn refusal(status: u16) -> hyper::Response<s3s::Body> {
-    let code = match status {
+/// The code that S3 gives with a status.
+fn code_of(status: u16) -> &'static str {
+    match status {
+        301 => "PermanentRedirect",
         403 => "AccessDenied",
         409 => "ConditionalRequestConflict",
         412 => "PreconditionFailed",
@@ -425,13 +616,19 @@ fn refusal(status: u16) -> hyper::Response<s3s::Body> {
         501 => "NotImplemented",
         503 => "SlowDown",
         _ => "Injected",
-    };
+    }
+}
+
+fn refusal(status: u16, code: &str, after_seconds: Option<u64>) -> hyper::Response<s3s::Body> {
     let body = format!(
         "<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>injected</Message></Error>"
     );
-    let response = hyper::Response::builder()
+    let mut response = hyper::Response::builder()
         .status(status)
         .header("content-type", "application/xml");
+    if let Some(seconds) = after_seconds {
+        response = response.header("retry-after", seconds);
+    }
     response
         .body(s3s::Body::from(body))
         .expect("the parts are fixed")
@@ -456,6 +653,15 @@ fn listing_escape(key: &str) -> String {
     escaped
 }
 
+/// A refusal whose code the library does not know.
+fn refused_as(code: &'static str) -> s3s::S3Error {
+    let mut error = s3s::S3Error::new(s3s::S3ErrorCode::Custom(code.into()));
+    error.set_status_code(hyper::StatusCode::BAD_REQUEST);
+    error
+}
+
+/// All of a body. Where it breaks, its bytes are not those that were signed: a client that went away does
+/// not hear of it.
 async fn drain(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     let Some(mut body) = body else {
         return Ok(Bytes::new());
@@ -464,7 +670,7 @@ async fn drain(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     while let Some(chunk) = body
         .try_next()
         .await
-        .map_err(|_| s3_error!(IncompleteBody))?
+        .map_err(|_| refused_as("XAmzContentSHA256Mismatch"))?
     {
         data.extend_from_slice(&chunk);
     }
@@ -485,7 +691,7 @@ fn verified(data: &[u8], announced: Option<String>) -> S3Result<Option<String>> 
     Ok(announced)
 }
 
-fn check_metadata(headers: &Headers) -> S3Result<()> {
+fn check_headers(headers: &Headers) -> S3Result<()> {
     let bytes: usize = headers
         .metadata
         .iter()
@@ -494,7 +700,58 @@ fn check_metadata(headers: &Headers) -> S3Result<()> {
     if bytes > 2048 {
         return Err(s3_error!(MetadataTooLarge));
     }
+    if !headers.metadata.values().all(|value| value.is_ascii()) {
+        return Err(s3_error!(InvalidArgument, "metadata must be ASCII"));
+    }
+    let is_target = |target: &String| {
+        ["/", "http://", "https://"]
+            .iter()
+            .any(|start| target.starts_with(start))
+            && target.len() <= 2048
+    };
+    if !headers.website_redirect.as_ref().is_none_or(is_target) {
+        return Err(refused_as("InvalidRedirectLocation"));
+    }
     Ok(())
+}
+
+fn begin(store: &mut Store, upload: Upload) -> String {
+    store.uploads_begun += 1;
+    let id = format!("upload-{:06}", store.uploads_begun);
+    store.uploads.insert(id.clone(), upload);
+    id
+}
+
+/// The bytes of the parts that are named, each as it was confirmed.
+fn assembled(upload: &Upload, named: &[CompletedPart]) -> S3Result<(Vec<u8>, Vec<u8>)> {
+    let (mut data, mut digests, mut before) = (Vec::new(), Vec::new(), 0);
+    for (index, part) in named.iter().enumerate() {
+        let number = part.part_number.unwrap_or_default();
+        if number <= before {
+            return Err(s3_error!(InvalidPartOrder));
+        }
+        before = number;
+        let Some((bytes, checksum)) = upload.parts.get(&number) else {
+            return Err(s3_error!(InvalidPart));
+        };
+        let etag = ETag::Strong(md5_hex(bytes));
+        let is_confirmed = part
+            .e_tag
+            .as_ref()
+            .is_some_and(|named| etag.strong_cmp(named));
+        if !is_confirmed || part.checksum_crc32c != *checksum {
+            return Err(s3_error!(InvalidPart));
+        }
+        if index + 1 < named.len() && bytes.len() < 5 * MEBIBYTE {
+            return Err(s3_error!(EntityTooSmall));
+        }
+        data.extend_from_slice(bytes);
+        digests.extend_from_slice(&md5::Md5::digest(bytes));
+    }
+    match named.is_empty() {
+        true => Err(s3_error!(MalformedXML)),
+        false => Ok((data, digests)),
+    }
 }
 
 /// Takes the headers out of the input of a put, a copy or a multipart upload: three types with
@@ -511,6 +768,7 @@ macro_rules! headers_of {
                 .storage_class
                 .take()
                 .map(|class| class.as_str().to_owned()),
+            website_redirect: $input.website_redirect_location.take(),
             metadata: $input
                 .metadata
                 .take()
@@ -577,8 +835,14 @@ impl S3 for Memory {
         let input = &mut request.input;
         let data = drain(input.body.take()).await?;
         let headers = headers_of!(input);
-        check_metadata(&headers)?;
+        check_headers(&headers)?;
         let crc32c = verified(&data, input.checksum_crc32c.take())?;
+        if crc32c.is_none() && lock(&self.0.store).locking.contains(&input.bucket) {
+            return Err(s3_error!(
+                InvalidRequest,
+                "object lock requires a checksum with every put"
+            ));
+        }
         let etag = md5_hex(&data);
         let stored = Stored {
             data,
@@ -665,6 +929,10 @@ impl S3 for Memory {
         request: S3Request<DeleteObjectInput>,
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let mut store = lock(&self.0.store);
+        let place = (request.input.bucket.clone(), request.input.key.clone());
+        if store.locked.contains(&place) {
+            return Err(s3_error!(AccessDenied, "{}", LOCKED));
+        }
         let objects = store
             .buckets
             .get_mut(&request.input.bucket)
@@ -681,6 +949,8 @@ impl S3 for Memory {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let mut store = lock(&self.0.store);
+        let locked = store.locked.clone();
+        let bucket = request.input.bucket.clone();
         let objects = store
             .buckets
             .get_mut(&request.input.bucket)
@@ -689,8 +959,17 @@ impl S3 for Memory {
         if batch.objects.len() > 1000 {
             return Err(s3_error!(MalformedXML));
         }
-        let mut deleted = Vec::new();
+        let (mut deleted, mut errors) = (Vec::new(), Vec::new());
         for object in batch.objects {
+            if locked.contains(&(bucket.clone(), object.key.clone())) {
+                errors.push(Error {
+                    key: Some(object.key),
+                    code: Some("AccessDenied".into()),
+                    message: Some(LOCKED.into()),
+                    ..Default::default()
+                });
+                continue;
+            }
             objects.remove(&object.key);
             deleted.push(DeletedObject {
                 key: Some(object.key),
@@ -700,6 +979,7 @@ impl S3 for Memory {
         let deleted = (batch.quiet != Some(true)).then_some(deleted);
         Ok(S3Response::new(DeleteObjectsOutput {
             deleted,
+            errors: Some(errors),
             ..Default::default()
         }))
     }
@@ -793,7 +1073,7 @@ impl S3 for Memory {
         }
         if replaces {
             stored.headers = headers_of!(input);
-            check_metadata(&stored.headers)?;
+            check_headers(&stored.headers)?;
         }
         stored.modified = SystemTime::now();
         let result = CopyObjectResult {
@@ -815,22 +1095,26 @@ impl S3 for Memory {
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         let input = &mut request.input;
         let headers = headers_of!(input);
-        check_metadata(&headers)?;
+        check_headers(&headers)?;
         let mut store = lock(&self.0.store);
         if !store.buckets.contains_key(&input.bucket) {
             return Err(s3_error!(NoSuchBucket));
         }
-        store.uploads_begun += 1;
-        let id = format!("upload-{}", store.uploads_begun);
-        store.uploads.insert(
-            id.clone(),
-            Upload {
-                headers,
-                parts: BTreeMap::new(),
-            },
-        );
+        let checksum_type = input.checksum_type.take();
+        let upload = Upload {
+            bucket: input.bucket.clone(),
+            key: input.key.clone(),
+            begun: SystemTime::now(),
+            headers,
+            parts: BTreeMap::new(),
+            checks_whole: checksum_type
+                .as_ref()
+                .is_some_and(|kind| kind.as_str() == ChecksumType::FULL_OBJECT),
+        };
+        let id = begin(&mut store, upload);
         Ok(S3Response::new(CreateMultipartUploadOutput {
             upload_id: Some(id),
+            checksum_type,
             ..Default::default()
         }))
     }
@@ -848,7 +1132,8 @@ impl S3 for Memory {
             .uploads
             .get_mut(&input.upload_id)
             .ok_or_else(|| s3_error!(NoSuchUpload))?;
-        upload.parts.insert(input.part_number, data);
+        let part = (data, checksum_crc32c.clone());
+        upload.parts.insert(input.part_number, part);
         Ok(S3Response::new(UploadPartOutput {
             e_tag: Some(ETag::Strong(etag)),
             checksum_crc32c,
@@ -861,21 +1146,27 @@ impl S3 for Memory {
         request: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let input = request.input;
-        let upload = lock(&self.0.store)
-            .uploads
-            .remove(&input.upload_id)
+        let mut store = lock(&self.0.store);
+        let upload = store.uploads.get(&input.upload_id);
+        let upload = upload
+            .filter(|one| (&one.bucket, &one.key) == (&input.bucket, &input.key))
             .ok_or_else(|| s3_error!(NoSuchUpload))?;
-        let (mut data, mut digests) = (Vec::new(), Vec::new());
-        for part in upload.parts.values() {
-            data.extend_from_slice(part);
-            digests.extend_from_slice(&md5::Md5::digest(part));
-        }
-        let etag = format!("{}-{}", md5_hex(&digests), upload.parts.len());
+        let named = input.multipart_upload.and_then(|upload| upload.parts);
+        let named = named.unwrap_or_default();
+        let (data, digests) = assembled(upload, &named)?;
+        let crc32c = match upload.checks_whole {
+            true => verified(&data, input.checksum_crc32c)?,
+            false => None,
+        };
+        let etag = format!("{}-{}", md5_hex(&digests), named.len());
+        let upload = store.uploads.remove(&input.upload_id);
+        let upload = upload.expect("it was there");
+        drop(store);
         let stored = Stored {
             data: data.into(),
             etag: etag.clone(),
             headers: upload.headers,
-            crc32c: None,
+            crc32c: crc32c.clone(),
             modified: SystemTime::now(),
         };
         self.commit(
@@ -887,7 +1178,77 @@ impl S3 for Memory {
         )?;
         Ok(S3Response::new(CompleteMultipartUploadOutput {
             e_tag: Some(ETag::Strong(etag)),
+            checksum_crc32c: crc32c,
             ..Default::default()
+        }))
+    }
+
+    async fn list_multipart_uploads(
+        &self,
+        request: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let input = request.input;
+        let store = lock(&self.0.store);
+        let prefix = input.prefix.clone().unwrap_or_default();
+        let after = (
+            input.key_marker.unwrap_or_default(),
+            input.upload_id_marker.unwrap_or_default(),
+        );
+        let mut open: Vec<_> = store
+            .uploads
+            .iter()
+            .filter(|(_, one)| one.bucket == input.bucket && one.key.starts_with(&prefix))
+            .map(|(id, one)| ((one.key.clone(), id.clone()), one.begun))
+            .filter(|(place, _)| *place > after)
+            .collect();
+        open.sort();
+        // Small pages, so that tests see more than one.
+        let more = open.len() > UPLOADS_PAGE;
+        open.truncate(UPLOADS_PAGE);
+        let last = open.last().map(|(place, _)| place.clone()).filter(|_| more);
+        let uploads = open.into_iter().map(|((key, id), begun)| MultipartUpload {
+            key: Some(key),
+            upload_id: Some(id),
+            initiated: Some(begun.into()),
+            ..Default::default()
+        });
+        Ok(S3Response::new(ListMultipartUploadsOutput {
+            uploads: Some(uploads.collect()),
+            is_truncated: Some(more),
+            next_key_marker: last.as_ref().map(|(key, _)| key.clone()),
+            next_upload_id_marker: last.map(|(_, id)| id),
+            bucket: Some(input.bucket),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        let store = lock(&self.0.store);
+        let is_kept = store.versioned.contains(&request.input.bucket);
+        Ok(S3Response::new(GetBucketVersioningOutput {
+            status: is_kept
+                .then(|| BucketVersioningStatus::from_static(BucketVersioningStatus::ENABLED)),
+            ..Default::default()
+        }))
+    }
+
+    async fn get_object_lock_configuration(
+        &self,
+        request: S3Request<GetObjectLockConfigurationInput>,
+    ) -> S3Result<S3Response<GetObjectLockConfigurationOutput>> {
+        let store = lock(&self.0.store);
+        if !store.locking.contains(&request.input.bucket) {
+            return Err(s3_error!(ObjectLockConfigurationNotFoundError));
+        }
+        let enabled = ObjectLockEnabled::from_static(ObjectLockEnabled::ENABLED);
+        Ok(S3Response::new(GetObjectLockConfigurationOutput {
+            object_lock_configuration: Some(ObjectLockConfiguration {
+                object_lock_enabled: Some(enabled),
+                ..Default::default()
+            }),
         }))
     }
 
