@@ -284,6 +284,8 @@ struct Visit {
     report: TierReport,
     trouble: Option<Trouble>,
     findings: Findings,
+    /// Why the tier owes the first of its debts.
+    owes_because: Option<String>,
 }
 
 impl Visit {
@@ -296,6 +298,7 @@ impl Visit {
             report: sync::refused(name, trouble.why.clone(), &sync.manifest)?,
             trouble: Some(trouble),
             findings: Findings::default(),
+            owes_because: None,
         })
     }
 }
@@ -313,6 +316,7 @@ async fn visit(
         },
         trouble: None,
         findings: Findings::default(),
+        owes_because: None,
     };
     if stages.syncs() {
         let outcome = sync.bring_up(&mut open, progress).await?;
@@ -333,6 +337,8 @@ async fn visit(
     let report = &mut visit.report;
     report.trouble = visit.trouble.as_ref().map(|trouble| trouble.why.clone());
     report.debts = sync.manifest.debts(&open.name).count() as u64;
+    let first = sync.manifest.debts(&open.name).next().transpose()?;
+    visit.owes_because = first.map(|(_, debt)| debt.reason);
     report.watermark = open.state.watermark;
     report.verified = open.state.verified.map(|verified| verified.generation);
     report.count(&*open.tier);
@@ -360,6 +366,7 @@ fn enter(report: &mut RunReport, visit: Visit) {
         report: tier,
         trouble,
         findings,
+        owes_because,
     } = visit;
     if let Some(trouble) = trouble {
         let verdict = if trouble.refused {
@@ -380,8 +387,10 @@ fn enter(report: &mut RunReport, visit: Visit) {
         report.note(Verdict::Degraded, reason);
     } else if tier.debts > 0 {
         let reason = format!(
-            "tier {} owes {} pages: the next run tries them again",
-            tier.name, tier.debts
+            "tier {} owes {} pages: the next run tries them again (the first: {})",
+            tier.name,
+            tier.debts,
+            owes_because.as_deref().unwrap_or("not written yet")
         );
         report.note(Verdict::Degraded, reason);
     }

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bad_origin;
 mod copies;
+mod bad_tier;
 mod faults;
 mod fetch;
 mod formats;

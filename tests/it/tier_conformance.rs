@@ -11,11 +11,13 @@ use standin::config::{S3Options, TierName};
 use standin::content::{KeptHeaders, digest};
 use standin::site::{ObjectKey, PageUrl};
 use standin::tier::{
-    Body, Class, DirectoryTier, Expect, ListPage, Listed, ObjectMeta, S3Tier, Tier, TierError,
+    Body, Capabilities, Class, DirectoryTier, EtagMeaning, Expect, ListPage, Listed, ObjectMeta,
+    S3Tier, Tier, TierError,
 };
 use tempfile::TempDir;
 
-use crate::support::s3_server::{ACCESS_KEY, About, S3Server, SECRET_KEY};
+use crate::support::faults::Harm;
+use crate::support::s3_server::{ACCESS_KEY, About, S3Server, SECRET_KEY, Seen};
 
 const BUCKET: &str = "site";
 
@@ -547,6 +549,7 @@ async fn a_bucket_holds_what_a_cdn_needs() {
     );
     assert_eq!(headers.cache_control.as_deref(), Some("max-age=60"));
     assert_eq!(headers.storage_class.as_deref(), Some("STANDARD_IA"));
+    assert_eq!(headers.website_redirect.as_deref(), Some("/b%20c"));
     let field = |name: &str| headers.metadata.get(name).map(String::as_str);
     assert_eq!(field("standin-status"), Some("302"));
     assert_eq!(field("standin-location"), Some("/b%20c"));
@@ -753,6 +756,95 @@ async fn a_service_without_conditions_is_usable() {
         )
         .await;
     assert!(written.is_ok() && server.faults_left() == 0, "{written:?}");
+}
+
+#[tokio::test]
+async fn a_bucket_is_asked_what_it_can_do() {
+    // The probe writes, reads, lists and deletes one small object of its own, sees whether conditions are
+    // heeded, and asks for versions and locks; nothing of it stays.
+    let server = S3Server::start(&[BUCKET, "locked", "shy"]);
+    let in_bucket = |bucket: &str| {
+        bucket_tier(&S3Options {
+            bucket: bucket.into(),
+            ..options(&server)
+        })
+    };
+    let plain = Capabilities {
+        etag: EtagMeaning::Md5,
+        conditional_writes: true,
+        keeps_versions: Some(false),
+        locks_objects: Some(false),
+        copies_cheaply: true,
+    };
+    let tier = in_bucket(BUCKET);
+    assert_eq!(tier.probe().await.expect("probed"), plain);
+    assert_eq!(tier.traffic().requests(), tier.traffic().small);
+    assert_eq!((server.seen().len(), server.objects(BUCKET).len()), (8, 0));
+    server.keep_versions("locked");
+    server.enable_lock("locked");
+    let locked = in_bucket("locked").probe().await.expect("probed");
+    let expected = Capabilities {
+        keeps_versions: Some(true),
+        locks_objects: Some(true),
+        ..plain
+    };
+    assert_eq!(locked, expected);
+    // What may not be asked is not known; a service without conditions has none.
+    server.deny(|seen| seen.path.starts_with("/shy") && seen.about == About::Bucket);
+    let write = |seen: &Seen| seen.method == "PUT" && seen.path.starts_with("/shy");
+    server.harm(1, write, Harm::Slow(std::time::Duration::ZERO));
+    server.fail_next(1, write, 501);
+    let shy = in_bucket("shy").probe().await.expect("probed");
+    let expected = Capabilities {
+        conditional_writes: false,
+        keeps_versions: None,
+        locks_objects: None,
+        ..plain
+    };
+    assert_eq!((shy, server.faults_left()), (expected, 0));
+}
+
+#[tokio::test]
+async fn a_locked_object_stays_and_the_others_go() {
+    // Retention concerns one object of a batch; the tier goes on, and the reason is said.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&options(&server));
+    for at in ["h/a", "h/b"] {
+        put(&tier, at, b"body").await;
+    }
+    server.retain(BUCKET, "h/a");
+    let failed = tier.delete(&[key("h/a"), key("h/b")]).await;
+    let failed = failed.expect("answered");
+    assert_eq!(failed.len(), 1);
+    let (which, why) = &failed[0];
+    assert_eq!((which, why.class()), (&key("h/a"), Class::Skip));
+    assert!(why.to_string().contains("retention"), "{why}");
+    assert_eq!(list_all(&tier, 10).await.len(), 1);
+}
+
+#[tokio::test]
+async fn unfinished_uploads_are_swept_page_by_page() {
+    // Only those under our prefix, and only old ones: another writer's may still be going on.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&S3Options {
+        prefix: "mirror".into(),
+        ..options(&server)
+    });
+    let (hour, day) = (
+        std::time::Duration::from_secs(3600),
+        std::time::Duration::from_secs(24 * 3600),
+    );
+    for number in 0..5 {
+        server.leave_upload(BUCKET, &format!("mirror/h/{number}"), 2 * day);
+    }
+    server.leave_upload(BUCKET, "mirror/h/fresh", hour);
+    server.leave_upload(BUCKET, "other/h/a", 2 * day);
+    server.leave_upload(BUCKET, "mirrored/h/a", 2 * day);
+    assert_eq!(tier.sweep(day).await.expect("swept"), 5);
+    let mut left = server.upload_keys();
+    left.sort();
+    assert_eq!(left, ["mirror/h/fresh", "mirrored/h/a", "other/h/a"]);
+    assert_eq!(tier.sweep(day).await.expect("swept"), 0);
 }
 
 #[tokio::test]
