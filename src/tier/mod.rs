@@ -33,7 +33,8 @@ pub use object::{
 };
 pub use s3::S3Tier;
 
-/// One copy of the site. Small objects under `.standin/` (head, checkpoints) have methods of
+/// One copy of the site. `docs/TIERS.md` says of every method what is promised, and what is not.
+/// Small objects under `.standin/` (head, checkpoints) have methods of
 /// their own; every other method is about objects of the site and answers
 /// [`TierError::Unsupported`] for a key under `.standin/`.
 #[async_trait]

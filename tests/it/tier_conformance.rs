@@ -1,5 +1,6 @@
 //! What every tier promises, checked on each kind of tier, and what only a bucket or only a
-//! folder promises beyond that.
+//! folder promises beyond that. The promises in words are `docs/TIERS.md`, which also says how to check them
+//! on a real bucket.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -17,12 +18,14 @@ use standin::tier::{
 use tempfile::TempDir;
 
 use crate::support::faults::Harm;
+use crate::support::real::RealBuckets;
 use crate::support::s3_server::{ACCESS_KEY, About, S3Server, SECRET_KEY, Seen};
 
 const BUCKET: &str = "site";
 
 /// One tier of each kind; what they stand on lives as long as they do.
 struct Worlds {
+    real: RealBuckets,
     server: S3Server,
     folder: TempDir,
 }
@@ -30,6 +33,7 @@ struct Worlds {
 impl Worlds {
     fn new() -> Worlds {
         Worlds {
+            real: RealBuckets::named(),
             server: S3Server::start(&[BUCKET]),
             folder: tempfile::tempdir().expect("a folder"),
         }
@@ -48,11 +52,13 @@ impl Worlds {
             prefix: "mirror/v1".into(),
             ..options(&self.server)
         };
-        vec![
+        let mut tiers: Vec<Arc<dyn Tier>> = vec![
             Arc::new(self.directory()),
             Arc::new(bucket_tier(&options(&self.server))),
             Arc::new(S3Tier::new(name("prefixed"), &prefixed, 32).expect("credentials are given")),
-        ]
+        ];
+        tiers.extend(self.real.tiers());
+        tiers
     }
 }
 
@@ -490,6 +496,67 @@ async fn a_large_body_comes_from_its_file() {
         }
         assert_eq!(worlds.server.open_uploads(), 0);
     }
+}
+
+#[test]
+fn the_suite_runs_on_a_bucket_that_the_environment_names() {
+    // As `docs/TIERS.md` says, here with a server of ours in the place of the real one: the suite is run
+    // once more as a process, writes to the bucket, and leaves it as it was.
+    let server = S3Server::start(&[BUCKET]);
+    server.insert(BUCKET, "tests/neighbour", b"stays");
+    let itself = std::env::current_exe().expect("it is running");
+    for test in [
+        "an_object_comes_back_as_it_was_put",
+        "small_objects_are_apart_from_the_site",
+    ] {
+        let ran = std::process::Command::new(&itself)
+            .args(["--exact", &format!("tier_conformance::{test}")])
+            .env("STANDIN_TEST_S3_URL", format!("s3://{BUCKET}/tests"))
+            .env("STANDIN_TEST_S3_ENDPOINT", server.endpoint())
+            .env("STANDIN_TEST_S3_REGION", "us-east-1")
+            .env("STANDIN_TEST_S3_PATH_STYLE", "1")
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .output()
+            .expect("it runs");
+        let said = String::from_utf8_lossy(&ran.stdout);
+        assert!(ran.status.success() && said.contains("1 passed"), "{said}");
+        let prefix = format!("/{BUCKET}/tests/standin-test-");
+        let written = server.seen();
+        let written = written.iter().filter(|seen| seen.method == "PUT");
+        assert!(written.clone().count() > 0);
+        assert!(
+            written
+                .into_iter()
+                .all(|seen| seen.path.starts_with(&prefix))
+        );
+        let left: Vec<String> = server.objects(BUCKET).into_keys().collect();
+        assert_eq!(left, ["tests/neighbour"]);
+        server.forget();
+    }
+}
+
+#[test]
+fn every_operation_is_in_the_document() {
+    // `docs/TIERS.md` says of each method of the trait what it promises, and names none that is gone.
+    let source = include_str!("../../src/tier/mod.rs");
+    let begin = source.find("pub trait Tier").expect("the trait");
+    let methods: Vec<&str> = source[begin..]
+        .lines()
+        .filter_map(|line| {
+            line.trim()
+                .strip_prefix("async fn ")
+                .or(line.trim().strip_prefix("fn "))
+        })
+        .filter_map(|rest| rest.split('(').next())
+        .collect();
+    assert!(methods.len() >= 16, "{methods:?}");
+    let document = include_str!("../../docs/TIERS.md");
+    let named: Vec<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect();
+    assert_eq!(named, methods, "the document's headings");
 }
 
 // What a bucket promises.
