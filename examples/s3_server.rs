@@ -1,6 +1,9 @@
 //! The S3 server of the tests as a program, for measurements by hand: prints its endpoint and
 //! the credentials that it takes, and serves the buckets named until it is killed.
 
+#[expect(dead_code, reason = "nothing goes wrong by hand")]
+#[path = "../tests/it/support/faults.rs"]
+mod faults;
 #[expect(
     dead_code,
     reason = "a program needs less of the server than the tests do"

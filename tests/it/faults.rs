@@ -402,6 +402,9 @@ async fn a_stale_listing_is_one_answer_and_no_memory() {
     assert_eq!(names(fresh), ["h/a", "h/b"]);
 }
 
+/// A request of an upload in parts: its method, and what its query tells.
+type Step = (&'static str, fn(&str) -> bool);
+
 #[tokio::test]
 async fn an_upload_in_parts_survives_what_happens_to_any_of_its_requests() {
     // Begun, four parts and an end: a failure of each is got over by itself, without sending the other
@@ -411,7 +414,7 @@ async fn an_upload_in_parts_survives_what_happens_to_any_of_its_requests() {
     let body: Vec<u8> = (0..65_u32 << 20).map(|index| (index % 251) as u8).collect();
     std::fs::write(&path, &body).expect("written");
     let meta = meta_of(&body);
-    let steps: [(&str, fn(&str) -> bool); 3] = [
+    let steps: [Step; 3] = [
         ("POST", |query| query.contains("uploads")),
         ("PUT", |query| query.contains("partNumber=2")),
         ("POST", |query| query.contains("uploadId")),
