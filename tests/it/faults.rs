@@ -80,7 +80,7 @@ const OPERATIONS: [Operation; 13] = [
         run: |cell| {
             async {
                 let (from, to, meta) = (key("h/a"), key("h/b"), meta_of(b"old"));
-                let copied = cell.tier.copy(&from, &to, &meta).await;
+                let copied = cell.tier.copy(&from, None, &to, &meta).await;
                 copied.map(|confirmed| confirmed.etag)
             }
             .boxed()

@@ -2,8 +2,8 @@
 
 mod bad_input;
 mod bad_origin;
-mod copies;
 mod bad_tier;
+mod copies;
 mod faults;
 mod fetch;
 mod formats;
