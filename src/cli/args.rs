@@ -48,6 +48,11 @@ pub enum Verb {
         #[arg(long, value_name = "DIR")]
         into: Option<PathBuf>,
     },
+    /// Publish a folder, such as a site generator writes, in the crawl's place; again = only what changed
+    Publish {
+        /// Its files become the pages of the first of `site.hosts`, DIR/a/index.html the page /a/
+        dir: PathBuf,
+    },
     /// Watch the whole cycle on a bundled site, offline
     Demo {
         /// Where to work [default: a temporary folder]

@@ -12,6 +12,7 @@ mod init;
 mod mirror;
 mod plan;
 mod progress;
+mod publish;
 mod render;
 mod run;
 mod status;
@@ -81,6 +82,7 @@ async fn interruptible(args: &Args) -> anyhow::Result<Outcome> {
 async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
     match &args.verb {
         Verb::Mirror { url, into } => mirror::main(args, url, into.as_deref()).await,
+        Verb::Publish { dir } => publish::main(args, dir).await,
         Verb::Demo { dir, keep } => demo::main(args, dir.as_deref(), *keep).await,
         Verb::Init { file } => init::main(args, file.as_deref()),
         Verb::Config(args::ConfigVerb::Check) => config_check::main(args),

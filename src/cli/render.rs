@@ -112,8 +112,12 @@ pub fn bytes(bytes: u64) -> String {
 
 fn crawl(report: &RunReport) -> String {
     let crawl = &report.crawl;
+    let (stage, read, as_before) = match report.verb {
+        "publish" => ("folder", "read", "as they were"),
+        _ => ("crawl", "fetched", "not modified"),
+    };
     let mut text = format!(
-        "  crawl: {} fetched ({}), {} not modified; {} new, {} changed, {} gone\n",
+        "  {stage}: {} {read} ({}), {} {as_before}; {} new, {} changed, {} gone\n",
         crawl.fetched,
         bytes(crawl.bytes),
         crawl.not_modified,
@@ -126,6 +130,7 @@ fn crawl(report: &RunReport) -> String {
         (crawl.missing, "missing, kept for now"),
         (crawl.broken_links, "broken links"),
         (crawl.forbidden, "forbidden by robots.txt"),
+        (crawl.refused, "refused: no page can be made of them"),
         (crawl.errors, "errors"),
     ];
     let rest: Vec<String> = rest

@@ -5,7 +5,7 @@ use super::progress::Progress;
 use super::{Outcome, render};
 use crate::config::{self, Config};
 use crate::db::Fuse;
-use crate::run::{self, Live, RunReport, Stages, Surroundings};
+use crate::run::{self, Live, RunError, RunReport, Stages, Surroundings};
 
 pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
@@ -32,8 +32,16 @@ pub async fn watched(
         fuse: Fuse::from_environment(),
         verb,
     };
+    shown(args, &live, run::run(config, stages, around)).await
+}
+
+/// Draws the progress of a run until it ends.
+pub async fn shown(
+    args: &Args,
+    live: &Live,
+    running: impl Future<Output = Result<RunReport, RunError>>,
+) -> anyhow::Result<RunReport> {
     let mut progress = Progress::new(args);
-    let running = run::run(config, stages, around);
     tokio::pin!(running);
     let mut tick = tokio::time::interval(Progress::INTERVAL);
     loop {
@@ -42,7 +50,7 @@ pub async fn watched(
                 progress.clear();
                 return Ok(report?);
             }
-            _ = tick.tick() => progress.draw(&live),
+            _ = tick.tick() => progress.draw(live),
         }
     }
 }

@@ -84,7 +84,7 @@ impl Budget {
     }
 
     /// Waits for the bytes, but no longer than `patience`; `None` when that was not enough, or never can be.
-    async fn reserve(&self, bytes: usize, patience: Duration) -> Option<Permit> {
+    pub(super) async fn reserve(&self, bytes: usize, patience: Duration) -> Option<Permit> {
         if bytes > self.total {
             return None;
         }
@@ -109,6 +109,15 @@ pub struct Permit(OwnedSemaphorePermit);
 impl Permit {
     pub fn bytes(&self) -> usize {
         self.0.num_permits()
+    }
+
+    /// A share of these bytes, for a body of its own.
+    pub(super) fn take(&mut self, bytes: usize) -> Permit {
+        Permit(
+            self.0
+                .split(bytes)
+                .expect("no more is shared out than was reserved"),
+        )
     }
 
     /// Gives back what lies above `bytes`.
@@ -143,7 +152,7 @@ impl TempBody {
     }
 
     /// A new empty file in the folder, which must exist.
-    fn create(folder: &Path) -> Result<(TempBody, File), SpillError> {
+    pub(super) fn create(folder: &Path) -> Result<(TempBody, File), SpillError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{TEMP_PREFIX}{}-{count}{TEMP_SUFFIX}", std::process::id());
@@ -162,7 +171,7 @@ impl TempBody {
         }
     }
 
-    fn write(&mut self, file: &mut File, bytes: &[u8]) -> Result<(), SpillError> {
+    pub(super) fn write(&mut self, file: &mut File, bytes: &[u8]) -> Result<(), SpillError> {
         if let Err(source) = file.write_all(bytes) {
             let path = self.path.clone();
             return Err(SpillError { path, source });

@@ -79,6 +79,21 @@ pub fn not_modified(recorded: Option<&Entry>, cache_control: Option<&str>) -> De
     }
 }
 
+/// A published file: every difference of its bytes is one that its author has made.
+pub fn file(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
+    let old = recorded.and_then(|entry| entry.outcome.page());
+    let same_bytes = old.is_some_and(|old| old.content == body.digest.content) && survives;
+    if same_bytes && old.is_some_and(|old| is_published(old, &body.headers)) {
+        return Decision::Same;
+    }
+    stage(body, !same_bytes)
+}
+
+/// Whether a page is recorded as a file with these headers is published.
+pub fn is_published(page: &Page, headers: &KeptHeaders) -> bool {
+    page.status == 200 && page.headers == *headers
+}
+
 /// A 30x with its absolute target.
 pub fn redirect(recorded: Option<&Entry>, status: u16, target: String) -> Decision {
     let outcome = Outcome::Redirect(Redirect { status, target });
@@ -181,6 +196,32 @@ mod tests {
             let decision = page(Some(&old()), answer, survives);
             assert_eq!(name(&decision), expected, "row {index}");
         }
+    }
+
+    #[test]
+    fn a_file_is_changed_exactly_when_its_bytes_are() {
+        // Promise: what the author wrote decides, also where a crawl would see a nonce; headers that a crawl
+        // has kept go without the body being sent again.
+        let plain = |bytes, canonical| {
+            let mut body = body(bytes, canonical, "");
+            let html = [("content-type", &b"text/html"[..])];
+            body.headers = KeptHeaders::keep(html.into_iter());
+            body
+        };
+        let old = recorded(plain("page n1", "page"));
+        let crawled = recorded(body("page n1", "page", "'none'"));
+        let table = [
+            (&old, plain("page n1", "page n1"), true, "same"),
+            (&old, plain("page n2", "page n2"), true, "store"),
+            (&old, plain("page n2", "page"), true, "store"),
+            (&old, plain("page n1", "page n1"), false, "store"),
+            (&crawled, plain("page n1", "page n1"), true, "headers"),
+        ];
+        for (index, (recorded, body, survives, expected)) in table.into_iter().enumerate() {
+            let decision = file(Some(recorded), body, survives);
+            assert_eq!(name(&decision), expected, "row {index}");
+        }
+        assert_eq!(name(&file(None, plain("x", "x"), false)), "store");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::decide::{self, Body, Decision};
 use super::frontier::{Finished, Frontier, Position, Queued};
 use super::robots::Robots;
 use super::schedule::{Job, Schedule, Way};
+use super::survival::Survival;
 use super::visit::{Seen, SeenPage, Visited, Visitor};
 use super::writer::{Report, Writer};
 use super::{
@@ -77,7 +78,7 @@ pub async fn crawl(
         robots: Vec::new(),
         recent: Recent::default(),
         forbidden: Vec::new(),
-        keys_are_shared: means.manifest.has_aliases()?,
+        survival: Survival::new(Arc::clone(&means.manifest), order.confirmed)?,
         lost: 0,
         order,
         manifest: means.manifest,
@@ -115,8 +116,7 @@ struct Engine<'a> {
     recent: Recent,
     /// Met since the last report to the writer, and forbidden.
     forbidden: Vec<Queued>,
-    /// Some URL is not the primary one of its key.
-    keys_are_shared: bool,
+    survival: Survival,
     /// Failures to reach a host, in a row.
     lost: u32,
 }
@@ -323,7 +323,7 @@ impl Engine<'_> {
         let conditional = match conditional {
             Conditional::Never => false,
             Conditional::IfSurviving => {
-                !self.order.reparse && self.survives(&job.url, recorded.as_ref())?
+                !self.order.reparse && self.survival.of(&job.url, recorded.as_ref())?
             }
         };
         Ok(Arc::clone(&self.visitor).visit(job, recorded, conditional))
@@ -344,28 +344,6 @@ impl Engine<'_> {
             way: Way::First,
         };
         Ok(self.start(job, conditional)?.await)
-    }
-
-    /// True when a copy of the recorded bytes is in the store or in a tier. Of several URLs on one key a
-    /// tier holds only the winner's.
-    fn survives(&self, url: &PageUrl, recorded: Option<&Entry>) -> Result<bool, CrawlError> {
-        let Some((entry, page)) = recorded.and_then(|e| Some((e, e.outcome.page()?))) else {
-            return Ok(false);
-        };
-        if self.manifest.locate(&page.content)?.is_some() {
-            return Ok(true);
-        }
-        Ok(entry.changed <= self.order.confirmed && self.wins_its_key(url)?)
-    }
-
-    fn wins_its_key(&self, url: &PageUrl) -> Result<bool, CrawlError> {
-        if !self.keys_are_shared {
-            return Ok(true);
-        }
-        let key = self.manifest.layout().place(url).key;
-        let group = self.manifest.on_key(&key, url.scheme())?;
-        let winner = group.iter().find(|(_, entry)| entry.outcome.is_live());
-        Ok(winner.is_some_and(|(winner, _)| winner == url))
     }
 
     /// Takes one result in: queues what it links to, stages what it means, ticks it off.
@@ -506,7 +484,7 @@ impl Engine<'_> {
             etag: received.etag.clone(),
             last_modified: received.last_modified.clone(),
         };
-        let decision = decide::page(recorded, body, self.survives(&job.url, recorded)?);
+        let decision = decide::page(recorded, body, self.survival.of(&job.url, recorded)?);
         if decision == Decision::Validators {
             self.position.counts.unchanged += 1;
             let staged = Staged::Validators {

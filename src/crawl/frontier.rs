@@ -26,6 +26,10 @@ const META: &[u8] = b"m";
 const QUEUE: u8 = b'q';
 const KNOWN: u8 = b's';
 const STAGED: u8 = b'o';
+const ASIDE: u8 = b'a';
+
+/// Records moved aside in one batch.
+const ASIDE_BATCH: usize = 1_000;
 
 /// Format of all records in here, raised when one of them or of what is staged changes. Another one is
 /// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came.)
@@ -202,6 +206,29 @@ impl Frontier {
     /// Makes everything durable: before a commit begins to fold the staging in.
     pub fn flush(&self) -> Result<(), DbError> {
         self.db.flush()
+    }
+
+    /// Moves what a killed run has staged out of the way: the run that goes on looks at everything again, and
+    /// only takes over where bodies lie ([`Frontier::aside`]).
+    pub fn set_aside(&self) -> Result<(), DbError> {
+        loop {
+            let mut batch = Batch::default();
+            for record in self.db.scan(&[STAGED]).take(ASIDE_BATCH) {
+                let (mut key, payload) = record?;
+                batch.remove(&key);
+                key[0] = ASIDE;
+                batch.put(&key, &payload);
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.db.apply(batch)?;
+        }
+    }
+
+    /// What was staged for a URL before it was set aside.
+    pub fn aside(&self, url: &PageUrl) -> Result<Option<Staged>, DbError> {
+        self.read(&keyed(ASIDE, url))
     }
 
     /// Everything staged, in URL order.

@@ -5,19 +5,23 @@
 //! and takes each result in alone, so that nothing here needs a lock. Parsing runs on rayon, the disk
 //! belongs to one writer thread ([`writer`]). What a result means is a pure decision ([`decide`]). The
 //! frontier is a database of its own that a finished run throws away; a killed run finds in it where it
-//! was. Nothing in here touches an entry: commits are the manifest's business, after the guards.
+//! was. Nothing in here touches an entry: commits are the manifest's business, after the guards. `publish`
+//! takes a folder in instead ([`folder`]), by the same staging.
 
 mod body;
 mod decide;
 mod engine;
 mod fetch;
+mod folder;
 mod frontier;
 mod gunzip;
 mod robots;
 mod schedule;
+mod survival;
 mod visit;
 mod writer;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +35,7 @@ use crate::store::StoreError;
 pub use body::{Budget, Held, TempBody};
 pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
+pub use folder::{FolderOrder, publish};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 
@@ -90,6 +95,8 @@ pub struct CrawlCounts {
     pub known: u64,
     /// Those of them that answered with a page or a redirect.
     pub kept: u64,
+    /// What lies in a published folder and can be no page: a link out of it, a pipe, a name that is no text.
+    pub refused: u64,
 }
 
 impl CrawlCounts {
@@ -131,6 +138,15 @@ impl CrawlProgress {
         self.done.fetch_add(1, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
     }
+
+    /// As both, for all that was counted between two moments.
+    fn finish_many(&self, before: CrawlCounts, now: CrawlCounts) {
+        let done = now.answers() - before.answers();
+        self.find(done);
+        self.done.fetch_add(done, Ordering::Relaxed);
+        self.bytes
+            .fetch_add(now.bytes - before.bytes, Ordering::Relaxed);
+    }
 }
 
 /// What stops a crawl. Its frontier stays, and so does everything committed before.
@@ -151,6 +167,9 @@ pub enum CrawlError {
     /// The origin went away in the middle.
     #[error("the origin stopped answering after {done} pages: {why}")]
     OriginLost { done: u64, why: String },
+    /// The folder to be published says nothing about the site: it is empty, or not there.
+    #[error("{}: {why}; nothing is published and nothing withdrawn", dir.display())]
+    Folder { dir: PathBuf, why: String },
     /// A seed leads out of the site.
     #[error(
         "{seed} redirects to {target}, which is no page of this site; mirror that one, or add its host to `hosts`"

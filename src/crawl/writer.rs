@@ -160,9 +160,11 @@ fn small(report: &Report) -> Option<NewBlob<'_>> {
     }
 }
 
-/// Notes in the staged outcome where its body lies now.
+/// Notes in the staged outcome where its body lies now, if it came with one.
 fn place(mut finished: Finished, at: Option<Located>) -> Finished {
-    if let Some(Staged::Outcome { located, .. }) = &mut finished.staged {
+    if let Some(Staged::Outcome { located, .. }) = &mut finished.staged
+        && at.is_some()
+    {
         *located = at;
     }
     finished

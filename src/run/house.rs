@@ -2,6 +2,7 @@
 //! site as values.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use crate::crawl::{Answer, Ask, Budget, FetchError, FetchLimits, Fetcher};
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
 use crate::manifest::{Manifest, Meta};
-use crate::site::{Layout, PageUrl, Scheme, Scope};
+use crate::site::{Admission, Layout, PageUrl, Scheme, Scope};
 use crate::store::Store;
 use crate::tier::{DirectoryTier, S3Tier, Tier, TierError};
 
@@ -160,13 +161,87 @@ async fn identity_of(seed: &PageUrl, fetcher: &Fetcher) -> Result<Scheme, FetchE
     }
 }
 
+/// Refuses a folder that the run itself would write into, or out of which it would copy a copy.
+///
+/// # Errors
+/// [`RunError::Config`].
+pub fn check_folder(folder: &Path, config: &Config) -> Result<(), RunError> {
+    let tiers = config.tiers.iter().filter_map(|tier| match &tier.target {
+        TierTarget::Directory(root) => Some((format!("tier {}", tier.name), root)),
+        _ => None,
+    });
+    let state = ("`state.dir`".to_owned(), &config.state.dir);
+    let inside = real(folder);
+    for (what, place) in std::iter::once(state).chain(tiers) {
+        let place = real(place);
+        if place.starts_with(&inside) || inside.starts_with(&place) {
+            return Err(RunError::Config(format!(
+                "{what} ({}) and the folder to be published ({}) lie in each other; keep them apart",
+                place.display(),
+                inside.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// The path without links, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) if !parent.as_os_str().is_empty() => real(parent).join(name),
+        (_, Some(name)) => real(Path::new(".")).join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// The scope of a folder that stands for the first of the hosts. How that host is known stays as it is; where
+/// nothing is known yet, it is recorded now.
+///
+/// # Errors
+/// [`RunError::Config`], and what the manifest says.
+pub fn identify_folder(config: &Config, manifest: &Manifest) -> Result<Scope, RunError> {
+    let scope = scope_of(config, &manifest.about())?;
+    let home = home_of(config, &scope)?;
+    let host = first_host(config)?;
+    let is_known = |meta: &Meta| meta.identity.iter().any(|(known, _)| known == host);
+    if !is_known(&manifest.about()) {
+        let known = (host.to_owned(), home.scheme());
+        manifest.amend(|meta| meta.identity.push(known))?;
+    }
+    Ok(scope)
+}
+
+/// The home page of the first of the hosts, whether it is denied or not.
+///
+/// # Errors
+/// [`RunError::Config`].
+pub fn home_of(config: &Config, scope: &Scope) -> Result<PageUrl, RunError> {
+    let host = first_host(config)?;
+    let home = PageUrl::parse(&format!("https://{host}/"));
+    let home = home.map_err(|error| RunError::Config(error.to_string()))?;
+    Ok(match scope.admit(home.clone()) {
+        Admission::Page(home) => home,
+        Admission::Outside(_) => home,
+    })
+}
+
+fn first_host(config: &Config) -> Result<&str, RunError> {
+    let first = config.site.hosts.first().map(String::as_str);
+    first.ok_or_else(|| {
+        RunError::Config("`site.hosts` is empty; name the host whose pages these are".into())
+    })
+}
+
 /// One robots.txt per host of the site.
 pub fn robots_urls(scope: &Scope, meta: &Meta) -> Vec<PageUrl> {
     let urls = meta.identity.iter().filter_map(|(authority, scheme)| {
         PageUrl::parse(&format!("{}://{authority}/robots.txt", scheme.as_str())).ok()
     });
     let mut urls: Vec<PageUrl> = urls
-        .filter(|url| matches!(scope.admit(url.clone()), crate::site::Admission::Page(page) if page == *url))
+        .filter(|url| matches!(scope.admit(url.clone()), Admission::Page(page) if page == *url))
         .collect();
     urls.dedup();
     urls

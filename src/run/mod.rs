@@ -12,6 +12,7 @@ mod report;
 mod stages;
 mod status;
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -54,6 +55,15 @@ impl Stages {
     fn visits_tiers(self) -> bool {
         self != Stages::Crawl
     }
+}
+
+/// Where a run takes the site's pages from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source<'a> {
+    /// The site itself, crawled.
+    Site,
+    /// A folder that holds them as files.
+    Folder(&'a Path),
 }
 
 /// What makes a run impossible.
@@ -150,6 +160,28 @@ pub async fn run(
     stages: Stages,
     around: Surroundings<'_>,
 ) -> Result<RunReport, RunError> {
+    run_from(Source::Site, config, stages, around).await
+}
+
+/// A whole run with a folder in the place of the site.
+///
+/// # Errors
+/// As [`run`].
+pub async fn publish(
+    folder: &Path,
+    config: &Config,
+    around: Surroundings<'_>,
+) -> Result<RunReport, RunError> {
+    house::check_folder(folder, config)?;
+    run_from(Source::Folder(folder), config, Stages::All, around).await
+}
+
+async fn run_from(
+    source: Source<'_>,
+    config: &Config,
+    stages: Stages,
+    around: Surroundings<'_>,
+) -> Result<RunReport, RunError> {
     if let Some(problem) = config.problems().into_iter().next() {
         return Err(RunError::Config(problem));
     }
@@ -157,7 +189,7 @@ pub async fn run(
     let run_id = new_run_id();
     let lock = Lock::acquire(&config.state.dir, around.verb, &run_id)?;
     let mut report = RunReport::begin(run_id.clone(), around.verb);
-    let worked = work(config, stages, &run_id, &around, &mut report).await;
+    let worked = work(source, config, stages, &around, &mut report).await;
     report.seconds = begun.elapsed().as_secs_f64();
     if let Err(error) = &worked {
         // A run that could not go on is told by `status`, too, as far as the disk still takes it.
@@ -173,20 +205,21 @@ pub async fn run(
 }
 
 async fn work(
+    source: Source<'_>,
     config: &Config,
     stages: Stages,
-    run_id: &RunId,
     around: &Surroundings<'_>,
     report: &mut RunReport,
 ) -> Result<(), RunError> {
     let state = &config.state.dir;
+    let run_id = &report.run_id.clone();
     status::publish(state, report, "starting")?;
     let mut house = House::open(config, around.fuse.clone())?;
     report.generation_before = house.manifest.generation();
     if stages.crawls() {
         around.live.enter("crawl");
         status::publish(state, report, "crawl")?;
-        house = stages::crawl(house, config, run_id, around, report).await?;
+        house = stages::take_in(source, house, config, around, report).await?;
     }
     if stages.visits_tiers() {
         around

@@ -1,5 +1,6 @@
 //! The stages of a run, one after the other.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -7,58 +8,57 @@ use futures_util::future::{TryFutureExt, join_all};
 
 use super::house::{self, House};
 use super::report::{RunReport, Verdict};
-use super::{RunError, Stages, Surroundings, guards};
+use super::{RunError, Source, Stages, Surroundings, guards};
 use crate::audit::{self, AuditError, Findings};
 use crate::config::{Config, Keep, RobotsPolicy};
 use crate::content::ContentHash;
-use crate::crawl::{self, CrawlError, CrawlOrder, Crawled, FetchError, Frontier, Means, Position};
+use crate::crawl::{
+    self, CrawlCounts, CrawlError, CrawlOrder, Crawled, FetchError, FolderOrder, Frontier, Means,
+    Position,
+};
 use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId, Staged};
 use crate::store::Store;
 use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
 
-/// Crawls, lets the guards judge, and commits what they accept.
+/// The scope of what a folder holds: whoever published it decides.
+const FOLDER: &str = "folder";
+
+/// Takes the site in, lets the guards judge, and commits what they accept.
 ///
 /// # Errors
 /// What makes going on impossible; the frontier stays for the next run then.
-pub async fn crawl(
+pub async fn take_in(
+    source: Source<'_>,
     house: House,
     config: &Config,
-    run: &RunId,
     around: &Surroundings<'_>,
     report: &mut RunReport,
 ) -> Result<House, RunError> {
     let House { manifest, store } = house;
-    if config.site.seeds.is_empty() {
-        return Err(RunError::Config(
-            "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
-        ));
-    }
-    let (frontier, position) = open_frontier(config, &manifest, run, around)?;
-    report.resumed = position.run != *run;
+    let fingerprint = match source {
+        Source::Site => scope_fingerprint(config),
+        Source::Folder(_) => FOLDER.to_owned(),
+    };
+    let run = report.run_id.clone();
+    let (frontier, position) = open_frontier(config, &manifest, &run, &fingerprint, around)?;
+    report.resumed = position.run != run;
     report.run_id = position.run.clone();
     let before = manifest.about();
-    let (order, fetcher) = match prepare(config, &manifest, &store).await? {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            report.note(Verdict::Failed, format!("no usable seed: {error}"));
-            give_up(frontier)?;
-            return Ok(House { manifest, store });
-        }
-    };
-    let fingerprint = scope_fingerprint(config);
-    let means = Means {
+    let taking = Taking {
         manifest: Arc::clone(&manifest),
         frontier: Arc::clone(&frontier),
         store,
-        fetcher,
+        position,
     };
-    let crawled = crawl::crawl(order, means, position.clone(), &around.live.crawl).await?;
     let Crawled {
         counts,
         troubles,
         store,
         ended,
-    } = crawled;
+    } = match source {
+        Source::Site => crawl_site(taking, config, around).await?,
+        Source::Folder(folder) => publish_folder(taking, folder, config, around).await?,
+    };
     report.crawl = counts;
     report.troubles = troubles;
     let judgement = guards::judge(&counts, before.counts, &config.guard);
@@ -78,10 +78,90 @@ pub async fn crawl(
             keep_withdrawals,
         )
         .await?;
-        manifest.amend(|meta| meta.scope = fingerprint)?;
+        mark_scope(&manifest, fingerprint)?;
     }
     give_up(frontier)?;
     Ok(House { manifest, store })
+}
+
+/// What the stage that takes the site in works with.
+struct Taking {
+    manifest: Arc<Manifest>,
+    frontier: Arc<Frontier>,
+    store: Store,
+    position: Position,
+}
+
+async fn crawl_site(
+    taking: Taking,
+    config: &Config,
+    around: &Surroundings<'_>,
+) -> Result<Crawled, RunError> {
+    if config.site.seeds.is_empty() {
+        return Err(RunError::Config(
+            "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
+        ));
+    }
+    let (order, fetcher) = match prepare(config, &taking.manifest, &taking.store).await? {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return Ok(Crawled {
+                counts: taking.position.counts,
+                troubles: taking.position.troubles,
+                store: taking.store,
+                ended: Err(CrawlError::NoSeed {
+                    why: error.to_string(),
+                }),
+            });
+        }
+    };
+    let means = Means {
+        manifest: taking.manifest,
+        frontier: taking.frontier,
+        store: taking.store,
+        fetcher,
+    };
+    Ok(crawl::crawl(order, means, taking.position, &around.live.crawl).await?)
+}
+
+/// A folder is looked at from its beginning, also when a killed run had begun with it.
+async fn publish_folder(
+    taking: Taking,
+    folder: &Path,
+    config: &Config,
+    around: &Surroundings<'_>,
+) -> Result<Crawled, RunError> {
+    let manifest = taking.manifest;
+    let scope = house::identify_folder(config, &manifest)?;
+    let rules = house::rules_of(config, &manifest)?.len() - 1;
+    let order = FolderOrder {
+        dir: folder.to_owned(),
+        home: house::home_of(config, &scope)?,
+        scope,
+        rules: u32::try_from(rules).expect("few versions of the rules"),
+        confirmed: confirmed(config, &manifest)?,
+        memory: usize::try_from(config.crawl.memory).unwrap_or(usize::MAX),
+        notes: config.state.dir.join("publish.seen"),
+        cache_control: config.site.cache_control.clone(),
+        now: super::now(),
+    };
+    let position = Position {
+        counts: CrawlCounts::default(),
+        troubles: Vec::new(),
+        ..taking.position
+    };
+    let (frontier, store) = (taking.frontier, taking.store);
+    let progress = &around.live.crawl;
+    Ok(crawl::publish(order, manifest, frontier, store, position, progress).await?)
+}
+
+/// Notes by which scope the links of all pages were found. Of published files none were: a crawl that follows
+/// parses all of them.
+fn mark_scope(manifest: &Manifest, fingerprint: String) -> Result<(), ManifestError> {
+    if manifest.about().scope == fingerprint {
+        return Ok(());
+    }
+    manifest.amend(|meta| meta.scope = fingerprint)
 }
 
 /// The run has taken from its frontier what it could: the next run begins anew.
@@ -96,14 +176,15 @@ fn open_frontier(
     config: &Config,
     manifest: &Manifest,
     run: &RunId,
+    scope: &str,
     around: &Surroundings<'_>,
 ) -> Result<(Arc<Frontier>, Position), RunError> {
-    let (state, scope) = (&config.state.dir, scope_fingerprint(config));
-    let (mut frontier, mut position) = Frontier::open(state, run, &scope, around.fuse.clone())?;
+    let state = &config.state.dir;
+    let (mut frontier, mut position) = Frontier::open(state, run, scope, around.fuse.clone())?;
     let leftover = manifest.about().last_run.as_ref() == Some(&position.run);
     if leftover || position.scope != scope {
         frontier.discard()?;
-        (frontier, position) = Frontier::open(state, run, &scope, around.fuse.clone())?;
+        (frontier, position) = Frontier::open(state, run, scope, around.fuse.clone())?;
     }
     Ok((Arc::new(frontier), position))
 }
@@ -172,6 +253,7 @@ fn refusal(
         Err(
             error @ (CrawlError::NoSeed { .. }
             | CrawlError::OriginLost { .. }
+            | CrawlError::Folder { .. }
             | CrawlError::SeedLeaves { .. }),
         ) => Ok(Some(error.to_string())),
         Err(error) => Err(error),

@@ -13,6 +13,7 @@ mod kept_headers;
 mod killed;
 mod lineage;
 mod model;
+mod publish;
 mod second_look;
 mod support;
 mod tier_conformance;
