@@ -24,6 +24,7 @@ const CODE: &[&str] = &[
 const CONFINED: &[(&str, &[&str])] = &[
     ("sled::", &["src/db/"]),
     ("aws_", &["src/tier/s3/"]),
+    ("google_cloud_", &["src/tier/gcs/"]),
     ("reqwest::", &["src/http/client.rs", "src/crawl/fetch.rs"]),
     ("hyper::", &["src/http/"]),
     ("hyper_util::", &["src/http/"]),

@@ -27,7 +27,7 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         let place = match &tier.target {
             TierTarget::Directory(root) => format!("file:{}", root.display()),
             TierTarget::S3(s3) => format!("s3://{}/{}", s3.bucket, s3.prefix),
-            TierTarget::Gcs { bucket, prefix } => format!("gs://{bucket}/{prefix}"),
+            TierTarget::Gcs(gcs) => format!("gs://{}/{}", gcs.bucket, gcs.prefix),
         };
         writeln!(text, "  tier    {} at {place}", tier.name)?;
         tiers.push(serde_json::json!({ "name": tier.name.as_str(), "url": place }));

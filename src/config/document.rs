@@ -358,11 +358,11 @@ credentials = { secret_access_key = "hunter2" }
 
 [[tier]]
 credentials = "hunter2"
-=> standin.toml:2: tier.credentials: expected names of environment variables or files, as in { access_key_id_env = "NAME", secret_access_key_env = "NAME" }
+=> standin.toml:2: tier.credentials: expected names of environment variables or files, as in { access_key_id_env = "NAME", secret_access_key_env = "NAME" }, or { file = "key.json" } for gs:// tiers
 
 [[tier]]
 credentials = { secret_access_key_env = 42 }
-=> standin.toml:2: tier.credentials.secret_access_key_env: expected names of environment variables or files, as in { access_key_id_env = "NAME", secret_access_key_env = "NAME" }
+=> standin.toml:2: tier.credentials.secret_access_key_env: expected names of environment variables or files, as in { access_key_id_env = "NAME", secret_access_key_env = "NAME" }, or { file = "key.json" } for gs:// tiers
 
 [site]
 headers = { X = 42 }

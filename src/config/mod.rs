@@ -139,14 +139,10 @@ pub struct TierConfig {
 
 /// Where a tier is. Prefixes have no `/` at either end and may be empty.
 #[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a handful of values, made once and never moved about"
-)]
 pub enum TierTarget {
     Directory(PathBuf),
     S3(S3Options),
-    Gcs { bucket: String, prefix: String },
+    Gcs(GcsOptions),
 }
 
 /// An S3 bucket, or one of a service that speaks S3. Without credentials the environment's are used.
@@ -166,6 +162,33 @@ pub struct S3Options {
     pub access_key_id: Option<Secret>,
     pub secret_access_key: Option<Secret>,
     pub session_token: Option<Secret>,
+}
+
+/// A bucket of Google Cloud Storage.
+#[derive(Clone, Debug)]
+pub struct GcsOptions {
+    pub bucket: String,
+    pub prefix: String,
+    /// Speaks JSON over HTTP/1 and gRPC on one port; `None` is Google's own.
+    pub endpoint: Option<String>,
+    pub credentials: GcsCredentials,
+    /// Of the objects of the site; `None` is the bucket's default.
+    pub storage_class: Option<String>,
+    /// Requests at once, at the most.
+    pub concurrency_max: usize,
+}
+
+/// Who asks.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum GcsCredentials {
+    /// Application Default Credentials: the file that `GOOGLE_APPLICATION_CREDENTIALS` names, what
+    /// gcloud has left in the home folder, or the metadata server of the machine.
+    #[default]
+    Default,
+    /// A file with a service account's key, or with a configuration of workload identity federation.
+    File(PathBuf),
+    /// Nobody: for public buckets and servers of tests.
+    Anonymous,
 }
 
 /// A file, and the line of it where one can be said.
@@ -280,14 +303,6 @@ impl Config {
                     .to_owned(),
             );
         }
-        for tier in &self.tiers {
-            if matches!(tier.target, TierTarget::Gcs { .. }) {
-                problems.push(format!(
-                    "tier `{}`: gs:// tiers come with a later version; use s3:// or file:, or remove the tier",
-                    tier.name
-                ));
-            }
-        }
         problems
     }
 }
@@ -314,6 +329,19 @@ impl SiteConfig {
 impl TierConfig {
     /// Enough to keep a bucket busy with small objects; the adaptive limit finds its place below.
     pub const CONCURRENCY_MAX_DEFAULT: usize = 32;
+}
+
+impl Default for GcsOptions {
+    fn default() -> GcsOptions {
+        GcsOptions {
+            bucket: String::new(),
+            prefix: String::new(),
+            endpoint: None,
+            credentials: GcsCredentials::Default,
+            storage_class: None,
+            concurrency_max: TierConfig::CONCURRENCY_MAX_DEFAULT,
+        }
+    }
 }
 
 impl Default for CrawlConfig {

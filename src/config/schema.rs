@@ -114,6 +114,8 @@ pub(super) struct CredentialsShape {
     pub secret_access_key_file: Option<String>,
     pub session_token_env: Option<String>,
     pub session_token_file: Option<String>,
+    pub file: Option<String>,
+    pub anonymous: Option<bool>,
 }
 
 /// A number of bytes: an integer, or a text such as `"4GB"` or `"64 MiB"`.
@@ -189,7 +191,7 @@ pub(super) fn type_advice(path: &str) -> Option<&'static str> {
     }
     if path.starts_with("tier.credentials") {
         return Some(
-            "expected names of environment variables or files, as in { access_key_id_env = \"NAME\", secret_access_key_env = \"NAME\" }",
+            "expected names of environment variables or files, as in { access_key_id_env = \"NAME\", secret_access_key_env = \"NAME\" }, or { file = \"key.json\" } for gs:// tiers",
         );
     }
     if path.starts_with("site.headers") {

@@ -142,6 +142,18 @@ url = "file:tiers/local"
 #path_style = true
 #override = "mirrorS3Replica"
 #credentials = { access_key_id_file = "secrets/replica-id", secret_access_key_file = "secrets/replica-key" }
+
+# Example: a bucket of Google Cloud Storage.
+#[[tier]]
+#name = "tertiary"
+#url = "gs://example-tertiary/www"
+# "STANDARD", "NEARLINE", "COLDLINE" or "ARCHIVE". Without it: the bucket's own.
+#storage_class = "STANDARD"
+#override = "mirrorGCS"
+# The key of a service account, or the file of a workload identity federation. Without credentials the
+# environment's own are used: GOOGLE_APPLICATION_CREDENTIALS, gcloud's, or the machine's metadata
+# server. A server for tests (then with an endpoint) is asked with credentials = { anonymous = true }.
+#credentials = { file = "secrets/tertiary.json" }
 "##;
 
 /// Writes [`TEMPLATE`] to `path`, which must not exist yet.
@@ -222,7 +234,10 @@ mod tests {
     /// The template shows one way for each credential; the other ends in the other suffix.
     fn mentions(line: &str, field: &str) -> bool {
         let stem = field.trim_end_matches("_env").trim_end_matches("_file");
-        line.starts_with("credentials = ") && line.contains(&format!("{stem}_"))
+        let Some((_, shown)) = line.split_once("credentials = ") else {
+            return false;
+        };
+        shown.contains(&format!("{stem}_")) || shown.contains(&format!(" {field} = "))
     }
 
     #[test]
@@ -241,7 +256,7 @@ mod tests {
         assert_eq!(config.state.keep, Keep::All);
         assert_eq!(config.site.hosts, ["www.example.org"]);
         let names: Vec<&str> = config.tiers.iter().map(|tier| tier.name.as_str()).collect();
-        assert_eq!(names, ["local", "primary", "replica"]);
+        assert_eq!(names, ["local", "primary", "replica", "tertiary"]);
         let TierTarget::S3(replica) = &config.tiers[2].target else {
             panic!("S3")
         };

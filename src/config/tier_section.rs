@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::schema::{CredentialsShape, TierShape};
 use super::source::{Source, check_concurrency, is_header_value};
-use super::{ConfigError, S3Options, Secret, TierConfig, TierName, TierTarget};
+use super::{
+    ConfigError, GcsCredentials, GcsOptions, S3Options, Secret, TierConfig, TierName, TierTarget,
+};
 use crate::site::PageUrl;
 
 /// The three ways to say where a tier is.
@@ -12,6 +14,12 @@ const FORMS: &str = "write s3://bucket/prefix, gs://bucket/prefix or file:path";
 
 /// Storage classes whose objects take hours to come back: no mirror can serve from them.
 const FROZEN_CLASSES: [&str; 2] = ["GLACIER", "DEEP_ARCHIVE"];
+
+/// Classes that GCS serves from at once, the colder ones for a fee.
+const GCS_CLASSES: [&str; 4] = ["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"];
+
+/// GCS keeps names that begin like this for itself.
+const GCS_RESERVED: &str = ".well-known/acme-challenge";
 
 const SSE_KINDS: [&str; 3] = ["AES256", "aws:kms", "aws:kms:dsse"];
 
@@ -84,20 +92,18 @@ fn target(shape: TierShape, path: &str, source: &Source<'_>) -> Result<TierTarge
             shape, bucket, prefix, path, source,
         )?));
     }
-    let scheme = if url.starts_with("gs://") {
-        "gs://"
-    } else {
-        "file:"
-    };
-    if let Some(field) = first_s3_option(&shape)
-        && url.starts_with(scheme)
-    {
-        let problem = format!("is an option of s3:// tiers, not of {scheme} ones; remove it");
-        return Err(source.invalid(&format!("{path}.{field}"), problem));
-    }
     if let Some(rest) = url.strip_prefix("gs://") {
         let (bucket, prefix) = bucket_and_prefix(rest, &url_path, source)?;
-        return Ok(TierTarget::Gcs { bucket, prefix });
+        return Ok(TierTarget::Gcs(gcs_options(
+            shape, bucket, prefix, path, source,
+        )?));
+    }
+    let option = first_s3_option(&shape).or(first_bucket_option(&shape));
+    if let Some(field) = option
+        && url.starts_with("file:")
+    {
+        let problem = "is an option of buckets, not of file: tiers; remove it";
+        return Err(source.invalid(&format!("{path}.{field}"), problem));
     }
     match url.strip_prefix("file:") {
         Some(rest) => Ok(TierTarget::Directory(directory(rest, &url_path, source)?)),
@@ -181,12 +187,96 @@ fn s3_options(
     Ok(options)
 }
 
+fn gcs_options(
+    shape: TierShape,
+    bucket: String,
+    prefix: String,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<GcsOptions, ConfigError> {
+    if let Some(field) = first_s3_option(&shape) {
+        let problem = "is an option of s3:// tiers, not of gs:// ones; remove it";
+        return Err(source.invalid(&format!("{path}.{field}"), problem));
+    }
+    if Path::new(&prefix).starts_with(GCS_RESERVED) {
+        let problem = format!("GCS refuses names under {GCS_RESERVED}; use another prefix");
+        return Err(source.invalid(&format!("{path}.url"), problem));
+    }
+    check_endpoint(&shape, "https://storage.googleapis.com", path, source)?;
+    if let Some(class) = shape.storage_class.as_deref()
+        && !GCS_CLASSES.contains(&class)
+    {
+        let problem = match nearest_class(class) {
+            Some(name) => format!("`{class}` is no class of GCS; did you mean {name}?"),
+            None => format!("must be one of {}", GCS_CLASSES.join(", ")),
+        };
+        return Err(source.invalid(&format!("{path}.storage_class"), problem));
+    }
+    let credentials = match shape.credentials {
+        None => GcsCredentials::Default,
+        Some(credentials) => gcs_credentials(&credentials, &format!("{path}.credentials"), source)?,
+    };
+    Ok(GcsOptions {
+        bucket,
+        prefix,
+        endpoint: shape
+            .endpoint
+            .map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
+        credentials,
+        storage_class: shape.storage_class,
+        concurrency_max: shape
+            .concurrency_max
+            .unwrap_or(TierConfig::CONCURRENCY_MAX_DEFAULT),
+    })
+}
+
+/// The class that was meant, where only its spelling is wrong or a letter or two.
+fn nearest_class(class: &str) -> Option<&'static str> {
+    let written = class.to_ascii_uppercase();
+    let distance = |name: &&&str| strsim::damerau_levenshtein(name, &written);
+    let nearest = GCS_CLASSES.iter().min_by_key(distance)?;
+    (distance(&nearest) <= 2).then_some(*nearest)
+}
+
+fn gcs_credentials(
+    shape: &CredentialsShape,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<GcsCredentials, ConfigError> {
+    if let Some(field) = first_s3_credential(shape) {
+        let problem = "belongs to s3:// tiers; write credentials = { file = \"key.json\" }, or leave them out";
+        return Err(source.invalid(&format!("{path}.{field}"), problem));
+    }
+    match (shape.file.as_deref(), shape.anonymous) {
+        (Some(""), _) => Err(source.invalid(&format!("{path}.file"), "must not be empty")),
+        (Some(file), None | Some(false)) => Ok(GcsCredentials::File(source.resolve(file))),
+        (None, Some(true)) => Ok(GcsCredentials::Anonymous),
+        (Some(_), Some(true)) => Err(source.invalid(
+            &format!("{path}.anonymous"),
+            "whoever has a key is not anonymous; remove file or anonymous",
+        )),
+        (None, _) => Err(source.invalid(
+            path,
+            "needs file = \"key.json\" or anonymous = true; without credentials the environment's own are used",
+        )),
+    }
+}
+
 fn take_credentials(
     shape: CredentialsShape,
     options: &mut S3Options,
     path: &str,
     source: &Source<'_>,
 ) -> Result<(), ConfigError> {
+    for (field, given) in [
+        ("file", shape.file.is_some()),
+        ("anonymous", shape.anonymous.is_some()),
+    ] {
+        if given {
+            let problem = "belongs to gs:// tiers; write access_key_id_… and secret_access_key_…, each with _env or _file";
+            return Err(source.invalid(&format!("{path}.{field}"), problem));
+        }
+    }
     let id = [shape.access_key_id_env, shape.access_key_id_file];
     options.access_key_id = credential("access_key_id", id, path, source)?;
     let key = [shape.secret_access_key_env, shape.secret_access_key_file];
@@ -200,15 +290,24 @@ fn take_credentials(
     Ok(())
 }
 
-fn check_s3(shape: &TierShape, path: &str, source: &Source<'_>) -> Result<(), ConfigError> {
-    if let Some(endpoint) = shape.endpoint.as_deref() {
-        let url = PageUrl::parse(endpoint);
-        if !url.is_ok_and(|url| url.query().is_none()) {
-            let problem =
-                "must be an http or https URL without credentials, such as https://s3.example.org";
-            return Err(source.invalid(&format!("{path}.endpoint"), problem));
-        }
+fn check_endpoint(
+    shape: &TierShape,
+    example: &str,
+    path: &str,
+    source: &Source<'_>,
+) -> Result<(), ConfigError> {
+    let Some(endpoint) = shape.endpoint.as_deref() else {
+        return Ok(());
+    };
+    if PageUrl::parse(endpoint).is_ok_and(|url| url.query().is_none()) {
+        return Ok(());
     }
+    let problem = format!("must be an http or https URL without credentials, such as {example}");
+    Err(source.invalid(&format!("{path}.endpoint"), problem))
+}
+
+fn check_s3(shape: &TierShape, path: &str, source: &Source<'_>) -> Result<(), ConfigError> {
+    check_endpoint(shape, "https://s3.example.org", path, source)?;
     for (field, value) in [
         ("region", &shape.region),
         ("storage_class", &shape.storage_class),
@@ -274,12 +373,11 @@ fn credential(
     }
 }
 
+/// What only S3 has.
 fn first_s3_option(shape: &TierShape) -> Option<&'static str> {
-    let options = [
-        ("endpoint", shape.endpoint.is_some()),
+    first_given([
         ("region", shape.region.is_some()),
         ("path_style", shape.path_style.is_some()),
-        ("storage_class", shape.storage_class.is_some()),
         ("sse", shape.sse.is_some()),
         ("kms_key_id", shape.kms_key_id.is_some()),
         ("acl", shape.acl.is_some()),
@@ -287,12 +385,38 @@ fn first_s3_option(shape: &TierShape) -> Option<&'static str> {
             "expected_bucket_owner",
             shape.expected_bucket_owner.is_some(),
         ),
+    ])
+}
+
+/// What every bucket has.
+fn first_bucket_option(shape: &TierShape) -> Option<&'static str> {
+    first_given([
+        ("endpoint", shape.endpoint.is_some()),
+        ("storage_class", shape.storage_class.is_some()),
         ("credentials", shape.credentials.is_some()),
-    ];
-    options
-        .into_iter()
-        .find(|(_, given)| *given)
-        .map(|(name, _)| name)
+    ])
+}
+
+fn first_s3_credential(shape: &CredentialsShape) -> Option<&'static str> {
+    first_given([
+        ("access_key_id_env", shape.access_key_id_env.is_some()),
+        ("access_key_id_file", shape.access_key_id_file.is_some()),
+        (
+            "secret_access_key_env",
+            shape.secret_access_key_env.is_some(),
+        ),
+        (
+            "secret_access_key_file",
+            shape.secret_access_key_file.is_some(),
+        ),
+        ("session_token_env", shape.session_token_env.is_some()),
+        ("session_token_file", shape.session_token_file.is_some()),
+    ])
+}
+
+fn first_given<const N: usize>(fields: [(&'static str, bool); N]) -> Option<&'static str> {
+    let given = fields.into_iter().find(|(_, given)| *given);
+    given.map(|(name, _)| name)
 }
 
 fn refuse_sharing(
@@ -332,16 +456,9 @@ fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
         (TierTarget::S3(a), TierTarget::S3(b)) => {
             (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && nested(&a.prefix, &b.prefix)
         }
-        (
-            TierTarget::Gcs {
-                bucket: a_bucket,
-                prefix: a_prefix,
-            },
-            TierTarget::Gcs {
-                bucket: b_bucket,
-                prefix: b_prefix,
-            },
-        ) => a_bucket == b_bucket && nested(a_prefix, b_prefix),
+        (TierTarget::Gcs(a), TierTarget::Gcs(b)) => {
+            (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && nested(&a.prefix, &b.prefix)
+        }
         _ => false,
     }
 }
@@ -432,19 +549,38 @@ credentials = { access_key_id_env = "ID", secret_access_key_env = "KEY", session
     }
 
     #[test]
-    fn what_cannot_run_yet_is_a_problem_and_no_error() {
-        // Promise: `config check` reports tiers of a later version and a file without tiers.
-        let config = accepted("url = \"gs://bucket/prefix\"");
-        let TierTarget::Gcs { bucket, prefix } = &config.tiers[0].target else {
-            panic!("GCS")
+    fn a_gcs_bucket_gets_all_its_options() {
+        // Promise: what the file says of a bucket of Google's arrives, in each way to say who asks.
+        let gcs = |text: &str| {
+            let config = accepted(&format!("url = \"gs://bucket/a/b/\"\n{text}"));
+            assert_eq!(config.problems(), Vec::<String>::new());
+            let TierTarget::Gcs(options) = &config.tiers[0].target else {
+                panic!("GCS")
+            };
+            options.clone()
         };
-        assert_eq!((bucket.as_str(), prefix.as_str()), ("bucket", "prefix"));
+        let plain = gcs("");
         assert_eq!(
-            config.problems(),
-            [
-                "tier `t`: gs:// tiers come with a later version; use s3:// or file:, or remove the tier"
-            ]
+            (plain.bucket.as_str(), plain.prefix.as_str()),
+            ("bucket", "a/b")
         );
+        assert_eq!(plain.credentials, GcsCredentials::Default);
+        assert_eq!((plain.endpoint, plain.storage_class), (None, None));
+        let options = gcs(
+            "endpoint = \"http://127.0.0.1:4443/\"\nstorage_class = \"NEARLINE\"\nconcurrency_max = 4\ncredentials = { file = \"key.json\" }",
+        );
+        assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:4443"));
+        assert_eq!(options.storage_class.as_deref(), Some("NEARLINE"));
+        assert_eq!(options.concurrency_max, 4);
+        let file = PathBuf::from("/etc/standin/key.json");
+        assert_eq!(options.credentials, GcsCredentials::File(file));
+        let options = gcs("credentials = { anonymous = true }");
+        assert_eq!(options.credentials, GcsCredentials::Anonymous);
+    }
+
+    #[test]
+    fn what_cannot_run_is_a_problem_and_no_error() {
+        // Promise: `config check` reports a file without tiers.
         let config = parse(SITE, Path::new("standin.toml"), &|_| None).unwrap();
         assert_eq!(
             config.problems(),
@@ -497,13 +633,74 @@ url = "file:state/x"
 name = "a"
 url = "file:a"
 region = "x"
-=> standin.toml:6: tier.region: is an option of s3:// tiers, not of file: ones; remove it
+=> standin.toml:6: tier.region: is an option of buckets, not of file: tiers; remove it
+
+[[tier]]
+name = "a"
+url = "file:a"
+storage_class = "x"
+=> standin.toml:6: tier.storage_class: is an option of buckets, not of file: tiers; remove it
 
 [[tier]]
 name = "a"
 url = "gs://a"
 region = "x"
 => standin.toml:6: tier.region: is an option of s3:// tiers, not of gs:// ones; remove it
+
+[[tier]]
+name = "a"
+url = "gs://a/.well-known/acme-challenge/x"
+=> standin.toml:5: tier.url: GCS refuses names under .well-known/acme-challenge; use another prefix
+
+[[tier]]
+name = "a"
+url = "gs://a"
+endpoint = "h:9"
+=> standin.toml:6: tier.endpoint: must be an http or https URL without credentials, such as https://storage.googleapis.com
+
+[[tier]]
+name = "a"
+url = "gs://a"
+storage_class = "nearlne"
+=> standin.toml:6: tier.storage_class: `nearlne` is no class of GCS; did you mean NEARLINE?
+
+[[tier]]
+name = "a"
+url = "gs://a"
+storage_class = "GLACIER"
+=> standin.toml:6: tier.storage_class: must be one of STANDARD, NEARLINE, COLDLINE, ARCHIVE
+
+[[tier]]
+name = "a"
+url = "gs://a"
+credentials = { }
+=> standin.toml:6: tier.credentials: needs file = "key.json" or anonymous = true; without credentials the environment's own are used
+
+[[tier]]
+name = "a"
+url = "gs://a"
+credentials = { file = "key.json", anonymous = true }
+=> standin.toml:6: tier.credentials.anonymous: whoever has a key is not anonymous; remove file or anonymous
+
+[[tier]]
+name = "a"
+url = "gs://a"
+credentials = { access_key_id_env = "SET" }
+=> standin.toml:6: tier.credentials.access_key_id_env: belongs to s3:// tiers; write credentials = { file = "key.json" }, or leave them out
+
+[[tier]]
+name = "a"
+url = "s3://a"
+credentials = { anonymous = true }
+=> standin.toml:6: tier.credentials.anonymous: belongs to gs:// tiers; write access_key_id_… and secret_access_key_…, each with _env or _file
+
+[[tier]]
+name = "a"
+url = "gs://b"
+[[tier]]
+name = "b"
+url = "gs://b/c"
+=> standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
 
 [[tier]]
 name = "a"

@@ -15,7 +15,7 @@ use crate::http::{self, ClientOptions};
 use crate::manifest::{Manifest, Meta};
 use crate::site::{Admission, Layout, PageUrl, Scheme, Scope};
 use crate::store::Store;
-use crate::tier::{DirectoryTier, S3Tier, Tier, TierError};
+use crate::tier::{DirectoryTier, GcsTier, S3Tier, Tier, TierError};
 
 /// Bodies above this never wait in memory; markup up to here is parsed from memory.
 const BODY_IN_MEMORY_MAX: usize = 8 << 20;
@@ -58,7 +58,7 @@ pub fn tier_of(config: &TierConfig) -> Result<Arc<dyn Tier>, TierError> {
     Ok(match &config.target {
         TierTarget::Directory(root) => Arc::new(DirectoryTier::new(name, root.clone())),
         TierTarget::S3(options) => Arc::new(S3Tier::new(name, options, config.concurrency_max)?),
-        TierTarget::Gcs { .. } => unreachable!("Config::problems has refused this run"),
+        TierTarget::Gcs(options) => Arc::new(GcsTier::new(name, options)?),
     })
 }
 

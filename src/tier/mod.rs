@@ -9,6 +9,7 @@
 
 mod directory;
 mod error;
+mod gcs;
 mod line;
 mod metadata;
 mod object;
@@ -26,6 +27,7 @@ pub use crate::config::TierName;
 use crate::site::ObjectKey;
 pub use directory::DirectoryTier;
 pub use error::{Class, TierError};
+pub use gcs::GcsTier;
 pub use line::{Kind, Line, Traffic};
 pub use object::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,

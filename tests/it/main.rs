@@ -7,6 +7,7 @@ mod copies;
 mod faults;
 mod fetch;
 mod formats;
+mod gcs;
 mod help;
 mod journey;
 mod kept_headers;

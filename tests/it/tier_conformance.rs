@@ -8,16 +8,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use standin::config::{S3Options, TierName};
+use standin::config::{GcsCredentials, GcsOptions, S3Options, TierName};
 use standin::content::{KeptHeaders, digest};
 use standin::site::{ObjectKey, PageUrl};
 use standin::tier::{
-    Body, Capabilities, Class, DirectoryTier, EtagMeaning, Expect, ListPage, Listed, ObjectMeta,
-    S3Tier, Tier, TierError,
+    Body, Capabilities, Class, DirectoryTier, EtagMeaning, Expect, GcsTier, ListPage, Listed,
+    ObjectMeta, S3Tier, Tier, TierError,
 };
 use tempfile::TempDir;
 
 use crate::support::faults::Harm;
+use crate::support::gcs_server::GcsServer;
 use crate::support::real::RealBuckets;
 use crate::support::s3_server::{ACCESS_KEY, About, S3Server, SECRET_KEY, Seen};
 
@@ -27,6 +28,7 @@ const BUCKET: &str = "site";
 struct Worlds {
     real: RealBuckets,
     server: S3Server,
+    gcs: GcsServer,
     folder: TempDir,
 }
 
@@ -35,6 +37,7 @@ impl Worlds {
         Worlds {
             real: RealBuckets::named(),
             server: S3Server::start(&[BUCKET]),
+            gcs: GcsServer::start(&[BUCKET]),
             folder: tempfile::tempdir().expect("a folder"),
         }
     }
@@ -56,10 +59,23 @@ impl Worlds {
             Arc::new(self.directory()),
             Arc::new(bucket_tier(&options(&self.server))),
             Arc::new(S3Tier::new(name("prefixed"), &prefixed, 32).expect("credentials are given")),
+            Arc::new(gcs_tier(&self.gcs, "")),
+            Arc::new(gcs_tier(&self.gcs, "mirror/v1")),
         ];
         tiers.extend(self.real.tiers());
         tiers
     }
+}
+
+fn gcs_tier(server: &GcsServer, prefix: &str) -> GcsTier {
+    let options = GcsOptions {
+        bucket: BUCKET.into(),
+        prefix: prefix.into(),
+        endpoint: Some(server.endpoint()),
+        credentials: GcsCredentials::Anonymous,
+        ..GcsOptions::default()
+    };
+    GcsTier::new(name("tertiary"), &options).expect("no credentials are needed")
 }
 
 fn name(text: &str) -> TierName {
@@ -495,6 +511,7 @@ async fn a_large_body_comes_from_its_file() {
             );
         }
         assert_eq!(worlds.server.open_uploads(), 0);
+        assert_eq!(worlds.gcs.objects(BUCKET).len(), 2);
     }
 }
 

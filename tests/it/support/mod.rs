@@ -3,6 +3,7 @@
 
 pub mod binary;
 pub mod faults;
+pub mod gcs_server;
 pub mod origin;
 pub mod real;
 pub mod s3_server;
