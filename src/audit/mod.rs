@@ -4,18 +4,25 @@
 //! in an ordinary listing: 1,000 objects a request, jumping over stretches that nothing was written
 //! to. What the listing contradicts becomes a debt, and with it the next plan's business. [`glance`]
 //! lists a rolling share of the tier, so that an emptied or tampered bucket cannot look fresh for long.
+//! [`compare`] holds a tier that somebody else has filled against the manifest, whole, so that it can be
+//! adopted; [`reheader`] gives what was adopted our headers.
 //! A listing says what the service stored; what its disks hold today only reading the bytes can say.
 
+mod adopt;
 mod glance;
+mod judge;
 mod prove;
+mod reheader;
 
 use serde::Serialize;
 
 use crate::manifest::ManifestError;
 use crate::tier::TierError;
 
+pub use adopt::{Amount, Comparison, Means, Mode, Proofs, compare};
 pub use glance::glance;
 pub use prove::prove;
+pub use reheader::{Reheadered, reheader};
 
 /// What a look into one tier found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -5,7 +5,7 @@ use std::iter::Peekable;
 
 use super::{AuditError, Findings};
 use crate::manifest::{Manifest, ManifestError, Mark, Verified};
-use crate::site::ObjectKey;
+use crate::site::{ObjectKey, just_before};
 use crate::sync::OpenTier;
 use crate::tier::{ListPage, Listed};
 
@@ -29,7 +29,7 @@ pub async fn prove(
         let Some((first, _)) = manifest.marks(&open.name).next().transpose()? else {
             break;
         };
-        let after = predecessor(&first);
+        let after = just_before(first.as_str());
         let after = match last.take() {
             Some(last) if last > after => last,
             _ => after,
@@ -139,42 +139,4 @@ pub(super) fn owe(
         manifest.owe(&open.name, &url, why)?;
     }
     Ok(())
-}
-
-/// A string just before `key` in byte order, so that a listing after it begins with the key. (The last
-/// character is lowered by one and followed by the highest there is.)
-fn predecessor(key: &ObjectKey) -> String {
-    let mut text = key.as_str().to_owned();
-    let last = text.pop().expect("a key is not empty");
-    let below = (0..u32::from(last)).rev().find_map(char::from_u32);
-    // A NUL has none below it, and no key ends in one; then the shorter string is the predecessor.
-    if let Some(below) = below {
-        text.push(below);
-        text.push(char::MAX);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_predecessor_is_less_than_its_key_and_greater_than_its_neighbours() {
-        // Promise: a listing after the predecessor begins with the key.
-        for text in [
-            "h.test/a",
-            "h.test/é",
-            "h.test/\u{e000}",
-            "h.test/a b.html",
-            "h.test/0",
-        ] {
-            let key = ObjectKey::parse(text).unwrap();
-            let before = predecessor(&key);
-            assert!(before.as_str() < text, "{text}");
-            assert!(
-                before.as_str() > &text[..text.len() - text.chars().last().unwrap().len_utf8()]
-            );
-        }
-    }
 }

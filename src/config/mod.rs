@@ -307,6 +307,20 @@ impl Config {
     }
 }
 
+impl Config {
+    /// The tier of that name.
+    ///
+    /// # Errors
+    /// One line that names the tiers there are.
+    pub fn tier(&self, name: &TierName) -> Result<&TierConfig, String> {
+        let found = self.tiers.iter().find(|tier| tier.name == *name);
+        found.ok_or_else(|| {
+            let names: Vec<_> = self.tiers.iter().map(|tier| tier.name.as_str()).collect();
+            format!("there is no tier `{name}`; there are: {}", names.join(", "))
+        })
+    }
+}
+
 impl SiteConfig {
     /// The rules of the scope. A host's scheme is that of its first seed; hosts without a seed
     /// follow the first seed of all, or are `https` where there is none.

@@ -19,6 +19,7 @@ pub const MARK: u8 = b'w';
 pub const ETAG_OF_BLOB: u8 = b'a';
 pub const ETAG_IN_TIER: u8 = b'f';
 pub const HOLDER: u8 = b'h';
+pub const AS_FOUND: u8 = b'n';
 
 /// Ends a tier's name or a key inside a longer key; neither can hold it.
 pub const END: u8 = 0;

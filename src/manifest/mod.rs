@@ -7,6 +7,7 @@
 //! the marks of writes that no listing has proven yet. What changes on every run (who was seen) is
 //! not kept here.
 
+mod adopted;
 mod aliases;
 mod changes;
 pub mod checkpoint;

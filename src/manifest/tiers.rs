@@ -102,6 +102,7 @@ impl Manifest {
         confirmed: &[Confirmation<'_>],
     ) -> Result<(), ManifestError> {
         let shares = self.has_aliases()?;
+        let adopted = self.as_found(name, None).next().transpose()?.is_some();
         let mut batch = Batch::default();
         for one in confirmed {
             if shares {
@@ -112,6 +113,9 @@ impl Manifest {
             let key = keys::in_tier(keys::MARK, name, one.key.as_str());
             codec::put(&mut batch, &key, &one.mark);
             batch.remove(&keys::in_tier(keys::DEBT, name, one.url.as_str()));
+            if adopted {
+                batch.remove(&keys::in_tier(keys::AS_FOUND, name, one.key.as_str()));
+            }
             record_etag(&mut batch, name, kind, one);
         }
         self.db.apply(batch)?;

@@ -5,6 +5,7 @@
 //! side, each synced, proven, glanced at and given its head; at last the report. What a stage finds
 //! wrong lands in the report and the verdict; an error is only what makes going on impossible.
 
+mod adopt;
 mod guards;
 mod house;
 mod lock;
@@ -24,8 +25,9 @@ use crate::site::ScopeError;
 use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
+pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use guards::{Judgement, judge};
-pub use house::{House, scope_of, tier_of};
+pub use house::{House, layout_of, scope_of, tier_of};
 pub use lock::{Holder, Lock};
 pub use report::{ChangeLine, RunReport, Verdict, rfc3339};
 pub use status::{Status, read_status};

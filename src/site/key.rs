@@ -60,6 +60,22 @@ impl ObjectKey {
     }
 }
 
+/// A string just before a key (or the beginning of keys) in byte order, so that a listing after it begins
+/// there. (The last character is lowered by one and followed by the highest there is.) Empty for an empty one.
+pub fn just_before(key: &str) -> String {
+    let mut text = key.to_owned();
+    let Some(last) = text.pop() else {
+        return text;
+    };
+    let below = (0..u32::from(last)).rev().find_map(char::from_u32);
+    // A NUL has none below it, and no key ends in one; then the shorter string is the predecessor.
+    if let Some(below) = below {
+        text.push(below);
+        text.push(char::MAX);
+    }
+    text
+}
+
 impl fmt::Display for ObjectKey {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
@@ -101,6 +117,24 @@ mod tests {
         assert!(!is_site(".standin"));
         assert!(is_site(".standin.example/x"));
         assert!(is_site("www.gov.uk/.standin/head"));
+    }
+
+    #[test]
+    fn just_before_a_key_is_less_than_it_and_greater_than_its_neighbours() {
+        // Promise: a listing after it begins with the key.
+        for text in [
+            "h.test/a",
+            "h.test/é",
+            "h.test/\u{e000}",
+            "h.test/a b.html",
+            "h.test/0",
+        ] {
+            let before = just_before(text);
+            assert!(before.as_str() < text, "{text}");
+            let last = text.chars().last().unwrap();
+            assert!(before.as_str() > &text[..text.len() - last.len_utf8()]);
+        }
+        assert_eq!(just_before(""), "");
     }
 
     #[test]

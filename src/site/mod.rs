@@ -14,7 +14,7 @@ mod scope;
 mod url;
 
 pub use check::check_layout;
-pub use key::{KEY_BYTES_MAX, KeyError, ObjectKey};
+pub use key::{KEY_BYTES_MAX, KeyError, ObjectKey, just_before};
 pub use layout::{GOVUK_EXTENSIONS, Layout, LayoutName, Placed, Reach, Unreachable};
 pub use scope::{Admission, Rule, Scope, ScopeError, ScopeRules};
 pub use url::{PageUrl, Scheme, UrlError};

@@ -10,7 +10,11 @@ use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::db::{Blown, Fuse};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
+use crate::site::ObjectKey;
 use crate::tier::{Capabilities, EtagMeaning, Expect, Tier, TierError};
+
+/// Objects asked for to see whether there are any.
+const FIRST_PAGE: usize = 10;
 
 /// A tier that this manifest may write to.
 pub struct OpenTier {
@@ -40,6 +44,61 @@ pub async fn open(
     concurrency: usize,
     fuse: Fuse,
 ) -> Result<Result<OpenTier, Trouble>, ManifestError> {
+    let opened = recognised(manifest, tier, concurrency, fuse).await?;
+    let mut open = match opened {
+        Ok(open) if open.head.is_none() => open,
+        decided => return Ok(decided),
+    };
+    if let Err(trouble) = open.welcome().await {
+        return Ok(Err(trouble));
+    }
+    if open.state.watermark > Generation::NONE {
+        // An adoption was killed before its claim, and the place was emptied since.
+        let name = open.name.clone();
+        open.state = off_thread(manifest, move |manifest| manifest.forget_tier(&name)).await?;
+    }
+    Ok(Ok(open))
+}
+
+/// A tier as `adopt` finds it.
+pub enum Candidate {
+    /// It has our head.
+    Ours(OpenTier),
+    /// It has no head, and objects.
+    Filled(OpenTier),
+    /// Nobody has written there.
+    Empty,
+}
+
+/// As [`open`], for who means to take over what somebody else has written.
+///
+/// # Errors
+/// As [`open`]; a tier that this manifest has filled and that is empty now is refused here, too.
+pub async fn open_to_adopt(
+    manifest: &Arc<Manifest>,
+    tier: Arc<dyn Tier>,
+    concurrency: usize,
+    fuse: Fuse,
+) -> Result<Result<Candidate, Trouble>, ManifestError> {
+    let open = match recognised(manifest, tier, concurrency, fuse).await? {
+        Ok(open) if open.head.is_some() => return Ok(Ok(Candidate::Ours(open))),
+        Ok(open) => open,
+        Err(trouble) => return Ok(Err(trouble)),
+    };
+    Ok(match open.first_object().await {
+        Ok(Some(_)) => Ok(Candidate::Filled(open)),
+        Ok(None) => open.welcome().await.map(|()| Candidate::Empty),
+        Err(error) => Err(error.into()),
+    })
+}
+
+/// Reads a tier's head; one that is there must be ours.
+async fn recognised(
+    manifest: &Arc<Manifest>,
+    tier: Arc<dyn Tier>,
+    concurrency: usize,
+    fuse: Fuse,
+) -> Result<Result<OpenTier, Trouble>, ManifestError> {
     let name = tier.name().clone();
     let state = manifest.tier(&name)?;
     let seen = match tier.read_small(HEAD).await {
@@ -58,7 +117,7 @@ pub async fn open(
         Some((bytes, etag)) => open
             .recognise(manifest, &bytes, etag)
             .map_err(Trouble::refusal),
-        None => open.welcome().await,
+        None => Ok(()),
     };
     Ok(verdict.map(|()| open))
 }
@@ -107,22 +166,37 @@ impl OpenTier {
         Ok(())
     }
 
-    /// Decides about a tier without a head: new, unexpectedly empty, or somebody else's.
+    /// Decides about a tier without a head: new, unexpectedly empty, robbed of its head, or somebody else's.
     async fn welcome(&self) -> Result<(), Trouble> {
         let name = &self.name;
         let place = self.tier.location();
-        if self.state.epoch > 0 {
-            return Err(Trouble::refusal(format!(
+        let held = self.first_object().await?;
+        match (self.state.epoch > 0, held) {
+            (false, None) => Ok(()),
+            (true, None) => Err(Trouble::refusal(format!(
                 "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, give the tier a new name in the configuration, and it is filled again"
-            )));
-        }
-        let page = self.tier.list(None, 1).await.map_err(Trouble::from)?;
-        match page.objects.first() {
-            None => Ok(()),
-            Some(object) => Err(Trouble::refusal(format!(
-                "tier {name} ({place}) is not empty and has no {HEAD} (it holds {}): empty it, or name another place",
-                object.key
             ))),
+            (true, Some(_)) => Err(Trouble::refusal(format!(
+                "tier {name} ({place}) has lost its {HEAD}, but not its objects: did a transfer or sync that deletes run there? Switch that off; then `standin adopt --tier {name}` takes the tier back"
+            ))),
+            (false, Some(key)) => Err(Trouble::refusal(format!(
+                "tier {name} ({place}) is not empty and has no {HEAD} (it holds {key}): if it is a copy of this site, `standin adopt --tier {name}` takes it over; else empty it, or name another place"
+            ))),
+        }
+    }
+
+    /// The first object of the site, whatever else a bucket may hold before it.
+    async fn first_object(&self) -> Result<Option<ObjectKey>, TierError> {
+        let mut after = None;
+        loop {
+            let page = self.tier.list(after.as_deref(), FIRST_PAGE).await?;
+            if let Some(object) = page.objects.into_iter().next() {
+                return Ok(Some(object.key));
+            }
+            if !page.more {
+                return Ok(None);
+            }
+            after = page.last;
         }
     }
 
@@ -168,7 +242,10 @@ impl OpenTier {
     }
 
     /// What the tier can do, as it is found out before the first object is written.
-    async fn probe(&self) -> Result<Result<Capabilities, TierError>, Blown> {
+    ///
+    /// # Errors
+    /// Outside: a test has cut the run short. Inside: what the tier says.
+    pub async fn probe(&self) -> Result<Result<Capabilities, TierError>, Blown> {
         let found = self.tier.probe().await;
         self.fuse.pass("tier.probed")?;
         Ok(found)
@@ -176,7 +253,7 @@ impl OpenTier {
 
     /// Notes what a probe has found. What an ETag is stays as it was once a plan has ended: ETags were
     /// recorded by it then. Until that nothing was recorded that a late answer could contradict.
-    fn learn(&mut self, found: Capabilities) {
+    pub fn learn(&mut self, found: Capabilities) {
         if self.state.watermark == Generation::NONE {
             self.state.etag = match found.etag {
                 EtagMeaning::Md5 => EtagKind::Md5,

@@ -25,7 +25,7 @@ use crate::store::StoreError;
 use crate::tier::{Class, Tier, TierError, Traffic};
 
 pub use bodies::Bodies;
-pub use claim::{OpenTier, open};
+pub use claim::{Candidate, OpenTier, open, open_to_adopt};
 pub use execute::{Outcome, Sync};
 pub use head::{HEAD, Head, publish};
 pub use plan::{Planned, plan_of};

@@ -14,6 +14,7 @@ mod line;
 mod metadata;
 mod object;
 mod pace;
+mod pieces;
 mod record;
 mod s3;
 
@@ -33,6 +34,7 @@ pub use object::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
     Prices, Provenance, Seen, Stated,
 };
+pub use pieces::{PIECE_BYTES, Pieces};
 pub use s3::S3Tier;
 
 /// One copy of the site. `docs/TIERS.md` says of every method what is promised, and what is not.

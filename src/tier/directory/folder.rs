@@ -113,14 +113,22 @@ impl Folder {
     pub fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
         self.check_site(key)?;
         let place = self.place(key);
-        let size = match self.open_body(&place)? {
-            Some(file) => self.checked(&place.side, file.metadata())?.len(),
-            None => return Err(self.mismatch(key, "there is no such object".into())),
+        let Some(file) = self.open_body(&place)? else {
+            return Err(self.mismatch(key, "there is no such object".into()));
         };
-        let stored = self.read_record(key, &place)?.map(|record| record.etag);
-        if stored.as_deref() != Some(meta.content.to_string().as_str()) || size != meta.size {
+        let size = self.checked(&place.side, file.metadata())?.len();
+        let stored = match self.read_record(key, &place)? {
+            Some(record) => record.etag,
+            None if size != meta.size => "unknown".to_owned(),
+            // Somebody else has put it there: what nobody has recorded is read.
+            None => {
+                let digest = self.checked(&place.side, digest_of(file))?;
+                digest.content.to_string()
+            }
+        };
+        if stored != meta.content.to_string() || size != meta.size {
             let cause = format!(
-                "{size} bytes recorded as {stored:?}, expected {} of {}",
+                "{size} bytes known as {stored}, expected {} of {}",
                 meta.size, meta.content
             );
             return Err(self.mismatch(key, cause));
@@ -522,6 +530,20 @@ pub(super) fn remove_if_there(path: &Path) -> io::Result<bool> {
 fn is_path(key: &str) -> bool {
     let is_name = |name: &str| !matches!(name, "" | "." | "..") && name.len() <= NAME_BYTES_MAX;
     !key.contains('\0') && key.split('/').all(is_name) && key.split('/').next() != Some(".standin")
+}
+
+/// Reads a file to its end.
+fn digest_of(mut file: File) -> io::Result<Digest> {
+    let mut digester = Digester::new();
+    let mut chunk = vec![0; COPY_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(digester.finish()),
+            Ok(count) => digester.update(&chunk[..count]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => (),
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opens a regular file. Links are not followed: a key must not lead out of the root.

@@ -116,8 +116,13 @@ impl Tier for DirectoryTier {
     }
 
     async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
-        self.line.count(Kind::Copy);
-        self.folder.reheader(key, meta)
+        if meta.size <= INLINE_BYTES_MAX {
+            self.line.count(Kind::Copy);
+            return self.folder.reheader(key, meta);
+        }
+        let (key, meta) = (key.clone(), meta.clone());
+        self.off_thread(Kind::Copy, move |folder| folder.reheader(&key, &meta))
+            .await
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError> {
