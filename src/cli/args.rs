@@ -80,6 +80,42 @@ pub enum Verb {
     Sync,
     /// Prove what the last run wrote from the tiers' own listings
     Verify,
+    /// Take over tiers that another tool has filled: what matches is not sent again
+    Adopt {
+        /// This tier alone [default: all that are not ours yet]
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+        /// Compare and count only; nothing is written anywhere
+        #[arg(long)]
+        dry_run: bool,
+        /// Give what matches our headers, too (metadata alone is replaced)
+        #[arg(long)]
+        reheader: bool,
+    },
+    /// The bytes of a page as a tier holds them; answers while a run is going, too
+    Get {
+        url: String,
+        /// [default: the first]
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+        /// Write the bytes there and the headers to stdout
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// The headers alone
+        #[arg(long, conflicts_with = "output")]
+        head: bool,
+    },
+    /// What is in a tier; answers while a run is going, too
+    Ls {
+        /// Keys that begin so; a URL stands for the keys below it
+        prefix: Option<String>,
+        /// [default: the first]
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+        /// Size and ETag before each key
+        #[arg(long)]
+        long: bool,
+    },
     /// How the mirror stands; answers while a run is going, too
     Status,
     /// Which rule, key, entry and tier state a URL has
@@ -90,4 +126,19 @@ pub enum Verb {
 pub enum ConfigVerb {
     /// Validate it and say what it means
     Check,
+    /// The least rights that the job needs in its buckets
+    Policy {
+        /// Whose rights: a policy document for aws, a role and its bindings for gcp
+        #[arg(long = "for", value_enum, value_name = "PROVIDER")]
+        provider: Provider,
+        /// For this tier alone
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Provider {
+    Aws,
+    Gcp,
 }

@@ -4,13 +4,17 @@
 //! With `--json` exactly one JSON document goes to stdout on every exit. Progress goes to stderr, and
 //! only to a terminal.
 
+mod adopt;
 mod args;
 mod config_check;
 mod demo;
 mod explain;
+mod get;
 mod init;
+mod ls;
 mod mirror;
 mod plan;
+mod policy;
 mod progress;
 mod publish;
 mod render;
@@ -39,6 +43,17 @@ pub struct Outcome {
     code: u8,
     text: String,
     json: serde_json::Value,
+}
+
+impl Outcome {
+    /// Of a verb that has printed everything itself, as it came.
+    fn printed(code: u8) -> Outcome {
+        Outcome {
+            code,
+            text: String::new(),
+            json: serde_json::Value::Null,
+        }
+    }
 }
 
 /// The whole program.
@@ -86,11 +101,19 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Demo { dir, keep } => demo::main(args, dir.as_deref(), *keep).await,
         Verb::Init { file } => init::main(args, file.as_deref()),
         Verb::Config(args::ConfigVerb::Check) => config_check::main(args),
+        Verb::Config(args::ConfigVerb::Policy { provider, tier }) => {
+            policy::main(args, *provider, tier.as_deref())
+        }
         Verb::Run => run::main(args, crate::run::Stages::All).await,
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
         Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
         Verb::Verify => run::main(args, crate::run::Stages::Verify).await,
         Verb::Plan => plan::main(args),
+        Verb::Adopt { .. } => adopt::main(args).await,
+        Verb::Get { .. } => get::main(args).await,
+        Verb::Ls { prefix, tier, long } => {
+            ls::main(args, prefix.as_deref(), tier.as_deref(), *long).await
+        }
         Verb::Status => status::main(args),
         Verb::Explain { url } => explain::main(args, url),
     }
@@ -151,7 +174,9 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn say(args: &Args, text: &str, json: &serde_json::Value, code: u8) -> ExitCode {
     let mut out = std::io::stdout().lock();
-    let written = if args.json {
+    let written = if args.json && json.is_null() {
+        Ok(())
+    } else if args.json {
         serde_json::to_writer_pretty(&mut out, json)
             .map_err(std::io::Error::from)
             .and_then(|()| writeln!(out))

@@ -221,7 +221,7 @@ fn troubles(report: &RunReport) -> String {
     text
 }
 
-fn plain_table(header: &[&str]) -> Table {
+pub fn plain_table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table
         .load_preset(presets::NOTHING)
@@ -231,7 +231,7 @@ fn plain_table(header: &[&str]) -> Table {
     table
 }
 
-fn align_right(table: &mut Table, from: usize) {
+pub fn align_right(table: &mut Table, from: usize) {
     for column in table.column_iter_mut().skip(from) {
         column.set_cell_alignment(CellAlignment::Right);
     }

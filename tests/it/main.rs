@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module per promise. The story to read first is `journey`.
 
+mod adopt;
 mod bad_input;
 mod bad_origin;
 mod bad_tier;
@@ -8,6 +9,7 @@ mod faults;
 mod fetch;
 mod formats;
 mod gcs;
+mod get_ls;
 mod help;
 mod journey;
 mod kept_headers;
@@ -15,6 +17,7 @@ mod killed;
 mod lineage;
 mod model;
 mod publish;
+mod policy;
 mod second_look;
 mod support;
 mod tier_conformance;

@@ -318,6 +318,24 @@ impl S3Server {
             .insert(key.into(), stored);
     }
 
+    /// As [`S3Server::insert`], under an ETag that another client's upload got (in parts, or with KMS).
+    pub fn insert_as(&self, bucket: &str, key: &str, data: &[u8], etag: &str) {
+        self.insert(bucket, key, data);
+        self.change(bucket, key, |stored| stored.etag = etag.into());
+    }
+
+    /// Makes heads of an object state its CRC32C, as if it had been uploaded with one.
+    pub fn state_crc32c(&self, bucket: &str, key: &str) {
+        self.change(bucket, key, |stored| stored.crc32c = crc32c(&stored.data));
+    }
+
+    fn change(&self, bucket: &str, key: &str, change: impl FnOnce(&mut Stored)) {
+        let mut store = lock(&self.shared.store);
+        let objects = store.buckets.get_mut(bucket);
+        let stored = objects.and_then(|objects| objects.get_mut(key));
+        change(stored.expect("there is such an object"));
+    }
+
     /// Replaces the bytes and nothing else, as a failing disk would.
     pub fn corrupt(&self, bucket: &str, key: &str, data: &[u8]) {
         let mut store = lock(&self.shared.store);
@@ -677,14 +695,18 @@ async fn drain(body: Option<StreamingBlob>) -> S3Result<Bytes> {
     Ok(data.into())
 }
 
-/// The CRC32C of `data`, which must be the announced one if one was announced.
-fn verified(data: &[u8], announced: Option<String>) -> S3Result<Option<String>> {
+fn crc32c(data: &[u8]) -> Option<String> {
     let mut hasher = s3s::checksum::ChecksumHasher {
         crc32c: Some(Default::default()),
         ..Default::default()
     };
     hasher.update(data);
-    let found = hasher.finalize().checksum_crc32c;
+    hasher.finalize().checksum_crc32c
+}
+
+/// The CRC32C of `data`, which must be the announced one if one was announced.
+fn verified(data: &[u8], announced: Option<String>) -> S3Result<Option<String>> {
+    let found = crc32c(data);
     if announced.is_some() && announced != found {
         return Err(s3_error!(BadDigest));
     }
