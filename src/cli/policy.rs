@@ -191,7 +191,7 @@ fn gcp(tiers: &[&TierConfig]) -> anyhow::Result<Outcome> {
     let places: Vec<(&str, &str)> = tiers
         .iter()
         .filter_map(|tier| match &tier.target {
-            TierTarget::Gcs { bucket, prefix } => Some((bucket.as_str(), prefix.as_str())),
+            TierTarget::Gcs(options) => Some((options.bucket.as_str(), options.prefix.as_str())),
             _ => None,
         })
         .collect();
