@@ -2,7 +2,8 @@
 //! for bytes, the other gRPC and is for everything else.
 //!
 //! Neither repeats anything, and neither has timeouts that hold in every phase of a request: both are the
-//! tier's business.
+//! tier's business. Nor does the one for gRPC notice that its connection is dead; it would send one request
+//! after the other into it. So clients are cheap to make anew, and share their credentials.
 
 use std::path::Path;
 use std::time::Duration;
@@ -57,10 +58,11 @@ pub(super) struct Clients {
 }
 
 /// Sends nothing about the bucket. With credentials of a metadata server it may ask that.
-pub(super) async fn build(name: &TierName, options: &GcsOptions) -> Result<Clients, TierError> {
-    // The client finds its cryptography in the process; that of another room may be there already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let credentials = credentials(name, &options.credentials)?;
+pub(super) async fn build(
+    name: &TierName,
+    options: &GcsOptions,
+    credentials: Credentials,
+) -> Result<Clients, TierError> {
     let mut storage = Storage::builder()
         .with_credentials(credentials.clone())
         .with_retry_policy(NeverRetry)
@@ -118,7 +120,13 @@ pub(super) fn check(name: &TierName, options: &GcsOptions) -> Result<(), TierErr
     }
 }
 
-fn credentials(name: &TierName, kind: &GcsCredentials) -> Result<Credentials, TierError> {
+/// Tokens are asked for when they are needed, and kept as long as they hold.
+pub(super) fn credentials(
+    name: &TierName,
+    kind: &GcsCredentials,
+) -> Result<Credentials, TierError> {
+    // The client finds its cryptography in the process; that of another room may be there already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let (built, remedy) = match kind {
         GcsCredentials::Anonymous => return Ok(anonymous::Builder::new().build()),
         GcsCredentials::Default => (DefaultCredentials::default().build(), errors::CREDENTIALS),
@@ -240,11 +248,8 @@ mod tests {
         let path = folder.path().join("key.json");
         let text = "{\"type\": \"service_account\", \"private_key\": \"hunter2\"}";
         std::fs::write(&path, text).expect("written");
-        let options = GcsOptions {
-            credentials: GcsCredentials::File(path),
-            ..GcsOptions::default()
-        };
-        let error = build(&name(), &options).await.expect_err("no key");
+        let kind = GcsCredentials::File(path);
+        let error = credentials(&name(), &kind).expect_err("no key");
         let said = error.to_string();
         assert!(
             said.contains("tertiary") && said.contains("credentials = "),

@@ -12,11 +12,13 @@ mod large;
 
 use std::fmt::Display;
 use std::ops::Range;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
+use google_cloud_auth::credentials::Credentials;
 use google_cloud_storage::Error;
 use google_cloud_storage::builder::storage::WriteObject;
 use google_cloud_storage::model::{Bucket, ListObjectsResponse, Object, ObjectChecksums};
@@ -62,8 +64,10 @@ pub struct GcsTier {
     storage_class: Option<String>,
     options: GcsOptions,
     timeouts: Timeouts,
-    /// Made with the first request: who asks may have to be found out over the network.
-    clients: OnceCell<Clients>,
+    credentials: OnceCell<Credentials>,
+    /// Made with the first request: who asks may have to be found out over the network. Made anew after
+    /// one that was not answered.
+    clients: Mutex<Arc<OnceCell<Clients>>>,
     line: Line,
 }
 
@@ -85,21 +89,44 @@ impl GcsTier {
             storage_class: options.storage_class.clone(),
             options: options.clone(),
             timeouts: TIMEOUTS,
-            clients: OnceCell::new(),
+            credentials: OnceCell::new(),
+            clients: Mutex::default(),
             line: Line::new(name.clone(), options.concurrency_max),
             name,
         })
     }
 
     async fn clients(&self) -> Result<Clients, TierError> {
-        let made = self.clients.get_or_try_init(|| async {
-            let building = client::build(&self.name, &self.options);
+        self.made(&self.today()).await
+    }
+
+    /// The place of the clients that are used now.
+    fn today(&self) -> Arc<OnceCell<Clients>> {
+        Arc::clone(&self.clients.lock().expect("nobody panics holding it"))
+    }
+
+    async fn made(&self, place: &OnceCell<Clients>) -> Result<Clients, TierError> {
+        let made = place.get_or_try_init(|| async {
+            let credentials = self.credentials.get_or_try_init(|| async {
+                client::credentials(&self.name, &self.options.credentials)
+            });
+            let credentials = credentials.await?.clone();
+            let building = client::build(&self.name, &self.options, credentials);
             match timeout(self.timeouts.answer, building).await {
                 Ok(built) => built,
                 Err(_) => Err(errors::no_answer(&self.name, "its credentials")),
             }
         });
         made.await.cloned()
+    }
+
+    /// After a request that was not answered: its connection may be dead without anybody's knowing.
+    fn reconnect(&self, used: &Arc<OnceCell<Clients>>) {
+        let mut today = self.clients.lock().expect("nobody panics holding it");
+        // Of many requests on one connection the first to give up is enough.
+        if Arc::ptr_eq(&today, used) {
+            *today = Arc::default();
+        }
     }
 
     /// One request, as often as the line finds right.
@@ -116,10 +143,14 @@ impl GcsTier {
         let patience = client::patience(self.timeouts, size);
         self.line
             .request(kind, || async {
-                let clients = self.clients().await?;
+                let place = self.today();
+                let clients = self.made(&place).await?;
                 match timeout(patience, attempt(clients)).await {
                     Ok(answer) => answer.map_err(|error| self.failed(at, &error)),
-                    Err(_) => Err(errors::no_answer(&self.name, at)),
+                    Err(_) => {
+                        self.reconnect(&place);
+                        Err(errors::no_answer(&self.name, at))
+                    }
                 }
             })
             .await
@@ -834,6 +865,20 @@ mod tests {
         is_told(tier.head(&key).await);
         is_told(tier.list(None, 10).await);
         assert!(TIMEOUTS.answer <= Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn a_dead_connection_is_left() {
+        // Nobody tells us that a connection of gRPC is dead; after a request that was not answered the
+        // next one goes over another.
+        let (listener, tier) = before_silence().await;
+        let key = ObjectKey::parse("h/a").expect("a key");
+        is_told(tier.head(&key).await);
+        is_told(tier.head(&key).await);
+        for _ in 0..2 {
+            let accepted = timeout(Duration::from_secs(10), listener.accept());
+            accepted.await.expect("another one").expect("accepted");
+        }
     }
 
     fn is_told<T: std::fmt::Debug>(result: Result<T, TierError>) {

@@ -412,6 +412,7 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Answered {
         return rpc::answer(method, is_known, request, &shared).await;
     }
     if !is_known {
+        upload::collect(request.into_body(), None).await;
         return Ok(json_refusal(&Refusal::new(401, "Invalid Credentials")));
     }
     upload::answer(request, &shared).await

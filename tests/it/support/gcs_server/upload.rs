@@ -80,10 +80,10 @@ async fn whole(
 ) -> Answered {
     let name = query.get("name").cloned().unwrap_or_default();
     let harm = shared.note(Call::Put, &name);
+    let (body, is_whole) = collect(body, harm).await;
     if let Some(refusal) = harm.and_then(refusal_of) {
         return Ok(json_refusal(&refusal));
     }
-    let (body, is_whole) = collect(body, harm).await;
     if !is_whole {
         return Err(broken());
     }
@@ -111,10 +111,10 @@ async fn whole(
 async fn begin(shared: &Shared, bucket: &str, query: &Query, body: Incoming) -> Answered {
     let name = query.get("name").cloned().unwrap_or_default();
     let harm = shared.note(Call::Begin, &name);
+    let (body, _) = collect(body, None).await;
     if let Some(refusal) = harm.and_then(refusal_of) {
         return Ok(json_refusal(&refusal));
     }
-    let (body, _) = collect(body, None).await;
     let begin = || {
         let wrong = |_| Refusal::new(400, "Parse Error");
         let resource: Value = serde_json::from_slice(&body).map_err(wrong)?;
@@ -171,10 +171,10 @@ async fn piece(shared: &Shared, query: &Query, headers: &HeaderMap, body: Incomi
         None => Call::HowFar,
     };
     let harm = shared.note(call, &name);
+    let (mut data, is_whole) = collect(body, harm).await;
     if let Some(refusal) = harm.and_then(refusal_of) {
         return Ok(json_refusal(&refusal));
     }
-    let (mut data, is_whole) = collect(body, harm).await;
     if matches!(harm, Some(Harm::Garble)) {
         data = garbled(&data);
     }
@@ -381,8 +381,9 @@ fn plain_refusal(refusal: &Refusal) -> Response<Body> {
         .expect("the parts are fixed")
 }
 
-/// The body, and whether it came to its end. One that is to be cut is no longer read.
-async fn collect(mut body: Incoming, harm: Option<Harm>) -> (Bytes, bool) {
+/// The body, and whether it came to its end. One that is to be cut is no longer read; before a refusal
+/// all of it is, since a connection that is closed with bytes unread loses the answer.
+pub(super) async fn collect(mut body: Incoming, harm: Option<Harm>) -> (Bytes, bool) {
     let limit = match harm {
         Some(Harm::CutAfter(bytes)) => bytes,
         _ => usize::MAX,
