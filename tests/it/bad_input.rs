@@ -81,18 +81,25 @@ const CASES: &[Case] = &[
     },
     Case {
         arguments: &["run"],
-        code: 64,
-        words: &["tier `later`: gs:// tiers come with a later version"],
+        code: 2,
+        words: &[
+            "tier far",
+            "no-key.json: No such file",
+            "credentials = { file = … }",
+        ],
         prepare: |origin| {
-            Mirror::new(&(site(origin) + "[[tier]]\nname = \"later\"\nurl = \"gs://bucket/x\"\n"))
+            let tier = "[[tier]]\nname = \"far\"\nurl = \"gs://bucket/x\"\n";
+            let key = "credentials = { file = \"no-key.json\" }\n";
+            Mirror::new(&(site(origin) + tier + key))
         },
     },
     Case {
         arguments: &["config", "check"],
         code: 64,
-        words: &["tier `later`: gs:// tiers come with a later version"],
+        words: &["tier.region: is an option of s3:// tiers, not of gs:// ones; remove it"],
         prepare: |origin| {
-            Mirror::new(&(site(origin) + "[[tier]]\nname = \"later\"\nurl = \"gs://bucket/x\"\n"))
+            let tier = "[[tier]]\nname = \"far\"\nurl = \"gs://bucket/x\"\nregion = \"eu\"\n";
+            Mirror::new(&(site(origin) + tier))
         },
     },
     Case {

@@ -48,6 +48,9 @@ const BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 /// Key files have some KiB.
 const KEY_FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// What a message is about that is about them.
+pub(super) const CREDENTIALS: &str = "its credentials";
+
 const FILE: &str =
     "let credentials = { file = … } name the JSON file that Google Cloud gave you for it";
 
@@ -120,11 +123,20 @@ pub(super) fn check(name: &TierName, options: &GcsOptions) -> Result<(), TierErr
     }
 }
 
-/// Tokens are asked for when they are needed, and kept as long as they hold.
-pub(super) fn credentials(
+/// Credentials with a first token, which they keep as long as it holds: that nobody gives one out is then
+/// not taken for a failure of the bucket.
+pub(super) async fn credentials(
     name: &TierName,
     kind: &GcsCredentials,
 ) -> Result<Credentials, TierError> {
+    let credentials = without_token(name, kind)?;
+    match credentials.headers(http::Extensions::new()).await {
+        Ok(_) => Ok(credentials),
+        Err(error) => Err(errors::by_credentials(name, CREDENTIALS, &error)),
+    }
+}
+
+fn without_token(name: &TierName, kind: &GcsCredentials) -> Result<Credentials, TierError> {
     // The client finds its cryptography in the process; that of another room may be there already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let (built, remedy) = match kind {
@@ -249,7 +261,7 @@ mod tests {
         let text = "{\"type\": \"service_account\", \"private_key\": \"hunter2\"}";
         std::fs::write(&path, text).expect("written");
         let kind = GcsCredentials::File(path);
-        let error = credentials(&name(), &kind).expect_err("no key");
+        let error = credentials(&name(), &kind).await.expect_err("no key");
         let said = error.to_string();
         assert!(
             said.contains("tertiary") && said.contains("credentials = "),

@@ -30,7 +30,9 @@ pub(super) fn from_client(tier: &TierName, at: &str, error: &Error) -> TierError
     if error.is_timeout() {
         return no_answer(tier, at);
     }
-    if error.is_authentication() {
+    if error.is_authentication()
+        && let Some(error) = error.source().and_then(|source| source.downcast_ref())
+    {
         return by_credentials(tier, at, error);
     }
     let (tier, at, cause) = (tier.clone(), at.to_owned(), innermost(error));
@@ -138,14 +140,16 @@ fn answer(error: &Error) -> Option<Answer> {
     })
 }
 
-fn by_credentials(tier: &TierName, at: &str, error: &Error) -> TierError {
-    let credentials: Option<&CredentialsError> = error.source().and_then(|s| s.downcast_ref());
+/// Nobody gives out a token.
+pub(super) fn by_credentials(tier: &TierName, at: &str, error: &CredentialsError) -> TierError {
     let (tier, cause) = (tier.clone(), innermost(error));
-    if credentials.is_some_and(CredentialsError::is_transient) {
+    if error.is_transient() {
         return TierError::Unreachable {
             tier,
             at: at.to_owned(),
-            cause: format!("no token: {cause}"),
+            cause: format!(
+                "no token from whoever gives them out: {cause}; where the machine has no account of Google Cloud, GOOGLE_APPLICATION_CREDENTIALS or the tier's credentials must name a key"
+            ),
         };
     }
     TierError::Configuration {
@@ -405,6 +409,7 @@ mod tests {
             let error = from_client(&tier(), "h/a", &Error::authentication(source));
             assert_eq!(error.class(), class);
             let said = error.to_string();
+            assert!(said.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{said}");
             assert!(
                 said.contains("invalid_grant") && !said.contains('\n'),
                 "{said}"

@@ -107,14 +107,17 @@ impl GcsTier {
 
     async fn made(&self, place: &OnceCell<Clients>) -> Result<Clients, TierError> {
         let made = place.get_or_try_init(|| async {
-            let credentials = self.credentials.get_or_try_init(|| async {
-                client::credentials(&self.name, &self.options.credentials)
-            });
-            let credentials = credentials.await?.clone();
-            let building = client::build(&self.name, &self.options, credentials);
-            match timeout(self.timeouts.answer, building).await {
-                Ok(built) => built,
-                Err(_) => Err(errors::no_answer(&self.name, "its credentials")),
+            let making = async {
+                let kind = &self.options.credentials;
+                let credentials = self
+                    .credentials
+                    .get_or_try_init(|| client::credentials(&self.name, kind));
+                let credentials = credentials.await?.clone();
+                client::build(&self.name, &self.options, credentials).await
+            };
+            match timeout(self.timeouts.answer, making).await {
+                Ok(made) => made,
+                Err(_) => Err(errors::no_answer(&self.name, client::CREDENTIALS)),
             }
         });
         made.await.cloned()
