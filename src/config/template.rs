@@ -129,7 +129,7 @@ url = "file:tiers/local"
 #expected_bucket_owner = "123456789012"
 #override = "mirrorS3"
 # Secrets stay out of this file: names of environment variables (_env) or of files (_file).
-# Without credentials the environment's own are used.
+# Without credentials those of the environment, a profile or the machine's role are used.
 #credentials = { access_key_id_env = "AWS_ACCESS_KEY_ID", secret_access_key_env = "AWS_SECRET_ACCESS_KEY", session_token_env = "AWS_SESSION_TOKEN" }
 
 # Example: a service that speaks S3, at an address of its own.

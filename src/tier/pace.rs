@@ -26,14 +26,14 @@ const SHORT: f64 = 0.1;
 const BASELINE_DOWN: f64 = 0.1;
 const BASELINE_UP: f64 = 0.002;
 
-/// Attempts per request. With the back-off below a service that refuses is known within two seconds.
+/// Attempts per request. With the pauses below a service that refuses is known within three seconds.
 pub(super) const ATTEMPTS_MAX: u32 = 5;
 
 /// The longest pause before the first repetition; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A service that asks for less is given more time.
-const PAUSE_THROTTLED: Duration = Duration::from_millis(400);
+const PAUSE_THROTTLED: Duration = Duration::from_millis(200);
 
 /// Repetitions in a row without a success that a tier may have: about one round of all its requests. A
 /// service that is ill is not helped by several times the requests.
@@ -405,7 +405,7 @@ mod tests {
         let pause = circuit.failed(failed(Failure::Ill(None), 4), ms(0), 0.0);
         assert_eq!(pause, Some(ms(0)));
         let pause = circuit.failed(failed(Failure::Throttled(None), 1), ms(0), 1.0);
-        assert_eq!(pause, Some(ms(400)));
+        assert_eq!(pause, Some(ms(200)));
     }
 
     #[test]

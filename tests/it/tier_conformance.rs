@@ -376,6 +376,83 @@ async fn reheader_changes_the_metadata_alone() {
 }
 
 #[tokio::test]
+async fn a_copy_is_made_inside_the_tier() {
+    // The same bytes under another key, with metadata of its own; the first object stays. Other bytes than
+    // expected, or none, are told.
+    let worlds = Worlds::new();
+    for tier in worlds.tiers() {
+        put(&*tier, "h/a ü+%", b"body").await;
+        let (from, to) = (key("h/a ü+%"), key("h/b"));
+        let mut meta = meta_of(b"body");
+        meta.status = 404;
+        let confirmed = tier.copy(&from, None, &to, &meta).await.expect("copied");
+        let copy = tier.get(&to, None).await.expect("get").expect("there");
+        assert_eq!((&copy.body[..], copy.etag), (&b"body"[..], confirmed.etag));
+        assert_eq!(copy.meta, Some(meta));
+        let first = tier.get(&from, None).await.expect("get").expect("there");
+        assert_eq!(first.meta, Some(meta_of(b"body")));
+        let other = tier.copy(&from, None, &key("h/c"), &meta_of(b"b0dy")).await;
+        assert!(
+            matches!(other, Err(TierError::Mismatch { .. })),
+            "{other:?}"
+        );
+        let (none, to, meta) = (key("h/none"), key("h/d"), meta_of(b"body"));
+        let none = tier.copy(&none, None, &to, &meta).await;
+        let none = none.expect_err("there is no such object");
+        let is_told = matches!(
+            none,
+            TierError::Mismatch { .. } | TierError::Rejected { .. }
+        );
+        assert!(is_told, "{none}");
+        assert_eq!(tier.get(&key("h/d"), None).await.expect("get"), None);
+    }
+}
+
+#[tokio::test]
+async fn a_head_and_a_range_say_what_the_whole_would() {
+    // Metadata and ETag are those of the whole object; a range ends with it, and beyond it is nothing.
+    let worlds = Worlds::new();
+    for tier in worlds.tiers() {
+        let etag = put(&*tier, "h/a", b"0123456789").await;
+        let meta = Some(meta_of(b"0123456789"));
+        let seen = tier.head(&key("h/a")).await.expect("head").expect("there");
+        assert_eq!((seen.size, &seen.etag, &seen.meta), (10, &etag, &meta));
+        assert_eq!(tier.head(&key("h/none")).await.expect("head"), None);
+        for (range, expected) in [
+            (0..10, "0123456789"),
+            (2..4, "23"),
+            (8..99, "89"),
+            (10..20, ""),
+            (3..3, ""),
+        ] {
+            let part = tier.get(&key("h/a"), Some(range.clone())).await;
+            let part = part.expect("get").expect("there");
+            assert_eq!(part.body, expected, "{range:?} in {}", tier.location());
+            assert_eq!((part.etag, part.meta), (etag.clone(), meta.clone()));
+        }
+        let none = tier.get(&key("h/none"), Some(0..4)).await;
+        assert_eq!(none.expect("get"), None);
+    }
+}
+
+#[tokio::test]
+async fn probing_and_sweeping_leave_everything_as_it_was() {
+    // What can be done is found out with an object of the probe's own; what is swept is no object.
+    let worlds = Worlds::new();
+    for tier in worlds.tiers() {
+        put(&*tier, "h/a", b"body").await;
+        let found = tier.probe().await.expect("probed");
+        assert!(found.conditional_writes, "{}", tier.location());
+        assert_eq!(
+            tier.sweep(std::time::Duration::ZERO).await.expect("swept"),
+            0
+        );
+        assert_eq!(list_all(&*tier, 10).await.len(), 1);
+        assert_eq!(tier.list_small(".standin/").await.expect("listed"), [""; 0]);
+    }
+}
+
+#[tokio::test]
 async fn of_two_writers_of_the_head_one_wins() {
     // The lock between machines: of 16 writers at once exactly one finds it absent, and exactly
     // one finds the ETag that it has read; the others are told.

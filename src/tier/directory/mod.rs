@@ -46,8 +46,7 @@ impl DirectoryTier {
     /// Creates nothing: the folder appears with the first write.
     pub fn new(name: TierName, root: PathBuf) -> DirectoryTier {
         DirectoryTier {
-            // Counts operations; a folder needs no pacing.
-            line: Line::new(name.clone(), usize::MAX),
+            line: Line::counter(name.clone()),
             folder: Arc::new(Folder::new(name, root)),
         }
     }
