@@ -1,6 +1,6 @@
 //! What can go wrong between a tier and its service, as a script: which request is harmed, how, and how
 //! often. A server asks for each request that comes in ([`Faults::next`]) and does the harm itself, with the
-//! helpers here. `S` is what the server says of a request.
+//! functions here. `S` is what the server says of a request.
 //!
 //! Every fault is counted down when it happens, so that a test can assert that all of them did
 //! ([`Faults::left`] is 0): a fault that nobody runs into has proven nothing.
