@@ -174,8 +174,6 @@ pub struct GcsOptions {
     pub credentials: GcsCredentials,
     /// Of the objects of the site; `None` is the bucket's default.
     pub storage_class: Option<String>,
-    /// Requests at once, at the most.
-    pub concurrency_max: usize,
 }
 
 /// Who asks.
@@ -353,7 +351,6 @@ impl Default for GcsOptions {
             endpoint: None,
             credentials: GcsCredentials::Default,
             storage_class: None,
-            concurrency_max: TierConfig::CONCURRENCY_MAX_DEFAULT,
         }
     }
 }

@@ -224,9 +224,6 @@ fn gcs_options(
             .map(|endpoint| endpoint.trim_end_matches('/').to_owned()),
         credentials,
         storage_class: shape.storage_class,
-        concurrency_max: shape
-            .concurrency_max
-            .unwrap_or(TierConfig::CONCURRENCY_MAX_DEFAULT),
     })
 }
 
@@ -571,7 +568,6 @@ credentials = { access_key_id_env = "ID", secret_access_key_env = "KEY", session
         );
         assert_eq!(options.endpoint.as_deref(), Some("http://127.0.0.1:4443"));
         assert_eq!(options.storage_class.as_deref(), Some("NEARLINE"));
-        assert_eq!(options.concurrency_max, 4);
         let file = PathBuf::from("/etc/standin/key.json");
         assert_eq!(options.credentials, GcsCredentials::File(file));
         let options = gcs("credentials = { anonymous = true }");

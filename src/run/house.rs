@@ -58,7 +58,7 @@ pub fn tier_of(config: &TierConfig) -> Result<Arc<dyn Tier>, TierError> {
     Ok(match &config.target {
         TierTarget::Directory(root) => Arc::new(DirectoryTier::new(name, root.clone())),
         TierTarget::S3(options) => Arc::new(S3Tier::new(name, options, config.concurrency_max)?),
-        TierTarget::Gcs(options) => Arc::new(GcsTier::new(name, options)?),
+        TierTarget::Gcs(options) => Arc::new(GcsTier::new(name, options, config.concurrency_max)?),
     })
 }
 

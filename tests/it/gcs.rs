@@ -35,7 +35,7 @@ fn options(server: &GcsServer) -> GcsOptions {
 
 fn tier_of(options: &GcsOptions) -> GcsTier {
     let name = TierName::parse("tertiary").expect("a name");
-    GcsTier::new(name, options).expect("it can be made")
+    GcsTier::new(name, options, 32).expect("it can be made")
 }
 
 fn world() -> (GcsServer, GcsTier) {

@@ -75,7 +75,7 @@ fn gcs_tier(server: &GcsServer, prefix: &str) -> GcsTier {
         credentials: GcsCredentials::Anonymous,
         ..GcsOptions::default()
     };
-    GcsTier::new(name("tertiary"), &options).expect("no credentials are needed")
+    GcsTier::new(name("tertiary"), &options, 32).expect("no credentials are needed")
 }
 
 fn name(text: &str) -> TierName {

@@ -63,6 +63,7 @@ pub struct GcsTier {
     prefix: String,
     storage_class: Option<String>,
     options: GcsOptions,
+    concurrency_max: usize,
     timeouts: Timeouts,
     credentials: OnceCell<Credentials>,
     /// Made with the first request: who asks may have to be found out over the network. Made anew after
@@ -76,7 +77,11 @@ impl GcsTier {
     ///
     /// # Errors
     /// [`TierError::Configuration`].
-    pub fn new(name: TierName, options: &GcsOptions) -> Result<GcsTier, TierError> {
+    pub fn new(
+        name: TierName,
+        options: &GcsOptions,
+        concurrency_max: usize,
+    ) -> Result<GcsTier, TierError> {
         client::check(&name, options)?;
         let prefix = match options.prefix.as_str() {
             "" => String::new(),
@@ -88,10 +93,11 @@ impl GcsTier {
             prefix,
             storage_class: options.storage_class.clone(),
             options: options.clone(),
+            concurrency_max: concurrency_max.max(1),
             timeouts: TIMEOUTS,
             credentials: OnceCell::new(),
             clients: Mutex::default(),
-            line: Line::new(name.clone(), options.concurrency_max),
+            line: Line::new(name.clone(), concurrency_max),
             name,
         })
     }
@@ -582,7 +588,7 @@ impl Tier for GcsTier {
             deleted.map_err(|error| (key, error))
         });
         let mut deletes = futures_util::stream::iter(deletes.collect::<Vec<_>>())
-            .buffer_unordered(self.options.concurrency_max.max(1));
+            .buffer_unordered(self.concurrency_max);
         let mut failed = Vec::new();
         while let Some(deleted) = deletes.next().await {
             match deleted {
@@ -827,7 +833,7 @@ mod tests {
             ..GcsOptions::default()
         };
         let name = TierName::parse("tertiary").expect("a name");
-        let mut tier = GcsTier::new(name, &options).expect("it can be made");
+        let mut tier = GcsTier::new(name, &options, 8).expect("it can be made");
         tier.timeouts = Timeouts {
             answer: Duration::from_millis(20),
             stall: Duration::from_millis(20),
