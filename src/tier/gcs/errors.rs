@@ -57,10 +57,9 @@ pub(super) fn from_client(tier: &TierName, at: &str, error: &Error) -> TierError
 
 /// Nothing came within the time that we give it.
 pub(super) fn no_answer(tier: &TierName, at: &str) -> TierError {
-    TierError::Unreachable {
+    TierError::Silent {
         tier: tier.clone(),
         at: at.to_owned(),
-        cause: "no answer in time".into(),
     }
 }
 

@@ -87,7 +87,7 @@ impl GcsTier {
         }
         let full = self.object_key(key)?;
         let fields = self.fields(key, meta).await?;
-        let sent = self.line.request(Kind::Put, || async {
+        let sent = self.line.request_sized(Kind::Put, meta.size, || async {
             if meta.size > WHOLE_BYTES_MAX {
                 // The client sends two requests for this one.
                 self.line.count(Kind::Put);
