@@ -85,7 +85,6 @@ const IN_A_FIRST_RUN: &[&str] = &[
 const IN_A_RUN_WITH_CHANGES: &[&str] = &[
     "manifest.marker:1",
     "manifest.marker:2",
-    "manifest.marker:3",
     "db.apply:1",
     "db.apply:2",
     "db.apply:6",
