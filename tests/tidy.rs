@@ -16,7 +16,6 @@ const CODE: &[&str] = &[
     "migrations/src",
     "tests",
     "benches",
-    "examples",
     "fuzz/fuzz_targets",
 ];
 
