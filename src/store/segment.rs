@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, IoSlice, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER};
 use super::{Located, NewBlob, Place, StoreError, io_error};
@@ -13,10 +14,15 @@ use super::{Located, NewBlob, Place, StoreError, io_error};
 /// site of half a terabyte needs only some thousand files.
 const SEGMENT_BYTES_MAX: u64 = 64 << 20;
 
+/// Pieces in one call: what Linux takes at most.
+const PIECES_MAX: usize = 1024;
+
 pub struct Segments {
     dir: PathBuf,
     numbers: BTreeSet<u32>,
     active: Option<Active>,
+    /// The last one that was read: blobs are asked for much in the order in which they came.
+    read_last: Mutex<Option<(u32, Arc<File>)>>,
 }
 
 struct Active {
@@ -31,6 +37,7 @@ impl Segments {
             dir: dir.into(),
             numbers: numbers_in(dir)?,
             active: None,
+            read_last: Mutex::default(),
         };
         if let Some(&newest) = segments.numbers.last() {
             segments.active = segments.reopen(newest)?;
@@ -45,27 +52,35 @@ impl Segments {
         let active = self.writable()?;
         let path = segment_path(&self.dir, active.number);
         let active = self.active.insert(active);
-        let mut buffer = Vec::with_capacity(group_bytes(group));
+        let headers: Vec<_> = group
+            .iter()
+            .map(|blob| FrameHeader::plain(blob.digest).encode())
+            .collect();
         let mut located = Vec::with_capacity(group.len());
-        for blob in group {
-            let header = FrameHeader::plain(blob.digest);
-            buffer.extend_from_slice(&header.encode());
+        let mut pieces = Vec::with_capacity(2 * group.len());
+        let mut end = active.end;
+        for (blob, header) in group.iter().zip(&headers) {
             located.push(Located {
                 digest: blob.digest,
                 place: Place::Segment {
                     number: active.number,
-                    offset: active.end + buffer.len() as u64,
+                    offset: end + header.len() as u64,
                 },
             });
-            buffer.extend_from_slice(blob.bytes);
+            let whole = [&header[..], blob.bytes];
+            pieces.extend(
+                whole
+                    .into_iter()
+                    .filter(|piece| !piece.is_empty())
+                    .map(IoSlice::new),
+            );
+            end += (header.len() + blob.bytes.len()) as u64;
         }
         // A failed write leaves a torn end behind `end`; the next group overwrites it.
-        active
-            .file
-            .write_all_at(&buffer, active.end)
+        write_all_at(&active.file, &mut pieces, active.end)
             .and_then(|()| active.file.sync_data())
             .map_err(io_error(&path))?;
-        active.end += buffer.len() as u64;
+        active.end = end;
         Ok(located)
     }
 
@@ -80,10 +95,22 @@ impl Segments {
             Some(active) if active.number == number => {
                 active.file.read_exact_at(&mut bytes, offset)
             }
-            _ => File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, offset)),
+            _ => self
+                .opened(number, &path)
+                .and_then(|file| file.read_exact_at(&mut bytes, offset)),
         };
         read.map_err(io_error(&path))?;
         Ok(bytes)
+    }
+
+    fn opened(&self, number: u32, path: &Path) -> io::Result<Arc<File>> {
+        let mut last = self.read_last.lock().expect("opening does not panic");
+        if let Some((_, file)) = last.as_ref().filter(|(opened, _)| *opened == number) {
+            return Ok(Arc::clone(file));
+        }
+        let file = Arc::new(File::open(path)?);
+        *last = Some((number, Arc::clone(&file)));
+        Ok(file)
     }
 
     pub fn scan(&self) -> Result<Vec<Located>, StoreError> {
@@ -103,6 +130,7 @@ impl Segments {
 
     pub fn clear(&mut self) -> Result<(), StoreError> {
         self.active = None;
+        self.read_last = Mutex::default();
         for &number in &self.numbers {
             let path = segment_path(&self.dir, number);
             fs::remove_file(&path).map_err(io_error(&path))?;
@@ -213,9 +241,20 @@ fn segment_path(dir: &Path, number: u32) -> PathBuf {
     dir.join(format!("{number:08}.seg"))
 }
 
-fn group_bytes(group: &[NewBlob<'_>]) -> usize {
-    group
-        .iter()
-        .map(|blob| FRAME_HEADER_BYTES + blob.bytes.len())
-        .sum()
+/// Writes pieces one behind the other, none of them empty. Straight from where they are: in one buffer they would
+/// be copied once more, and so much fresh memory for each group costs as much again.
+fn write_all_at(file: &File, mut pieces: &mut [IoSlice<'_>], mut offset: u64) -> io::Result<()> {
+    while !pieces.is_empty() {
+        let some = &pieces[..pieces.len().min(PIECES_MAX)];
+        match rustix::io::pwritev(file, some, offset) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                IoSlice::advance_slices(&mut pieces, written);
+                offset += written as u64;
+            }
+            Err(rustix::io::Errno::INTR) => (),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
