@@ -101,6 +101,10 @@ impl Bodies {
     }
 
     fn remember(&self, hash: ContentHash, bytes: &Bytes) {
+        // One tier alone reads each body once, and its next one into memory that is still in the cache.
+        if self.tiers.len() < 2 {
+            return;
+        }
         let mut recent = self.recent();
         if bytes.len() > RECENT_BYTES_MAX || recent.bodies.contains_key(&hash) {
             return;
