@@ -109,6 +109,8 @@ const SITE: &[(&str, &str)] = &[
 #[test]
 fn every_tier_gets_the_folder_and_a_second_publish_reads_and_sends_nothing() {
     let server = S3Server::start(&["bucket"]);
+    // Later than the folders, so that bodies are wanted at different times.
+    server.delay(Duration::from_millis(5));
     let tiers = folder_tier("one") + &folder_tier("two") + &bucket_tier("three", &server, "bucket");
     let mirror = Mirror::new(&(settings() + &tiers));
     for (name, text) in SITE {
