@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use crate::support::binary::{
     Mirror, Ran, bucket_tier, finish, folder_tier, key_start, paths_below, site, until,
 };
+use crate::support::faults::Harm;
 use crate::support::origin::{Origin, Page};
 use crate::support::s3_server::{About, S3Server};
 
@@ -110,7 +111,8 @@ const SITE: &[(&str, &str)] = &[
 fn every_tier_gets_the_folder_and_a_second_publish_reads_and_sends_nothing() {
     let server = S3Server::start(&["bucket"]);
     // Later than the folders, so that bodies are wanted at different times.
-    server.delay(Duration::from_millis(5));
+    let slow = Harm::Slow(Duration::from_millis(5));
+    server.harm(usize::MAX, |_| true, slow);
     let tiers = folder_tier("one") + &folder_tier("two") + &bucket_tier("three", &server, "bucket");
     let mirror = Mirror::new(&(settings() + &tiers));
     for (name, text) in SITE {
