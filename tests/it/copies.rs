@@ -5,7 +5,7 @@ use standin::run::{RunReport, Verdict};
 use standin::sync::TierReport;
 
 use crate::support::origin::Page;
-use crate::support::s3_server::About;
+use crate::support::s3_server::{About, Seen};
 use crate::support::world::{LOCAL, REMOTE, World};
 
 /// Large enough to be worth a copy.
@@ -51,6 +51,14 @@ fn a_page_that_moved_is_copied_inside_a_bucket() {
     assert_eq!(world.holding(REMOTE), world.holding(LOCAL));
     let new = format!("{}/new.pdf", world.host());
     assert_eq!(world.holding(REMOTE)[&new].body, report());
+    let seen = world.s3.seen();
+    let listed = seen.iter().position(|seen| seen.about == About::Listing);
+    let is_page = |seen: &Seen| seen.method == "PUT" && !seen.path.contains(".standin");
+    let written = seen.iter().rposition(is_page);
+    assert!(
+        written < listed,
+        "no listing before the last write: {seen:?}"
+    );
 
     let third = run(&mut world);
     assert_eq!(third.tiers[0].put + third.tiers[1].put, 0);
@@ -83,9 +91,7 @@ fn nothing_is_deleted_before_its_successor_is_stored() {
     run(&mut world);
     let old = format!("{}/old.pdf", world.host());
     let about = move |path: &'static str| {
-        move |seen: &crate::support::s3_server::Seen| {
-            seen.method == "PUT" && seen.path.contains(path)
-        }
+        move |seen: &Seen| seen.method == "PUT" && seen.path.contains(path)
     };
     world
         .origin
