@@ -598,6 +598,8 @@ fn the_suite_runs_on_a_bucket_that_the_environment_names() {
     // once more as a process, writes to the bucket, and leaves it as it was.
     let server = S3Server::start(&[BUCKET]);
     server.insert(BUCKET, "tests/neighbour", b"stays");
+    let gcs = GcsServer::start(&[BUCKET]);
+    gcs.insert(BUCKET, "tests/neighbour", b"stays");
     let itself = std::env::current_exe().expect("it is running");
     for test in [
         "an_object_comes_back_as_it_was_put",
@@ -611,6 +613,8 @@ fn the_suite_runs_on_a_bucket_that_the_environment_names() {
             .env("STANDIN_TEST_S3_PATH_STYLE", "1")
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("STANDIN_TEST_GCS_URL", format!("gs://{BUCKET}/tests"))
+            .env("STANDIN_TEST_GCS_ENDPOINT", gcs.endpoint())
             .output()
             .expect("it runs");
         let said = String::from_utf8_lossy(&ran.stdout);
@@ -624,9 +628,13 @@ fn the_suite_runs_on_a_bucket_that_the_environment_names() {
                 .into_iter()
                 .all(|seen| seen.path.starts_with(&prefix))
         );
-        let left: Vec<String> = server.objects(BUCKET).into_keys().collect();
-        assert_eq!(left, ["tests/neighbour"]);
+        assert!(gcs.seen().len() > 3, "{:?}", gcs.seen());
+        for objects in [server.objects(BUCKET), gcs.objects(BUCKET)] {
+            let left: Vec<String> = objects.into_keys().collect();
+            assert_eq!(left, ["tests/neighbour"]);
+        }
         server.forget();
+        gcs.forget();
     }
 }
 

@@ -4,8 +4,8 @@
 use std::env;
 use std::sync::Arc;
 
-use standin::config::{S3Options, TierName};
-use standin::tier::{S3Tier, Tier};
+use standin::config::{GcsCredentials, GcsOptions, S3Options, TierName};
+use standin::tier::{GcsTier, S3Tier, Tier};
 
 /// The buckets named, under a prefix of their own. Dropping this empties it.
 pub struct RealBuckets {
@@ -27,7 +27,12 @@ impl RealBuckets {
                 Arc::new(S3Tier::new(name, &options, 32).expect("it names no credentials"))
             }));
         }
-        // A bucket of another service goes here, from a variable of its own.
+        if let Some(options) = gcs_options(&own) {
+            makers.push(Box::new(move || {
+                let name = TierName::parse("real-gcs").expect("a name");
+                Arc::new(GcsTier::new(name, &options, 32).expect("it names no credentials"))
+            }));
+        }
         RealBuckets { makers }
     }
 
@@ -62,24 +67,49 @@ impl Drop for RealBuckets {
 
 /// `STANDIN_TEST_S3_URL` and what belongs to it; credentials are found as the product finds them.
 fn s3_options(own: &str) -> Option<S3Options> {
-    let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
-    let url = set("STANDIN_TEST_S3_URL")?;
-    let place = url
-        .strip_prefix("s3://")
-        .expect("STANDIN_TEST_S3_URL is s3://BUCKET/PREFIX");
-    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let prefix = match prefix.trim_end_matches('/') {
-        "" => own.to_owned(),
-        prefix => format!("{prefix}/{own}"),
-    };
+    let (bucket, prefix) = place("STANDIN_TEST_S3_URL", "s3://", own)?;
     Some(S3Options {
-        bucket: bucket.to_owned(),
+        bucket,
         prefix,
         endpoint: set("STANDIN_TEST_S3_ENDPOINT"),
         region: set("STANDIN_TEST_S3_REGION"),
         path_style: set("STANDIN_TEST_S3_PATH_STYLE").is_some(),
         ..S3Options::default()
     })
+}
+
+/// `STANDIN_TEST_GCS_URL` and what belongs to it. With an endpoint nobody is asked who asks.
+fn gcs_options(own: &str) -> Option<GcsOptions> {
+    let (bucket, prefix) = place("STANDIN_TEST_GCS_URL", "gs://", own)?;
+    let endpoint = set("STANDIN_TEST_GCS_ENDPOINT");
+    Some(GcsOptions {
+        bucket,
+        prefix,
+        credentials: match endpoint {
+            Some(_) => GcsCredentials::Anonymous,
+            None => GcsCredentials::Default,
+        },
+        endpoint,
+        ..GcsOptions::default()
+    })
+}
+
+/// The bucket that a variable names, and our own prefix in it.
+fn place(variable: &str, scheme: &str, own: &str) -> Option<(String, String)> {
+    let url = set(variable)?;
+    let Some(place) = url.strip_prefix(scheme) else {
+        panic!("{variable} is {scheme}BUCKET/PREFIX");
+    };
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let prefix = match prefix.trim_end_matches('/') {
+        "" => own.to_owned(),
+        prefix => format!("{prefix}/{own}"),
+    };
+    Some((bucket.to_owned(), prefix))
+}
+
+fn set(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
 }
 
 async fn empty(tier: &dyn Tier) {
