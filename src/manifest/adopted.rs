@@ -40,12 +40,13 @@ impl Manifest {
     ) -> Result<(), ManifestError> {
         let mut batch = Batch::default();
         for (url, reason) in owed {
+            let key = keys::in_tier(keys::DEBT, name, url.as_str());
+            let earlier: Option<Debt> = codec::get(&self.db, &key)?;
             let debt = Debt {
                 reason: (*reason).to_owned(),
-                attempts: 0,
-                since: self.generation(),
+                attempts: earlier.as_ref().map_or(0, |debt| debt.attempts),
+                since: earlier.map_or_else(|| self.generation(), |debt| debt.since),
             };
-            let key = keys::in_tier(keys::DEBT, name, url.as_str());
             codec::put(&mut batch, &key, &debt);
         }
         self.db.apply(batch)?;

@@ -130,11 +130,13 @@ impl Bodies {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::TierName;
     use crate::content::{KeptHeaders, digest};
     use crate::db::Fuse;
     use crate::manifest::{Entry, Generation, Outcome, Page, RunId, Staged};
     use crate::site::{Layout, LayoutName, PageUrl};
     use crate::store::NewBlob;
+    use crate::tier::DirectoryTier;
 
     fn empty_the_files_of(folder: &std::path::Path) {
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -192,7 +194,17 @@ mod tests {
         let object = Object::of(&url, &entry).unwrap();
         let key = layout.place(&url).key;
         let (manifest, store) = (Arc::new(manifest), Arc::new(store));
-        let bodies = Bodies::new(Arc::clone(&manifest), Arc::clone(&store), Vec::new());
+        let tiers = ["one", "two", "three"].map(|name| -> Arc<dyn Tier> {
+            let root = folder.path().join(name);
+            Arc::new(DirectoryTier::new(TierName::parse(name).unwrap(), root))
+        });
+        let bodies = |tiers: &[Arc<dyn Tier>]| {
+            Bodies::new(Arc::clone(&manifest), Arc::clone(&store), tiers.to_vec())
+        };
+        let alone = bodies(&tiers[..1]);
+        alone.of(&key, &object).await.unwrap();
+        assert_eq!(alone.recent().bytes, 0, "nobody else wants it");
+        let bodies = bodies(&tiers);
         for tier in 1..=3 {
             let body = bodies.of(&key, &object).await.unwrap();
             let Some(Body::Bytes(found)) = body else {
@@ -201,10 +213,7 @@ mod tests {
             assert_eq!(found, bytes);
             empty_the_files_of(&folder.path().join("store"));
         }
-        let anew = Bodies::new(manifest, store, Vec::new());
-        assert!(
-            anew.of(&key, &object).await.unwrap().is_none(),
-            "it is gone"
-        );
+        let anew = alone.of(&key, &object).await.unwrap();
+        assert!(anew.is_none(), "it is gone");
     }
 }

@@ -16,6 +16,9 @@ use crate::tier::{Capabilities, EtagMeaning, Expect, Tier, TierError};
 /// Objects asked for to see whether there are any.
 const FIRST_PAGE: usize = 10;
 
+/// Then there are many small objects before the first of the site, if there is one.
+const NEXT_PAGE: usize = 1000;
+
 /// A tier that this manifest may write to.
 pub struct OpenTier {
     pub tier: Arc<dyn Tier>,
@@ -187,16 +190,16 @@ impl OpenTier {
 
     /// The first object of the site, whatever else a bucket may hold before it.
     async fn first_object(&self) -> Result<Option<ObjectKey>, TierError> {
-        let mut after = None;
+        let (mut after, mut limit) = (None, FIRST_PAGE);
         loop {
-            let page = self.tier.list(after.as_deref(), FIRST_PAGE).await?;
+            let page = self.tier.list(after.as_deref(), limit).await?;
             if let Some(object) = page.objects.into_iter().next() {
                 return Ok(Some(object.key));
             }
             if !page.more {
                 return Ok(None);
             }
-            after = page.last;
+            (after, limit) = (page.last, NEXT_PAGE);
         }
     }
 

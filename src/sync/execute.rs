@@ -26,6 +26,9 @@ const ATTEMPTS: u32 = 2;
 /// of failing object by object.
 const FAILURES_IN_A_ROW_MAX: u32 = 6;
 
+/// Why a delete is owed that was not tried.
+const WAITS: &str = "its delete waits until the writes before it have succeeded";
+
 /// What is left of an upload is not one under way when it is this old.
 const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
@@ -156,7 +159,7 @@ impl Sync {
                 skipped: 0,
             };
             match phase {
-                Phase::Deletes if book.unconfirmed > 0 => book.delete_later(&mut steps)?,
+                Phase::Deletes if book.unconfirmed > 0 => book.delete_later(&mut steps).await?,
                 Phase::Deletes => book.delete_all(&mut steps).await?,
                 Phase::Assets | Phase::Pages => book.write_all(&mut steps).await?,
             }
@@ -290,17 +293,22 @@ impl Book<'_> {
 
     /// What takes the place of a page may be among the writes that failed, so every delete waits with
     /// them. One that can never be stored holds back nothing: a withdrawn page must go some day.
-    fn delete_later(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
-        let why = format!(
-            "its delete waits until {} writes have succeeded",
-            self.unconfirmed
-        );
-        while let Some(operation) = steps.next(self)? {
-            let manifest = &self.sync.manifest;
-            manifest.owe(&self.open.name, operation.url(), why.clone())?;
-            self.progress.step(1);
+    async fn delete_later(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
+        loop {
+            let mut waiting = Vec::new();
+            while waiting.len() < GROUP
+                && let Some(operation) = steps.next(self)?
+            {
+                waiting.push((operation.url().clone(), WAITS));
+            }
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            self.progress.step(waiting.len() as u64);
+            let name = self.open.name.clone();
+            let owe = move |manifest: &Manifest| manifest.owe_all(&name, &waiting);
+            off_thread(&self.sync.manifest, owe).await?;
         }
-        Ok(())
     }
 
     async fn delete_group(&mut self, group: VecDeque<Operation>) -> Result<(), SyncError> {
@@ -370,9 +378,16 @@ impl Book<'_> {
 
     fn fail(&mut self, operation: &Operation, error: TierError) -> Result<(), SyncError> {
         self.report.failed += 1;
-        self.failures_in_a_row += 1;
-        let stop = error.class() == Class::Stop;
-        self.unconfirmed += u64::from(error.class() == Class::Retry);
+        let stop = match error.class() {
+            Class::Retry => {
+                self.failures_in_a_row += 1;
+                self.unconfirmed += 1;
+                false
+            }
+            // About this object alone, however many of them there are: the tier is well.
+            Class::Skip => false,
+            Class::Stop => true,
+        };
         tracing::warn!(tier = %self.open.name, url = %operation.url(), %error, "not stored");
         let manifest = &self.sync.manifest;
         manifest.unmark(&self.open.name, std::slice::from_ref(operation.key()))?;

@@ -271,11 +271,17 @@ impl Line {
     ) -> Verdict {
         let now = self.begun.elapsed();
         let took = now.saturating_sub(turn.sent);
+        if result.as_ref().is_err_and(|error| !was_sent(error)) {
+            return Verdict::Done;
+        }
         let mut state = self.state();
         let Some((failure, cause)) = result.as_ref().err().and_then(failure) else {
             let is_telling = result.is_ok() && kind.is_even() && bytes <= SMALL_BYTES_MAX;
             let in_flight = state.in_flight;
-            state.circuit.answered();
+            match turn.is_trial {
+                true => state.circuit.is_back(),
+                false => state.circuit.answered(),
+            }
             state
                 .limit
                 .answered(is_telling.then_some((kind as usize, took)), in_flight);
@@ -319,7 +325,7 @@ impl Line {
     }
 
     fn refused(&self, kind: Kind, wait: Duration) -> TierError {
-        let seconds = wait.as_secs() + 1;
+        let seconds = wait.as_secs().saturating_add(1);
         let cause = match wait > WAIT_MAX {
             true => format!("the service asked to be left alone for {seconds} s"),
             false => format!(
@@ -354,6 +360,14 @@ impl Drop for Turn<'_> {
             }
         }
     }
+}
+
+/// False for errors of ours, which say nothing about the service: it was not asked.
+fn was_sent(error: &TierError) -> bool {
+    !matches!(
+        error,
+        TierError::Source { .. } | TierError::Configuration { .. } | TierError::NoBody { .. }
+    )
 }
 
 /// What an error says about the service and its cause; `None` if it is about the one request.

@@ -58,6 +58,10 @@ const COOL_DOWN: Duration = Duration::from_secs(15);
 /// The longest wait that is obeyed; a service that asks for more is left to a later run.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// Waits in a row, without an answer in between, that are obeyed: a service that asks for one after the
+/// other is left to a later run, too.
+const WAITS_MAX: Duration = Duration::from_secs(180);
+
 /// The number of requests that may be in flight.
 #[derive(Debug)]
 pub(super) struct Limit {
@@ -183,6 +187,8 @@ pub(super) struct Circuit {
     budget: f64,
     failures_in_a_row: u32,
     quiet_until: Duration,
+    /// Asked for since the last answer.
+    waits_in_a_row: Duration,
     open_until: Option<Duration>,
     trial: bool,
 }
@@ -193,6 +199,7 @@ impl Circuit {
             budget: BUDGET,
             failures_in_a_row: 0,
             quiet_until: Duration::ZERO,
+            waits_in_a_row: Duration::ZERO,
             open_until: None,
             trial: false,
         }
@@ -212,10 +219,17 @@ impl Circuit {
         }
     }
 
-    /// The service did what it was asked, or said why it does not: it is there.
+    /// The service did what it was asked, or said why it does not: it is there. An open circuit stays
+    /// open: the request was on its way before, and may have passed one by which we are asked to wait.
     pub(super) fn answered(&mut self) {
         self.budget = (self.budget + BUDGET_BACK).min(BUDGET);
         self.failures_in_a_row = 0;
+        self.waits_in_a_row = Duration::ZERO;
+    }
+
+    /// The trial was answered: the service is back.
+    pub(super) fn is_back(&mut self) {
+        self.answered();
         self.open_until = None;
         self.trial = false;
     }
@@ -233,7 +247,13 @@ impl Circuit {
             return None;
         }
         if let Some(wait) = asked {
-            self.quiet_until = self.quiet_until.max(now + wait);
+            let quiet_until = self.quiet_until.max(now + wait);
+            self.waits_in_a_row += quiet_until - self.quiet_until.max(now);
+            self.quiet_until = quiet_until;
+            if self.waits_in_a_row > WAITS_MAX {
+                self.open(quiet_until);
+                return None;
+            }
         }
         let patience = QUICK_FAILURE + Duration::from_secs(it.bytes / BYTES_PER_SECOND_MIN);
         let is_repeated = it.attempt < ATTEMPTS_MAX
@@ -471,7 +491,7 @@ mod tests {
         assert_eq!(circuit.admit(later), Admission::Trial);
         circuit.abandoned();
         assert_eq!(circuit.admit(later), Admission::Trial);
-        circuit.answered();
+        circuit.is_back();
         assert_eq!(circuit.admit(later), Admission::Send);
     }
 
@@ -486,7 +506,29 @@ mod tests {
         let hour = failed(Failure::Throttled(Some(Duration::from_secs(3600))), 1);
         assert_eq!(circuit.failed(hour, ms(9000), 0.5), None);
         let until = ms(9000) + Duration::from_secs(3600);
+        // Went wrong: a request that was on its way before let all others go again.
+        circuit.answered();
         assert_eq!(circuit.admit(ms(20_000)), Admission::Refused(until));
         assert_eq!(circuit.admit(until), Admission::Trial);
+    }
+
+    #[test]
+    fn a_service_that_asks_for_one_wait_after_the_other_is_left_alone() {
+        // Each is obeyed, but not for as long as a run lasts; an answer in between counts.
+        let minute = failed(Failure::Throttled(Some(Duration::from_secs(60))), 1);
+        let at = |minutes: u64| Duration::from_secs(60 * minutes);
+        let mut circuit = Circuit::new();
+        for minutes in 0..3 {
+            assert!(circuit.failed(minute, at(minutes), 0.5).is_some());
+            // Of those in flight together each says the same.
+            assert!(circuit.failed(minute, at(minutes), 0.5).is_some());
+        }
+        circuit.answered();
+        for minutes in 3..6 {
+            assert!(circuit.failed(minute, at(minutes), 0.5).is_some());
+        }
+        assert_eq!(circuit.failed(minute, at(6), 0.5), None);
+        assert_eq!(circuit.admit(at(6)), Admission::Refused(at(7)));
+        assert_eq!(circuit.admit(at(7)), Admission::Trial);
     }
 }

@@ -115,3 +115,35 @@ fn nothing_is_deleted_before_its_successor_is_stored() {
     assert_eq!(world.holding(REMOTE), world.holding(LOCAL));
     assert_eq!(world.s3.count("HEAD", About::Object), 0);
 }
+
+#[test]
+fn what_can_never_be_stored_holds_back_nothing() {
+    // Went wrong: six objects that a service refuses, each for itself, made the tier count as down, and
+    // nothing was deleted or proven there any more, in no run.
+    let mut world = World::new();
+    publish(&world, "/old.pdf");
+    run(&mut world);
+    let links = (0..8).map(|number| format!("<a href=\"/refused/{number}\">x</a>"));
+    world.origin.set("/", Page::html(links.collect::<String>()));
+    for number in 0..8 {
+        let page = Page::html(format!("number {number}"));
+        world.origin.set(&format!("/refused/{number}"), page);
+    }
+    world.origin.set("/old.pdf", Page::html("gone").status(410));
+    let is_refused = |seen: &Seen| seen.method == "PUT" && seen.path.contains("/refused/");
+    world.s3.fail_next(100, is_refused, 400);
+    for faults_left in [92, 84] {
+        let report = run(&mut world);
+        assert_eq!(report.verdict, Verdict::Degraded, "{:?}", report.reasons);
+        assert_eq!(row(&report, REMOTE).trouble, None);
+        assert_eq!(row(&report, REMOTE).debts, 8);
+        assert_eq!(row(&report, REMOTE).watermark, report.generation);
+        assert_eq!(world.s3.faults_left(), faults_left, "each is tried once");
+        let old = format!("{}/old.pdf", world.host());
+        assert!(!world.holding(REMOTE).contains_key(&old));
+    }
+    world.s3.calm();
+    let report = run(&mut world);
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+    assert_eq!(world.holding(REMOTE), world.holding(LOCAL));
+}
