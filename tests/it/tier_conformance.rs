@@ -928,6 +928,31 @@ async fn a_service_without_conditions_is_usable() {
 }
 
 #[tokio::test]
+async fn a_copy_of_which_nothing_is_said_confirms_nothing() {
+    // A service whose answers to copies state no checksum, and other bytes under the key than were
+    // announced: without the ETag that they were recorded with, nobody has compared them.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&options(&server));
+    let etag = put(&tier, "h/a", b"body").await;
+    server.mute_copies();
+    for stored in [b"body", b"b0dy"] {
+        server.corrupt(BUCKET, "h/a", stored);
+        let (from, to, meta) = (key("h/a"), key("h/b"), meta_of(b"body"));
+        let copied = tier.copy(&from, None, &to, &meta).await;
+        let done = tier.reheader(&from, &meta).await;
+        for answer in [copied, done] {
+            assert!(
+                matches!(answer, Err(TierError::Mismatch { .. })),
+                "{answer:?}"
+            );
+        }
+    }
+    let (from, to, meta) = (key("h/a"), key("h/b"), meta_of(b"body"));
+    let vouched = tier.copy(&from, Some(&etag), &to, &meta).await;
+    assert_eq!(vouched.expect("copied").etag, etag);
+}
+
+#[tokio::test]
 async fn a_bucket_is_asked_what_it_can_do() {
     // The probe writes, reads, lists and deletes one small object of its own, sees whether conditions are
     // heeded, and asks for versions and locks; nothing of it stays.

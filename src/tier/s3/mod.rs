@@ -352,6 +352,15 @@ impl S3Tier {
         Ok(result)
     }
 
+    /// Where nothing else vouches for the bytes of a copy, the answer must: nobody has seen them.
+    fn must_state(&self, at: &str, result: &CopyObjectResult) -> Result<(), TierError> {
+        if is_of_whole(result.checksum_crc32_c()) {
+            return Ok(());
+        }
+        let cause = "the service says nothing about the bytes that it copied";
+        Err(self.mismatch(at, cause.into()))
+    }
+
     async fn list_page(
         &self,
         kind: Kind,
@@ -588,6 +597,7 @@ impl Tier for S3Tier {
 
     async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
         let result = self.copy_object(key, None, key, meta).await?;
+        self.must_state(key.as_str(), &result)?;
         self.confirm(key.as_str(), result.e_tag(), meta.size)
     }
 
@@ -599,10 +609,8 @@ impl Tier for S3Tier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         let result = self.copy_object(from, etag, key, meta).await?;
-        let is_stated = is_of_whole(result.checksum_crc32_c());
-        if etag.is_none() && !is_stated {
-            let cause = "the service says nothing about the bytes that it copied";
-            return Err(self.mismatch(key.as_str(), cause.into()));
+        if etag.is_none() {
+            self.must_state(key.as_str(), &result)?;
         }
         self.confirm(key.as_str(), result.e_tag(), meta.size)
     }
