@@ -123,7 +123,12 @@ pub(super) fn encode(
 /// The metadata of an object of `size` bytes.
 pub(super) fn decode(found: &Found, size: u64) -> Decoded {
     if let Some(name) = found.custom.get("standin-record") {
-        return Decoded::Record(name.clone());
+        // Anything else was written by somebody else, and may be no name at all.
+        let hash = name.strip_prefix(RECORDS);
+        return match hash.is_some_and(|hash| hash.parse::<ContentHash>().is_ok()) {
+            true => Decoded::Record(name.clone()),
+            false => Decoded::Nothing,
+        };
     }
     whole(found, size).map_or(Decoded::Nothing, |meta| Decoded::Meta(Box::new(meta)))
 }
@@ -160,6 +165,11 @@ fn whole(found: &Found, size: u64) -> Option<ObjectMeta> {
     };
     let at = headers.iter().position(|(name, _)| name == "location");
     let location = at.map(|at| headers.remove(at).1);
+    let location = location.or_else(|| field("location").map(str::to_owned));
+    // No page of ours has one that a header cannot hold; who serves it could be made to send another header.
+    if location.as_deref().is_some_and(is_unsendable) {
+        return None;
+    }
     for (name, value) in &found.native {
         if !headers.iter().any(|(known, _)| known == name) {
             headers.push(((*name).to_owned(), value.clone()));
@@ -175,10 +185,17 @@ fn whole(found: &Found, size: u64) -> Option<ObjectMeta> {
         crc32c: u32::from_str_radix(field("crc32c")?, 16).ok()?,
         size,
         status: field("status")?.parse().ok()?,
-        location: location.or_else(|| field("location").map(str::to_owned)),
+        location,
         headers: KeptHeaders::stored(headers),
         provenance: provenance(field),
     })
+}
+
+/// True for what HTTP takes in no header: tabs are the only control characters that it does.
+fn is_unsendable(value: &str) -> bool {
+    value
+        .chars()
+        .any(|char| char.is_ascii_control() && char != '\t')
 }
 
 fn provenance<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Option<Provenance> {
@@ -362,6 +379,39 @@ mod tests {
         assert_eq!(stored.custom["standin-location"], "/%C3%9Cber%20uns%2Fhier");
         let decoded = decode(&served(stored), 1);
         assert_eq!(decoded, Decoded::Meta(Box::new(redirect)));
+    }
+
+    #[test]
+    fn what_others_wrote_into_our_fields_is_nothing_of_ours() {
+        // Whoever may write to a bucket may write anything there: names that lead elsewhere, and targets
+        // that would become headers of their own. The object then counts as one without metadata.
+        let hash = ContentHash::of(b"x").to_string();
+        for name in [
+            String::new(),
+            "no name of ours".into(),
+            hash.clone(),
+            format!(".standin/head/{hash}"),
+            format!("{RECORDS}../{hash}"),
+            RECORDS.into(),
+        ] {
+            let mut found = served(fitted(&meta(&[])));
+            found.custom.insert("standin-record".into(), name.clone());
+            assert_eq!(decode(&found, 1), Decoded::Nothing, "{name}");
+        }
+        for location in ["/a\r\nset-cookie: b", "/\0", "/\x7f"] {
+            let mut found = served(fitted(&meta(&[])));
+            let plain = ("standin-location".to_owned(), location.to_owned());
+            found.custom.extend([plain]);
+            assert_eq!(decode(&found, 1), Decoded::Nothing, "{location:?}");
+            let mut redirect = meta(&[]);
+            redirect.location = Some(location.into());
+            let found = served(fitted(&redirect));
+            assert_eq!(decode(&found, 1), Decoded::Nothing, "{location:?}");
+        }
+        let mut tab = meta(&[]);
+        tab.location = Some("/a\tb".into());
+        let decoded = decode(&served(fitted(&tab)), 1);
+        assert_eq!(decoded, Decoded::Meta(Box::new(tab)));
     }
 
     #[test]
