@@ -1017,6 +1017,20 @@ async fn a_locked_object_stays_and_the_others_go() {
 }
 
 #[tokio::test]
+async fn a_failure_that_names_no_key_fails_its_batch() {
+    // Of which object it tells is not known: none of them may count as deleted.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&options(&server));
+    for at in ["h/a", "h/b"] {
+        put(&tier, at, b"body").await;
+    }
+    server.retain(BUCKET, "h/a");
+    server.blur_batches();
+    let failed = tier.delete(&[key("h/a"), key("h/b")]).await;
+    assert!(matches!(failed, Err(TierError::Busy { .. })), "{failed:?}");
+}
+
+#[tokio::test]
 async fn unfinished_uploads_are_swept_page_by_page() {
     // Only those under our prefix, and only old ones: another writer's may still be going on.
     let server = S3Server::start(&[BUCKET]);

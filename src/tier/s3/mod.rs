@@ -30,6 +30,7 @@ use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::sync::OnceCell;
 
+use super::error::one_line;
 use super::metadata::{self, Decoded, Found};
 use super::{
     Body, Capabilities, Confirmed, Expect, Fetched, Kind, Line, ListPage, Listed, ObjectMeta,
@@ -251,13 +252,7 @@ impl S3Tier {
                 etag: unquoted(etag),
                 size,
             }),
-            None => Err(TierError::Busy {
-                tier: self.name.clone(),
-                at: at.into(),
-                cause: "the answer has no ETag".into(),
-                throttled: false,
-                after: None,
-            }),
+            None => Err(self.odd(at, "the answer has no ETag")),
         }
     }
 
@@ -428,16 +423,31 @@ impl S3Tier {
             answer.map_err(|error| asked.failed(&error))
         };
         let answer = self.line.request(Kind::Delete, send).await?;
-        let failed = answer.errors().iter().filter_map(|error| {
-            let key = ObjectKey::parse(error.key()?.strip_prefix(&self.prefix)?).ok()?;
-            let reason = self.asked(key.as_str(), &errors::DELETE).said(Said {
+        let mut failed = Vec::new();
+        for error in answer.errors() {
+            let raw = error.key().and_then(|key| key.strip_prefix(&self.prefix));
+            let key = keys.iter().find(|key| Some(key.as_str()) == raw);
+            let said = Said {
                 code: error.code().unwrap_or_default(),
                 message: error.message(),
                 ..Said::default()
-            });
-            Some((key, reason))
-        });
-        Ok(failed.collect())
+            };
+            let Some(key) = key else {
+                return Err(self.stray(&said, error.key()));
+            };
+            let reason = self.asked(key.as_str(), &errors::DELETE).said(said);
+            failed.push((key.clone(), reason));
+        }
+        Ok(failed)
+    }
+
+    /// After a failure in a batch that is none of its keys': of which object it tells is not known, so
+    /// none of them counts as deleted.
+    fn stray(&self, said: &Said<'_>, key: Option<&str>) -> TierError {
+        let Said { code, message, .. } = *said;
+        let (key, message) = (key.unwrap_or_default(), message.unwrap_or_default());
+        let cause = format!("a failure of no key that was asked for: {key:?} {code} {message}");
+        self.odd("a batch of deletes", &one_line(&cause))
     }
 
     /// One write of a small object, under a condition or none.
@@ -539,6 +549,17 @@ impl S3Tier {
         TierError::Precondition {
             tier: self.name.clone(),
             at: name.into(),
+        }
+    }
+
+    /// An answer that the service should not give.
+    fn odd(&self, at: &str, cause: &str) -> TierError {
+        TierError::Busy {
+            tier: self.name.clone(),
+            at: at.into(),
+            cause: cause.into(),
+            throttled: false,
+            after: None,
         }
     }
 

@@ -108,6 +108,8 @@ struct Store {
     locked: BTreeSet<(String, String)>,
     /// Answers to copies state no checksum.
     copies_are_mute: bool,
+    /// Failures in a batch of deletes name no key.
+    batches_are_vague: bool,
 }
 
 /// An object with everything that a put may set.
@@ -256,6 +258,11 @@ impl S3Server {
     /// From now on the answers to copies state no checksum, as those of other makers' services.
     pub fn mute_copies(&self) {
         lock(&self.shared.store).copies_are_mute = true;
+    }
+
+    /// From now on failures in a batch of deletes name no key.
+    pub fn blur_batches(&self) {
+        lock(&self.shared.store).batches_are_vague = true;
     }
 
     /// An upload that was begun so long ago and never ended.
@@ -978,7 +985,7 @@ impl S3 for Memory {
         request: S3Request<DeleteObjectsInput>,
     ) -> S3Result<S3Response<DeleteObjectsOutput>> {
         let mut store = lock(&self.0.store);
-        let locked = store.locked.clone();
+        let (locked, is_vague) = (store.locked.clone(), store.batches_are_vague);
         let bucket = request.input.bucket.clone();
         let objects = store
             .buckets
@@ -992,7 +999,7 @@ impl S3 for Memory {
         for object in batch.objects {
             if locked.contains(&(bucket.clone(), object.key.clone())) {
                 errors.push(Error {
-                    key: Some(object.key),
+                    key: Some(object.key).filter(|_| !is_vague),
                     code: Some("AccessDenied".into()),
                     message: Some(LOCKED.into()),
                     ..Default::default()
