@@ -757,7 +757,9 @@ impl Tier for S3Tier {
     ) -> Result<String, TierError> {
         match self.send_small(name, &bytes, expect.as_ref()).await {
             Err(TierError::Precondition { .. }) => self.lost_answer(name, &bytes).await,
-            Err(TierError::Unsupported { .. }) if expect.is_some() => {
+            // Services that do not know conditions say so by 501 or 400; what else is wrong with the
+            // request, the plain one is told again.
+            Err(TierError::Unsupported { .. } | TierError::Rejected { .. }) if expect.is_some() => {
                 // Recorded by the probe, which is where it is complained about.
                 tracing::debug!(tier = %self.name, name, "written without its condition");
                 self.send_small(name, &bytes, None).await
