@@ -436,6 +436,22 @@ async fn a_head_and_a_range_say_what_the_whole_would() {
 }
 
 #[tokio::test]
+async fn a_refused_range_is_not_an_empty_one() {
+    // Only one answer says that an object ends before a range; any other is an error.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&options(&server));
+    put(&tier, "h/a", b"0123456789").await;
+    let refusal = Harm::Refusal {
+        status: 400,
+        code: "InvalidArgument",
+    };
+    server.harm(1, |seen| seen.method == "GET", refusal);
+    let part = tier.get(&key("h/a"), Some(2..4)).await;
+    assert!(matches!(part, Err(TierError::Rejected { .. })), "{part:?}");
+    assert_eq!(server.faults_left(), 0);
+}
+
+#[tokio::test]
 async fn probing_and_sweeping_leave_everything_as_it_was() {
     // What can be done is found out with an object of the probe's own; what is swept is no object.
     let worlds = Worlds::new();

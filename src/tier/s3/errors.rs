@@ -76,6 +76,12 @@ pub(super) struct Said<'a> {
     pub after: Option<&'a str>,
 }
 
+/// True when a range begins beyond the end of the object.
+pub(super) fn is_beyond<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let status = error.raw_response().map(|raw| raw.status().as_u16());
+    status == Some(416) || error.code() == Some("InvalidRange")
+}
+
 impl Asked<'_> {
     /// What came instead of the answer that was hoped for.
     pub(super) fn failed<E>(&self, error: &SdkError<E, HttpResponse>) -> TierError

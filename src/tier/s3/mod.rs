@@ -262,14 +262,15 @@ impl S3Tier {
         at: &str,
         full: &str,
         range: Option<String>,
-    ) -> Result<Option<(Bytes, Found, Whole)>, TierError> {
+    ) -> Result<Reading, TierError> {
         let client = self.client().await?;
         let asked = self.asked(at, &errors::GET);
         let send = || async {
             let request = client.get_object().bucket(self.bucket()).key(full);
             let request = request.set_expected_bucket_owner(self.owner());
             let answer = match request.set_range(range.clone()).send().await {
-                Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+                Err(error) if error.code() == Some("NoSuchKey") => return Ok(Reading::Absent),
+                Err(error) if errors::is_beyond(&error) => return Ok(Reading::Beyond),
                 answer => answer.map_err(|error| asked.failed(&error))?,
             };
             let whole = Whole {
@@ -288,7 +289,7 @@ impl S3Tier {
             );
             let body = answer.body.collect().await;
             let body = body.map_err(|error| asked.unreachable(&error))?;
-            Ok(Some((body.into_bytes(), found, whole)))
+            Ok(Reading::There(body.into_bytes(), Box::new((found, whole))))
         };
         self.line.request(kind, send).await
     }
@@ -656,15 +657,13 @@ impl Tier for S3Tier {
             .as_ref()
             .map(|range| format!("bytes={}-{}", range.start, range.end - 1));
         let full = self.object_key(key)?;
-        let fetched = match self.fetch(Kind::Get, key.as_str(), &full, header).await {
-            Err(TierError::Rejected { .. }) if range.is_some() => {
-                return self.nothing_of(key).await;
-            }
-            fetched => fetched?,
+        let fetched = self.fetch(Kind::Get, key.as_str(), &full, header).await?;
+        let (body, beside) = match fetched {
+            Reading::Absent => return Ok(None),
+            Reading::Beyond => return self.nothing_of(key).await,
+            Reading::There(body, beside) => (body, beside),
         };
-        let Some((body, found, whole)) = fetched else {
-            return Ok(None);
-        };
+        let (found, whole) = *beside;
         Ok(Some(Fetched {
             meta: self.decode(key, &found, whole.size).await?,
             body,
@@ -745,8 +744,10 @@ impl Tier for S3Tier {
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {
         let full = self.small_key(name)?;
-        let fetched = self.fetch(Kind::Small, name, &full, None).await?;
-        Ok(fetched.map(|(bytes, _, whole)| (bytes, whole.etag)))
+        Ok(match self.fetch(Kind::Small, name, &full, None).await? {
+            Reading::There(bytes, beside) => Some((bytes, beside.1.etag)),
+            Reading::Absent | Reading::Beyond => None,
+        })
     }
 
     async fn write_small(
@@ -834,6 +835,14 @@ fn is_of_whole(checksum: Option<&str>) -> bool {
 /// A CRC32C as S3 writes it.
 fn checksum(crc32c: u32) -> String {
     BASE64_STANDARD.encode(crc32c.to_be_bytes())
+}
+
+/// What became of a request for bytes.
+enum Reading {
+    There(Bytes, Box<(Found, Whole)>),
+    Absent,
+    /// There is an object, and it ends before the range begins.
+    Beyond,
 }
 
 /// What an answer says of the object as a whole.
