@@ -162,6 +162,10 @@ impl Asked<'_> {
                 format!("{cause}; it is under retention or a legal hold and stays until that ends");
             return TierError::Rejected { tier, at, cause };
         }
+        if code == "InvalidObjectState" {
+            let cause = format!("{cause}; it lies in an archive, from which it must be restored");
+            return TierError::Rejected { tier, at, cause };
+        }
         if let Some(remedy) = self.remedy(code, status) {
             return TierError::Refused {
                 tier,
@@ -308,6 +312,7 @@ mod tests {
             (409, "OperationAborted", Class::Retry),
             (400, "BadDigest", Class::Retry),
             (0, "InternalError", Class::Retry),
+            (403, "InvalidObjectState", Class::Skip),
             (400, "MetadataTooLarge", Class::Skip),
             (404, "NoSuchKey", Class::Skip),
             (501, "NotImplemented", Class::Skip),
