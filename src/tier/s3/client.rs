@@ -55,6 +55,14 @@ const QUICK_BYTES_MAX: u64 = 128 * 1024;
 /// The slowest upload that is let go on: 32 KB a second, one of 96 on a line of 25 Mbit/s.
 const BYTES_PER_SECOND_MIN: u64 = 32 * 1024;
 
+/// The slowest copy inside a service, and assembly of parts, that is waited for: Amazon's are several times
+/// as fast.
+const BYTES_PER_SECOND_INSIDE_MIN: u64 = 20_000_000;
+
+/// The largest object that is copied in one request, 5 GB, takes less than this at that pace; parts are put
+/// together without moving their bytes.
+const INSIDE_MAX: Duration = Duration::from_secs(300);
+
 /// The instance's own service answers within milliseconds, if there is one; elsewhere its address leads
 /// nowhere.
 const INSTANCE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -116,12 +124,30 @@ pub(super) fn patience(size: u64) -> Option<Builder> {
         return None;
     }
     let attempt = TIMEOUTS.read + Duration::from_secs(size / BYTES_PER_SECOND_MIN);
+    Some(within(attempt))
+}
+
+/// As [`patience`], for a request that moves these bytes inside the service: none of them passes through
+/// our line, and a service that has died says nothing either.
+pub(super) fn patience_inside(size: u64) -> Option<Builder> {
+    inside(size).map(within)
+}
+
+fn inside(size: u64) -> Option<Duration> {
+    match size / BYTES_PER_SECOND_INSIDE_MIN {
+        0 => None,
+        seconds => Some((TIMEOUTS.read + Duration::from_secs(seconds)).min(INSIDE_MAX)),
+    }
+}
+
+/// The timeouts of a request of which nothing may come back for this long.
+fn within(attempt: Duration) -> Builder {
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(TIMEOUTS.connect)
         .disable_read_timeout()
         .operation_attempt_timeout(attempt)
         .build();
-    Some(Config::builder().timeout_config(timeouts))
+    Config::builder().timeout_config(timeouts)
 }
 
 /// Bucket, prefix and endpoint, for people. Credentials in an endpoint's URL are not shown.
@@ -233,6 +259,19 @@ mod tests {
             location(&options()),
             "s3://copy/a/b at http://127.0.0.1:9000"
         );
+    }
+
+    #[test]
+    fn what_moves_inside_the_service_is_not_waited_for_like_an_upload() {
+        // A service that dies over the copy of an attachment is known within minutes, not days; one that
+        // works gets time for 5 GB.
+        let seconds = |size| inside(size).map(|patience| patience.as_secs());
+        assert_eq!(seconds(4096), None);
+        assert_eq!(seconds(19_999_999), None);
+        assert_eq!(seconds(1 << 30), Some(10 + 53));
+        assert_eq!(seconds(5 << 30), Some(10 + 268));
+        assert_eq!(seconds(5 << 40), Some(300));
+        assert!(patience_inside(1 << 30).is_some() && patience_inside(4096).is_none());
     }
 
     #[test]

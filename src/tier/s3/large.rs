@@ -186,7 +186,7 @@ impl S3Tier {
             .set_checksum_type(whole.then_some(ChecksumType::FullObject))
             .set_checksum_crc32_c(whole.then(|| checksum(meta.crc32c)))
             .multipart_upload(parts);
-        let patience = client::patience(meta.size).unwrap_or_default();
+        let patience = client::patience_inside(meta.size).unwrap_or_default();
         let send = || async {
             let request = request.clone().customize();
             match request.config_override(patience.clone()).send().await {

@@ -327,7 +327,7 @@ impl S3Tier {
             let request = with_settings!(request, self, fields.clone())
                 .metadata_directive(MetadataDirective::Replace)
                 .checksum_algorithm(ChecksumAlgorithm::Crc32C);
-            let answer = match client::patience(meta.size) {
+            let answer = match client::patience_inside(meta.size) {
                 None => request.send().await,
                 Some(patience) => request.customize().config_override(patience).send().await,
             };
