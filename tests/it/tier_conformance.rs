@@ -436,6 +436,21 @@ async fn a_head_and_a_range_say_what_the_whole_would() {
 }
 
 #[tokio::test]
+async fn a_listing_that_leads_nowhere_is_an_error() {
+    // A page without anything that promises more: asked again from the same place it would be that for ever.
+    let server = S3Server::start(&[BUCKET]);
+    let tier = bucket_tier(&options(&server));
+    put(&tier, "h/a", b"body").await;
+    for after in [None, Some("h/")] {
+        server.empty_listings(1);
+        let page = tier.list(after, 10).await;
+        assert!(matches!(page, Err(TierError::Busy { .. })), "{page:?}");
+        let page = tier.list(after, 10).await.expect("listed");
+        assert_eq!(page.objects.len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_refused_range_is_not_an_empty_one() {
     // Only one answer says that an object ends before a range; any other is an error.
     let server = S3Server::start(&[BUCKET]);

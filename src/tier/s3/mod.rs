@@ -739,7 +739,11 @@ impl Tier for S3Tier {
                 etag,
             });
         }
-        Ok(page)
+        // Whoever asks for more after this would get the same page for ever.
+        match page.more && page.last.as_deref() == after {
+            true => Err(self.odd("the listing", "a listing that leads nowhere")),
+            false => Ok(page),
+        }
     }
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {

@@ -110,6 +110,8 @@ struct Store {
     copies_are_mute: bool,
     /// Failures in a batch of deletes name no key.
     batches_are_vague: bool,
+    /// So many listings are answered with nothing, and the promise of more.
+    listings_left_empty: usize,
 }
 
 /// An object with everything that a put may set.
@@ -263,6 +265,11 @@ impl S3Server {
     /// From now on failures in a batch of deletes name no key.
     pub fn blur_batches(&self) {
         lock(&self.shared.store).batches_are_vague = true;
+    }
+
+    /// The next `count` listings are answered with nothing, and the promise of more.
+    pub fn empty_listings(&self, count: usize) {
+        lock(&self.shared.store).listings_left_empty = count;
     }
 
     /// An upload that was begun so long ago and never ended.
@@ -1025,7 +1032,14 @@ impl S3 for Memory {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
-        let store = lock(&self.0.store);
+        let mut store = lock(&self.0.store);
+        if let Some(left) = store.listings_left_empty.checked_sub(1) {
+            store.listings_left_empty = left;
+            return Ok(S3Response::new(ListObjectsV2Output {
+                is_truncated: Some(true),
+                ..Default::default()
+            }));
+        }
         let objects = store
             .buckets
             .get(&input.bucket)
