@@ -171,7 +171,7 @@ impl<'a> Judge<'a> {
                 false => Verdict::Other,
             });
         }
-        match self.tier.reheader(&listed.key, &object.meta).await {
+        match self.tier.reheader(&listed.key, None, &object.meta).await {
             Ok(confirmed) => Ok(Verdict::Ours(Proof::Read, confirmed.etag)),
             Err(TierError::Mismatch { .. }) => Ok(Verdict::Other),
             Err(error) => Err(error.into()),

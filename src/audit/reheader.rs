@@ -100,7 +100,7 @@ fn object_of(
 }
 
 async fn try_one(open: &OpenTier, key: ObjectKey, object: Object) -> Tried {
-    let result = open.tier.reheader(&key, &object.meta).await;
+    let result = open.tier.reheader(&key, None, &object.meta).await;
     Tried {
         key,
         object,

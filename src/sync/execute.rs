@@ -465,7 +465,13 @@ async fn write_once(
             let etag = manifest.etag(&open.name, open.state.etag, from, &meta.content)?;
             Some(tier.copy(from, etag.as_deref(), key, meta).await)
         }
-        Operation::Reheader { key, object } => Some(tier.reheader(key, &object.meta).await),
+        Operation::Reheader { key, object } => {
+            let meta = &object.meta;
+            let etag = sync
+                .manifest
+                .etag(&open.name, open.state.etag, key, &meta.content)?;
+            Some(tier.reheader(key, etag.as_deref(), meta).await)
+        }
         Operation::Put { .. } | Operation::Delete { .. } => None,
     };
     match inside {

@@ -78,11 +78,17 @@ pub trait Tier: Send + Sync {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError>;
 
-    /// Replaces the metadata alone. `meta` describes the bytes that are stored: where it can be
-    /// seen that they differ (or are missing), the answer is [`TierError::Mismatch`] or
-    /// [`TierError::Rejected`], and [`TierError::Unsupported`] where the service cannot do it (S3
-    /// above 5 GB). The caller puts the object instead.
-    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError>;
+    /// Replaces the metadata alone. `meta` describes the bytes that are stored, `etag` is what was
+    /// recorded for them. Where they differ or are missing, and where the service says nothing by which
+    /// that could be seen, the answer is [`TierError::Mismatch`] or [`TierError::Rejected`], and
+    /// [`TierError::Unsupported`] where the service cannot do it (S3 above 5 GB). The caller puts the
+    /// object instead.
+    async fn reheader(
+        &self,
+        key: &ObjectKey,
+        etag: Option<&str>,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError>;
 
     /// Deletes up to 1,000 objects. Deleting what is absent is a success; returned are the keys
     /// that could not be deleted, each with its reason.

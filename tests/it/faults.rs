@@ -92,7 +92,7 @@ const OPERATIONS: [Operation; 13] = [
             async {
                 let mut meta = meta_of(b"old");
                 meta.status = 404;
-                let done = cell.tier.reheader(&key("h/a"), &meta).await;
+                let done = cell.tier.reheader(&key("h/a"), None, &meta).await;
                 done.map(|confirmed| confirmed.etag)
             }
             .boxed()

@@ -117,7 +117,9 @@ async fn a_bucket_is_asked_no_more_than_needed() {
     tier.copy(&at, None, &key("h/b"), &page(b"body"))
         .await
         .expect("copied");
-    tier.reheader(&at, &page(b"body")).await.expect("done");
+    tier.reheader(&at, None, &page(b"body"))
+        .await
+        .expect("done");
     tier.delete(&[at, key("h/b")]).await.expect("deleted");
     for (call, expected) in [
         (Call::Put, 1),
@@ -220,7 +222,10 @@ async fn a_re_header_clears_what_is_gone() {
     let put = tier.put(&key("h/a"), body, &before).await.expect("put");
     let generation = server.object(BUCKET, "h/a").expect("there").generation;
     let plain = page(b"body");
-    let done = tier.reheader(&key("h/a"), &plain).await.expect("done");
+    let done = tier
+        .reheader(&key("h/a"), None, &plain)
+        .await
+        .expect("done");
     assert_eq!(done, put);
     let stored = server.object(BUCKET, "h/a").expect("there");
     assert_eq!((stored.generation, stored.metageneration), (generation, 2));
@@ -411,7 +416,7 @@ async fn every_fault_is_got_over() {
             let fetched = until_done(|| tier.get(&at, None)).await;
             assert_eq!(fetched.expect("there").body, "body", "{fault} {call:?}");
             until_done(|| tier.head(&at)).await.expect("there");
-            until_done(|| tier.reheader(&at, &meta)).await;
+            until_done(|| tier.reheader(&at, None, &meta)).await;
             until_done(|| tier.copy(&at, None, &other, &meta)).await;
             let listed = until_done(|| tier.list(None, 10)).await;
             assert_eq!(listed.objects.len(), 2, "{fault} {call:?}");
@@ -489,7 +494,7 @@ async fn stops(tier: &GcsTier, word: &str) {
         put(tier, "h/a", b"x").await.err(),
         tier.get(&key("h/a"), None).await.err(),
         tier.head(&key("h/a")).await.err(),
-        tier.reheader(&key("h/a"), &page(b"body")).await.err(),
+        tier.reheader(&key("h/a"), None, &page(b"body")).await.err(),
         tier.list(None, 10).await.err(),
         tier.read_small(".standin/head").await.err(),
         tier.delete(&[key("h/a")]).await.err(),
@@ -551,7 +556,7 @@ async fn what_another_tool_stored_is_known_by_its_digests() {
         assert_eq!(seen.meta, None);
         let fetched = tier.get(&listed.key, None).await.expect("got");
         assert_eq!(fetched.expect("there").etag, listed.etag);
-        let done = tier.reheader(&listed.key, &page(b"body")).await;
+        let done = tier.reheader(&listed.key, None, &page(b"body")).await;
         assert_eq!(done.expect("done").etag, listed.etag);
         let seen = tier.head(&listed.key).await.expect("seen").expect("there");
         assert_eq!(seen.meta, Some(page(b"body")));

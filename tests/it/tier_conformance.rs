@@ -349,7 +349,7 @@ async fn reheader_changes_the_metadata_alone() {
         let mut meta = meta_of(b"body");
         meta.headers = KeptHeaders::keep([("content-type", &b"text/plain"[..])].into_iter());
         let confirmed = tier
-            .reheader(&key("h/a ü+%"), &meta)
+            .reheader(&key("h/a ü+%"), None, &meta)
             .await
             .expect("reheadered");
         assert_eq!(confirmed.etag, before);
@@ -362,13 +362,15 @@ async fn reheader_changes_the_metadata_alone() {
             (&fetched.body[..], fetched.meta),
             (&b"body"[..], Some(meta))
         );
-        let other = tier.reheader(&key("h/a ü+%"), &meta_of(b"b0dy")).await;
+        let other = tier
+            .reheader(&key("h/a ü+%"), None, &meta_of(b"b0dy"))
+            .await;
         assert!(
             matches!(other, Err(TierError::Mismatch { .. })),
             "{other:?}"
         );
         assert!(
-            tier.reheader(&key("h/none"), &meta_of(b"body"))
+            tier.reheader(&key("h/none"), None, &meta_of(b"body"))
                 .await
                 .is_err()
         );
@@ -900,7 +902,7 @@ async fn an_emptied_bucket_looks_empty() {
     server.remove(BUCKET, "h/a");
     assert_eq!(list_all(&tier, 10).await.len(), 1);
     assert_eq!(
-        class(tier.reheader(&key("h/a"), &meta_of(b"body")).await),
+        class(tier.reheader(&key("h/a"), None, &meta_of(b"body")).await),
         Class::Skip
     );
     server.clear(BUCKET);
@@ -972,7 +974,7 @@ async fn a_copy_of_which_nothing_is_said_confirms_nothing() {
         server.corrupt(BUCKET, "h/a", stored);
         let (from, to, meta) = (key("h/a"), key("h/b"), meta_of(b"body"));
         let copied = tier.copy(&from, None, &to, &meta).await;
-        let done = tier.reheader(&from, &meta).await;
+        let done = tier.reheader(&from, None, &meta).await;
         for answer in [copied, done] {
             assert!(
                 matches!(answer, Err(TierError::Mismatch { .. })),

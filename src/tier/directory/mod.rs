@@ -114,7 +114,12 @@ impl Tier for DirectoryTier {
             .await
     }
 
-    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
+    async fn reheader(
+        &self,
+        key: &ObjectKey,
+        _etag: Option<&str>,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
         if meta.size <= INLINE_BYTES_MAX {
             self.line.count(Kind::Copy);
             return self.folder.reheader(key, meta);

@@ -551,7 +551,12 @@ impl Tier for GcsTier {
         Err(self.odd(at, "the copy never ends"))
     }
 
-    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
+    async fn reheader(
+        &self,
+        key: &ObjectKey,
+        _etag: Option<&str>,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
         let at = key.as_str();
         let full = self.object_key(key)?;
         let Some(found) = self.describe(Kind::Head, at, &full).await? else {

@@ -617,10 +617,13 @@ impl Tier for S3Tier {
         }
     }
 
-    async fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
-        let result = self.copy_object(key, None, key, meta).await?;
-        self.must_state(key.as_str(), &result)?;
-        self.confirm(key.as_str(), result.e_tag(), meta.size)
+    async fn reheader(
+        &self,
+        key: &ObjectKey,
+        etag: Option<&str>,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        self.copy(key, etag, key, meta).await
     }
 
     async fn copy(
@@ -631,7 +634,9 @@ impl Tier for S3Tier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         let result = self.copy_object(from, etag, key, meta).await?;
-        if etag.is_none() {
+        // The same ETag as was recorded for these bytes says as much as a checksum.
+        let copied = result.e_tag().map(unquoted);
+        if copied.is_none() || copied.as_deref() != etag {
             self.must_state(key.as_str(), &result)?;
         }
         self.confirm(key.as_str(), result.e_tag(), meta.size)
