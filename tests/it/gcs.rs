@@ -504,6 +504,7 @@ async fn stops(tier: &GcsTier, word: &str) {
         let said = error.to_string();
         assert_eq!(error.class(), Class::Stop, "{said}");
         assert!(said.contains(word) && said.contains("tertiary"), "{said}");
+        assert!(said.contains(" in bucket "), "{said}");
         assert!(!said.contains('\n'), "{said}");
     }
 }

@@ -23,10 +23,64 @@ pub(super) struct Answer {
     pub after: Option<Duration>,
 }
 
-pub(super) fn from_client(tier: &TierName, at: &str, error: &Error) -> TierError {
-    if let Some(answer) = answer(error) {
-        return by_status(tier, at, &answer);
+/// What was asked of which bucket, for messages: `at` is the key, the name or a few words.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub tier: &'a TierName,
+    pub bucket: &'a str,
+    pub at: &'a str,
+    /// As the service names it.
+    pub operation: &'static str,
+}
+
+impl Asked<'_> {
+    /// What came instead of the answer that was hoped for.
+    pub(super) fn failed(&self, error: &Error) -> TierError {
+        match answer(error) {
+            Some(answer) => self.said(&answer),
+            None => unanswered(self.tier, self.at, error),
+        }
     }
+
+    /// The meaning of an answer.
+    fn said(&self, answer: &Answer) -> TierError {
+        let place = format!("{} in bucket {}", self.operation, self.bucket);
+        let cause = one_line(&format!("{place}: {} {}", answer.status, answer.message));
+        let (tier, at) = (self.tier.clone(), self.at.to_owned());
+        if answer.status == 400 && answer.message.contains("doesn't match calculated") {
+            return TierError::Mismatch { tier, at, cause };
+        }
+        let is_throttle = is_throttle(answer);
+        if let Some(remedy) = remedy(answer).filter(|_| !is_throttle) {
+            return TierError::Refused {
+                tier,
+                at,
+                cause,
+                remedy,
+            };
+        }
+        match answer.status {
+            412 => TierError::Precondition { tier, at },
+            501 => TierError::Unsupported {
+                tier,
+                at,
+                cause: "the service does not implement it",
+            },
+            // 409 is a conflict with somebody's request of this moment, 410 an upload that the service
+            // has forgotten.
+            403 | 408 | 409 | 410 | 425 | 429 | 500.. => TierError::Busy {
+                tier,
+                at,
+                cause,
+                throttled: is_throttle,
+                after: answer.after,
+            },
+            _ => TierError::Rejected { tier, at, cause },
+        }
+    }
+}
+
+fn unanswered(tier: &TierName, at: &str, error: &Error) -> TierError {
     if error.is_timeout() {
         return no_answer(tier, at);
     }
@@ -71,42 +125,6 @@ pub(super) fn is_absent(error: &Error) -> bool {
 /// True when a range begins beyond the end of the object.
 pub(super) fn is_beyond(error: &Error) -> bool {
     answer(error).is_some_and(|answer| answer.status == 416)
-}
-
-/// The meaning of an answer.
-pub(super) fn by_status(tier: &TierName, at: &str, answer: &Answer) -> TierError {
-    let cause = one_line(&format!("{} {}", answer.status, answer.message));
-    let (tier, at) = (tier.clone(), at.to_owned());
-    if answer.status == 400 && answer.message.contains("doesn't match calculated") {
-        return TierError::Mismatch { tier, at, cause };
-    }
-    let is_throttle = is_throttle(answer);
-    if let Some(remedy) = remedy(answer).filter(|_| !is_throttle) {
-        return TierError::Refused {
-            tier,
-            at,
-            cause,
-            remedy,
-        };
-    }
-    match answer.status {
-        412 => TierError::Precondition { tier, at },
-        501 => TierError::Unsupported {
-            tier,
-            at,
-            cause: "the service does not implement it",
-        },
-        // 409 is a conflict with somebody's request of this moment, 410 an upload that the service
-        // has forgotten.
-        403 | 408 | 409 | 410 | 425 | 429 | 500.. => TierError::Busy {
-            tier,
-            at,
-            cause,
-            throttled: is_throttle,
-            after: answer.after,
-        },
-        _ => TierError::Rejected { tier, at, cause },
-    }
 }
 
 /// The deepest cause of an error in one line: the outer ones of this client only say that something
@@ -246,6 +264,15 @@ mod tests {
         TierName::parse("tertiary").expect("a name")
     }
 
+    fn asked(tier: &TierName) -> Asked<'_> {
+        Asked {
+            tier,
+            bucket: "site",
+            at: "h/a",
+            operation: "DeleteObject",
+        }
+    }
+
     // long: the table of answers.
     #[test]
     fn every_answer_has_its_class_and_its_way_out() {
@@ -330,11 +357,15 @@ mod tests {
                 message: message.into(),
                 after: None,
             };
-            let error = by_status(&tier(), "h/a", &answer);
+            let error = asked(&tier()).said(&answer);
             let said = error.to_string();
             assert_eq!(error.class(), class, "{said}");
             assert!(said.contains("tertiary") && said.contains("h/a"), "{said}");
             assert!(said.contains(word) && !said.contains('\n'), "{said}");
+            if matches!(error, TierError::Refused { .. }) {
+                let names = said.contains("DeleteObject in bucket site");
+                assert!(names, "{said}");
+            }
         }
     }
 
@@ -357,11 +388,7 @@ mod tests {
             (Code::Unknown, Class::Retry),
         ] {
             let error = Error::service(Status::default().set_code(code));
-            assert_eq!(
-                from_client(&tier(), "h/a", &error).class(),
-                class,
-                "{code:?}"
-            );
+            assert_eq!(asked(&tier()).failed(&error).class(), class, "{code:?}");
         }
     }
 
@@ -386,7 +413,7 @@ mod tests {
             (http("soon"), None),
             (Error::service(status), Some(7)),
         ] {
-            let error = from_client(&tier(), "h/a", &error);
+            let error = asked(&tier()).failed(&error);
             let TierError::Busy {
                 throttled, after, ..
             } = error
@@ -405,7 +432,7 @@ mod tests {
         // Nothing can be done on a tier without a token, but a token service may only be slow.
         for (is_transient, class) in [(false, Class::Stop), (true, Class::Retry)] {
             let source = CredentialsError::from_msg(is_transient, "invalid_grant");
-            let error = from_client(&tier(), "h/a", &Error::authentication(source));
+            let error = asked(&tier()).failed(&Error::authentication(source));
             assert_eq!(error.class(), class);
             let said = error.to_string();
             assert!(said.contains("GOOGLE_APPLICATION_CREDENTIALS"), "{said}");

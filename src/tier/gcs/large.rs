@@ -141,7 +141,7 @@ impl GcsTier {
             };
             match timeout(patience, &mut upload).await {
                 Ok(sent) => {
-                    return sent.map_err(|error| errors::from_client(&self.name, at, &error));
+                    return sent.map_err(|error| self.asked(at, "WriteObject").failed(&error));
                 }
                 Err(_) => {
                     let now = watch.taken.load(Ordering::Relaxed);

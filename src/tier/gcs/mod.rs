@@ -36,6 +36,7 @@ use crate::config::{GcsOptions, TierName};
 use crate::content::digest;
 use crate::site::{KEY_BYTES_MAX, ObjectKey};
 use client::{Clients, TIMEOUTS, Timeouts};
+use errors::Asked;
 use fields::Fields;
 
 /// GCS lists this many objects a request.
@@ -142,7 +143,7 @@ impl GcsTier {
     async fn send<T, F>(
         &self,
         kind: Kind,
-        at: &str,
+        asked: Asked<'_>,
         size: u64,
         attempt: impl Fn(Clients) -> F + Sync,
     ) -> Result<T, TierError>
@@ -155,14 +156,23 @@ impl GcsTier {
                 let place = self.today();
                 let clients = self.made(&place).await?;
                 match timeout(patience, attempt(clients)).await {
-                    Ok(answer) => answer.map_err(|error| self.failed(at, &error)),
+                    Ok(answer) => answer.map_err(|error| asked.failed(&error)),
                     Err(_) => {
                         self.reconnect(&place);
-                        Err(errors::no_answer(&self.name, at))
+                        Err(errors::no_answer(&self.name, asked.at))
                     }
                 }
             })
             .await
+    }
+
+    fn asked<'a>(&'a self, at: &'a str, operation: &'static str) -> Asked<'a> {
+        Asked {
+            tier: &self.name,
+            bucket: &self.options.bucket,
+            at,
+            operation,
+        }
     }
 
     /// The name in the bucket of an object of the site.
@@ -202,7 +212,8 @@ impl GcsTier {
         let at = key.as_str();
         let full = self.object_key(key)?;
         let fields = self.fields(key, meta).await?;
-        let sent = self.send(Kind::Put, at, meta.size, |clients| {
+        let asked = self.asked(at, "WriteObject");
+        let sent = self.send(Kind::Put, asked, meta.size, |clients| {
             let request = clients
                 .storage
                 .write_object(&self.bucket, &full, body.clone());
@@ -270,7 +281,8 @@ impl GcsTier {
         at: &str,
         full: &str,
     ) -> Result<Option<Object>, TierError> {
-        let answer = self.send(kind, at, 0, |clients| async move {
+        let asked = self.asked(at, "GetObject");
+        let answer = self.send(kind, asked, 0, |clients| async move {
             let request = clients.control.get_object().set_bucket(&self.bucket);
             absent_is_none(request.set_object(full).send().await)
         });
@@ -285,6 +297,7 @@ impl GcsTier {
         full: &str,
         range: ReadRange,
     ) -> Result<Reading, TierError> {
+        let asked = self.asked(at, "ReadObject");
         self.line
             .request(kind, || async {
                 let clients = self.clients().await?;
@@ -295,11 +308,11 @@ impl GcsTier {
                     Ok(answer) => answer,
                     Err(error) if errors::is_absent(&error) => return Ok(Reading::Absent),
                     Err(error) if errors::is_beyond(&error) => return Ok(Reading::Beyond),
-                    Err(error) => return Err(self.failed(at, &error)),
+                    Err(error) => return Err(asked.failed(&error)),
                 };
                 let mut body = BytesMut::new();
                 while let Some(piece) = self.in_time(at, answer.next()).await? {
-                    let piece = piece.map_err(|error| self.failed(at, &error))?;
+                    let piece = piece.map_err(|error| asked.failed(&error))?;
                     body.extend_from_slice(&piece);
                 }
                 Ok(Reading::There(body.freeze(), Box::new(answer.object())))
@@ -330,7 +343,8 @@ impl GcsTier {
         limit: usize,
     ) -> Result<ListObjectsResponse, TierError> {
         let size = i32::try_from(limit.clamp(1, PAGE_OBJECTS_MAX)).expect("a page is small");
-        let answer = self.send(kind, "the listing", 0, |clients| {
+        let asked = self.asked("the listing", "ListObjects");
+        let answer = self.send(kind, asked, 0, |clients| {
             let request = clients.control.list_objects().set_parent(&self.bucket);
             let request = request.set_prefix(prefix).set_lexicographic_start(from);
             let request = request.set_page_size(size);
@@ -342,7 +356,8 @@ impl GcsTier {
     }
 
     async fn delete_one(&self, kind: Kind, at: &str, full: &str) -> Result<(), TierError> {
-        let answer = self.send(kind, at, 0, |clients| async move {
+        let asked = self.asked(at, "DeleteObject");
+        let answer = self.send(kind, asked, 0, |clients| async move {
             let request = clients.control.delete_object().set_bucket(&self.bucket);
             absent_is_none(request.set_object(full).send().await)
         });
@@ -357,7 +372,8 @@ impl GcsTier {
     ) -> Result<String, TierError> {
         let full = self.small_key(name)?;
         let crc32c = digest(bytes).crc32c;
-        let sent = self.send(Kind::Small, name, bytes.len() as u64, |clients| {
+        let asked = self.asked(name, "WriteObject");
+        let sent = self.send(Kind::Small, asked, bytes.len() as u64, |clients| {
             // No storage class: head and checkpoints are read often, which costs in a cold one.
             let request = clients
                 .storage
@@ -388,7 +404,8 @@ impl GcsTier {
 
     /// What is set for the bucket as a whole; `None` where these credentials may not ask.
     async fn bucket(&self) -> Result<Option<Bucket>, TierError> {
-        let answer = self.send(Kind::Small, "the bucket", 0, |clients| {
+        let asked = self.asked("the bucket", "GetBucket");
+        let answer = self.send(Kind::Small, asked, 0, |clients| {
             clients.control.get_bucket().set_name(&self.bucket).send()
         });
         match answer.await {
@@ -397,10 +414,6 @@ impl GcsTier {
             Err(error @ TierError::Busy { .. }) => Err(error),
             Err(_) => Ok(None),
         }
-    }
-
-    fn failed(&self, at: &str, error: &Error) -> TierError {
-        errors::from_client(&self.name, at, error)
     }
 
     fn precondition(&self, name: &str) -> TierError {
@@ -526,7 +539,8 @@ impl Tier for GcsTier {
             destination.set_storage_class(self.storage_class.as_deref().unwrap_or_default());
         let mut token = String::new();
         for _ in 0..REWRITES_MAX {
-            let answer = self.send(Kind::Copy, at, meta.size, |clients| {
+            let asked = self.asked(at, "RewriteObject");
+            let answer = self.send(Kind::Copy, asked, meta.size, |clients| {
                 let request = clients
                     .control
                     .rewrite_object()
@@ -570,7 +584,8 @@ impl Tier for GcsTier {
         let confirmed = self.confirm(at, &found, meta)?;
         let object = self.fields(key, meta).await?.into_object();
         let object = object.set_bucket(&self.bucket).set_name(full);
-        let answer = self.send(Kind::Copy, at, 0, |clients| {
+        let asked = self.asked(at, "UpdateObject");
+        let answer = self.send(Kind::Copy, asked, 0, |clients| {
             let request = clients.control.update_object();
             let request = request.set_object(object.clone());
             request
