@@ -133,6 +133,18 @@ impl TierError {
     }
 }
 
+/// An answer about what a bucket is set to; `None` where it is refused or unheard of. That nobody answers, or
+/// that the credentials are none, says nothing about that.
+pub(super) fn unless_denied<T>(answer: Result<T, TierError>) -> Result<Option<T>, TierError> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(
+            TierError::Refused { .. } | TierError::Unsupported { .. } | TierError::Rejected { .. },
+        ) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// `text` in one line of at most 200 characters, for the `cause` of an error: services answer
 /// with whole pages of HTML at times.
 pub(super) fn one_line(text: &str) -> String {
@@ -146,6 +158,32 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_refused_question_stays_open() {
+        // What may not be asked is not known; what failed otherwise is asked again.
+        let tier = || TierName::parse("primary").expect("a name");
+        let refused = TierError::Refused {
+            tier: tier(),
+            at: "the bucket".into(),
+            cause: "403".into(),
+            remedy: "allow it",
+        };
+        assert!(matches!(unless_denied::<()>(Err(refused)), Ok(None)));
+        let silent = TierError::Silent {
+            tier: tier(),
+            at: "the bucket".into(),
+        };
+        let nobody = TierError::Configuration {
+            tier: tier(),
+            cause: "no token".into(),
+            remedy: "give one",
+        };
+        for error in [silent, nobody] {
+            assert!(unless_denied::<()>(Err(error)).is_err());
+        }
+        assert!(matches!(unless_denied(Ok(7)), Ok(Some(7))));
+    }
 
     #[test]
     fn a_cause_is_one_short_line() {

@@ -27,6 +27,7 @@ use google_cloud_wkt::FieldMask;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::error::unless_denied;
 use super::metadata::{self, Decoded, Found};
 use super::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, Kind, Line, ListPage, Listed,
@@ -408,12 +409,7 @@ impl GcsTier {
         let answer = self.send(Kind::Small, asked, 0, |clients| {
             clients.control.get_bucket().set_name(&self.bucket).send()
         });
-        match answer.await {
-            Ok(bucket) => Ok(Some(bucket)),
-            Err(error @ TierError::Unreachable { .. }) => Err(error),
-            Err(error @ TierError::Busy { .. }) => Err(error),
-            Err(_) => Ok(None),
-        }
+        unless_denied(answer.await)
     }
 
     fn precondition(&self, name: &str) -> TierError {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{S3Tier, errors};
 use crate::content::digest;
+use crate::tier::error::unless_denied;
 use crate::tier::{Capabilities, EtagMeaning, Expect, Kind, Tier, TierError};
 
 const PROBE: &str = ".standin/probe";
@@ -108,15 +109,5 @@ impl S3Tier {
             }
         };
         unless_denied(self.line.request(Kind::Small, send).await)
-    }
-}
-
-fn unless_denied(answer: Result<bool, TierError>) -> Result<Option<bool>, TierError> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(
-            TierError::Refused { .. } | TierError::Unsupported { .. } | TierError::Rejected { .. },
-        ) => Ok(None),
-        Err(error) => Err(error),
     }
 }
