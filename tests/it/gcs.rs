@@ -477,15 +477,31 @@ async fn what_concerns_the_whole_bucket_stops_the_tier() {
     let (server, tier) = world();
     put(&tier, "h/a", b"body").await.expect("put");
     server.retain(BUCKET);
-    for error in [
-        put(&tier, "h/a", b"body").await.err(),
-        tier.delete(&[key("h/a")]).await.err(),
-        tier.probe().await.err(),
-    ] {
-        let error = error.expect("it is retained");
-        assert_eq!(error.class(), Class::Stop, "{error}");
-        assert!(error.to_string().contains("retention policy"), "{error}");
+    let error = tier.probe().await.expect_err("it is retained");
+    assert_eq!(error.class(), Class::Stop, "{error}");
+    assert!(error.to_string().contains("retention policy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_held_object_stays_and_the_others_go() {
+    // A hold concerns one object: it is left out with its reason, and the tier goes on.
+    let (server, tier) = world();
+    for at in ["h/a", "h/b"] {
+        put(&tier, at, b"body").await.expect("put");
     }
+    server.hold(BUCKET, "h/a");
+    let mut failed = tier.delete(&[key("h/a"), key("h/b")]).await;
+    let failed = failed.as_mut().expect("answered");
+    assert_eq!(failed.len(), 1);
+    let (which, deleted) = failed.remove(0);
+    assert_eq!(which, key("h/a"));
+    let replaced = put(&tier, "h/a", b"other").await.expect_err("it is held");
+    for error in [deleted, replaced] {
+        assert_eq!(error.class(), Class::Skip, "{error}");
+        assert!(error.to_string().contains("hold"), "{error}");
+    }
+    assert_eq!(server.objects(BUCKET).len(), 1);
+    put(&tier, "h/b", b"body").await.expect("put");
 }
 
 /// Every kind of request fails with this word in its message, and for good.

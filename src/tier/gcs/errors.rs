@@ -50,6 +50,12 @@ impl Asked<'_> {
         if answer.status == 400 && answer.message.contains("doesn't match calculated") {
             return TierError::Mismatch { tier, at, cause };
         }
+        // A tier whose own small objects are held cannot work at all.
+        if is_held(answer) && !at.starts_with(".standin/") {
+            let cause =
+                format!("{cause}; it is under retention or a hold and stays until that ends");
+            return TierError::Rejected { tier, at, cause };
+        }
         let is_throttle = is_throttle(answer);
         if let Some(remedy) = remedy(answer).filter(|_| !is_throttle) {
             return TierError::Refused {
@@ -206,6 +212,13 @@ fn remedy(answer: &Answer) -> Option<&'static str> {
     Some(remedy)
 }
 
+/// An object that may not go before its time, be it for its own sake or for its bucket's.
+fn is_held(answer: &Answer) -> bool {
+    let said = answer.message.to_ascii_lowercase();
+    matches!(answer.status, 403 | 412)
+        && (said.contains("retention") || said.contains("under active"))
+}
+
 /// The service asks for fewer requests; it does so by 403 as well where a quota is meant.
 fn is_throttle(answer: &Answer) -> bool {
     let said = answer.message.to_ascii_lowercase();
@@ -302,14 +315,14 @@ mod tests {
             (
                 403,
                 "Object 'b/o' is subject to bucket's retention policy or object retention and cannot be deleted or overwritten",
-                Class::Stop,
-                "without one",
+                Class::Skip,
+                "until that ends",
             ),
             (
                 403,
                 "Object 'b/o' is under active Temporary hold and cannot be deleted",
-                Class::Stop,
-                "release the hold",
+                Class::Skip,
+                "until that ends",
             ),
             (
                 403,
@@ -366,6 +379,36 @@ mod tests {
                 let names = said.contains("DeleteObject in bucket site");
                 assert!(names, "{said}");
             }
+        }
+    }
+
+    #[test]
+    fn a_held_object_of_our_own_stops_the_tier() {
+        // An object of the site is left out; without its head a tier can do nothing.
+        let tier = tier();
+        for (message, word) in [
+            (
+                "Object 'b/o' is subject to bucket's retention policy",
+                "without one",
+            ),
+            (
+                "Object 'b/o' is under active Temporary hold",
+                "release the hold",
+            ),
+        ] {
+            let answer = Answer {
+                status: 403,
+                message: message.into(),
+                after: None,
+            };
+            let head = Asked {
+                at: ".standin/head",
+                ..asked(&tier)
+            };
+            let error = head.said(&answer);
+            assert_eq!(error.class(), Class::Stop, "{error}");
+            assert!(error.to_string().contains(word), "{error}");
+            assert_eq!(asked(&tier).said(&answer).class(), Class::Skip);
         }
     }
 

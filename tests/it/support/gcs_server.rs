@@ -281,6 +281,11 @@ impl GcsServer {
         lock(&self.shared.store).retain(bucket);
     }
 
+    /// Puts an object under a hold: it may not be replaced or deleted.
+    pub fn hold(&self, bucket: &str, name: &str) {
+        lock(&self.shared.store).hold(bucket, name);
+    }
+
     /// From now on the bucket keeps old versions (and says so; they are not listed).
     pub fn keep_versions(&self, bucket: &str) {
         lock(&self.shared.store).keep_versions(bucket);

@@ -1,6 +1,6 @@
 //! The objects, and what the service asks of them: names, metadata, digests, conditions, retention.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use md5::Digest as _;
@@ -79,6 +79,7 @@ pub(super) struct Upload {
 #[derive(Default)]
 struct Bucket {
     objects: BTreeMap<String, Stored>,
+    held: BTreeSet<String>,
     retains: bool,
     keeps_versions: bool,
 }
@@ -147,6 +148,10 @@ impl Store {
 
     pub fn retain(&mut self, bucket: &str) {
         self.bucket(bucket).retains = true;
+    }
+
+    pub fn hold(&mut self, bucket: &str, name: &str) {
+        self.bucket(bucket).held.insert(name.to_owned());
     }
 
     pub fn keep_versions(&mut self, bucket: &str) {
@@ -236,6 +241,9 @@ impl Store {
         if kept.retains && kept.objects.contains_key(name) {
             return Err(retained(bucket, name));
         }
+        if kept.held.contains(name) {
+            return Err(held(bucket, name));
+        }
         kept.objects.insert(name.to_owned(), stored.clone());
         Ok(stored)
     }
@@ -250,6 +258,9 @@ impl Store {
         let kept = self.bucket(bucket);
         if kept.retains {
             return Err(retained(bucket, name));
+        }
+        if kept.held.contains(name) {
+            return Err(held(bucket, name));
         }
         kept.objects.remove(name);
         Ok(())
@@ -326,6 +337,13 @@ fn retained(bucket: &str, name: &str) -> Refusal {
             "Object '{bucket}/{name}' is subject to bucket's retention policy or object retention and cannot be deleted or overwritten until 2030-01-01T00:00:00Z"
         ),
     )
+}
+
+fn held(bucket: &str, name: &str) -> Refusal {
+    let problem = format!(
+        "Object '{bucket}/{name}' is under active Temporary hold and cannot be deleted, overwritten or archived until hold is removed."
+    );
+    Refusal::new(403, problem)
 }
 
 /// What the documentation of object names demands.
