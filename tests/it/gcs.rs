@@ -239,6 +239,18 @@ async fn a_re_header_clears_what_is_gone() {
 }
 
 #[tokio::test]
+async fn an_object_that_is_replaced_under_a_re_header_is_put_again() {
+    // Between the look at its bytes and the change somebody replaced it: that is one object's matter, which
+    // the caller puts, and no second writer of the tier.
+    let (server, tier) = world();
+    put(&tier, "h/a", b"body").await.expect("put");
+    server.fail_next(1, |seen| seen.call == Call::Update, 412);
+    let done = tier.reheader(&key("h/a"), &page(b"body")).await;
+    assert!(matches!(done, Err(TierError::Mismatch { .. })), "{done:?}");
+    assert_eq!(server.faults_left(), 0);
+}
+
+#[tokio::test]
 async fn a_copy_is_compared_before_it_is_seen() {
     // A large object is copied in more than one request; other bytes than the announced ones, or none,
     // change nothing.

@@ -589,8 +589,15 @@ impl Tier for GcsTier {
                 .set_if_generation_match(found.generation)
                 .send()
         });
-        answer.await?;
-        Ok(confirmed)
+        match answer.await {
+            Ok(_) => Ok(confirmed),
+            // Nobody else's doing on our objects: the one that was described is not there any more.
+            Err(TierError::Precondition { .. }) => {
+                let cause = "it was replaced while its metadata was to be";
+                Err(self.mismatch(at, cause.into()))
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// GCS has no batches here: as many requests as the tier may have in flight.
