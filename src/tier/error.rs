@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::config::TierName;
 
@@ -133,6 +133,17 @@ impl TierError {
     }
 }
 
+/// The header `Retry-After`: seconds, or a date; one that has passed says to come back now.
+pub(super) fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    match text.trim().parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => {
+            let until = httpdate::parse_http_date(text.trim()).ok()?;
+            Some(until.duration_since(now).unwrap_or_default())
+        }
+    }
+}
+
 /// An answer about what a bucket is set to; `None` where it is refused or unheard of. That nobody answers, or
 /// that the credentials are none, says nothing about that.
 pub(super) fn unless_denied<T>(answer: Result<T, TierError>) -> Result<Option<T>, TierError> {
@@ -158,6 +169,17 @@ pub(super) fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_service_says_when_to_come_back() {
+        // Seconds or a date, and nonsense counts as nothing.
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
+        let seconds = |text| retry_after(text, now).map(|wait| wait.as_secs());
+        assert_eq!(seconds(" 7"), Some(7));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
+        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        assert_eq!(seconds("soon"), None);
+    }
 
     #[test]
     fn only_a_refused_question_stays_open() {

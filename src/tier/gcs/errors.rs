@@ -11,7 +11,7 @@ use google_cloud_storage::error::WriteError;
 
 use crate::config::TierName;
 use crate::tier::TierError;
-use crate::tier::error::one_line;
+use crate::tier::error::{one_line, retry_after};
 
 /// What the service said, however it was spoken.
 #[derive(Debug, Default)]
@@ -236,9 +236,7 @@ fn is_about_bucket(message: &str) -> bool {
 fn after(error: &Error) -> Option<Duration> {
     let header = error.http_headers().and_then(|all| all.get("retry-after"));
     if let Some(text) = header.and_then(|value| value.to_str().ok()) {
-        let at = || httpdate::parse_http_date(text).ok();
-        let seconds = text.trim().parse().ok().map(Duration::from_secs);
-        return seconds.or_else(|| at()?.duration_since(SystemTime::now()).ok());
+        return retry_after(text, SystemTime::now());
     }
     error.status()?.details.iter().find_map(|detail| {
         let StatusDetails::RetryInfo(info) = detail else {
@@ -452,7 +450,7 @@ mod tests {
             .set_details([detail]);
         for (error, expected) in [
             (http("7"), Some(7)),
-            (http("Sun, 06 Nov 1994 08:49:37 GMT"), None),
+            (http("Sun, 06 Nov 1994 08:49:37 GMT"), Some(0)),
             (http("soon"), None),
             (Error::service(status), Some(7)),
         ] {

@@ -1,7 +1,7 @@
 //! What an answer of the service, or the lack of one, means for the work on the tier.
 
 use std::error::Error;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -9,7 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::config::TierName;
 use crate::tier::TierError;
-use crate::tier::error::one_line;
+use crate::tier::error::{one_line, retry_after};
 
 /// A kind of request: its name at the service, and the permission that it needs.
 pub(super) struct Operation {
@@ -200,7 +200,9 @@ impl Asked<'_> {
                 at,
                 cause,
                 throttled: matches!(code, "SlowDown" | "Throttling") || matches!(status, 429 | 503),
-                after: said.after.and_then(|text| wait(text, SystemTime::now())),
+                after: said
+                    .after
+                    .and_then(|text| retry_after(text, SystemTime::now())),
             },
             _ => TierError::Rejected { tier, at, cause },
         }
@@ -250,17 +252,6 @@ fn is_locked(said: &Said<'_>) -> bool {
         .iter()
         .any(|word| message.contains(word));
     said.code == "ObjectLocked" || (said.code == "AccessDenied" && is_told)
-}
-
-/// `Retry-After`: seconds, or a date.
-fn wait(text: &str, now: SystemTime) -> Option<Duration> {
-    match text.trim().parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => {
-            let until = httpdate::parse_http_date(text.trim()).ok()?;
-            Some(until.duration_since(now).unwrap_or_default())
-        }
-    }
 }
 
 fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a CredentialsError> {
@@ -365,13 +356,7 @@ mod tests {
 
     #[test]
     fn a_service_says_when_to_come_back() {
-        // Seconds or a date, and nonsense counts as nothing.
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").expect("a date");
-        let seconds = |text| wait(text, now).map(|wait| wait.as_secs());
-        assert_eq!(seconds("7"), Some(7));
-        assert_eq!(seconds("Sun, 06 Nov 1994 08:50:07 GMT"), Some(30));
-        assert_eq!(seconds("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
-        assert_eq!(seconds("soon"), None);
+        // The header of a throttle is read.
         let tier = TierName::parse("primary").expect("a name");
         let busy = asked(&tier).said(Said {
             status: 503,
@@ -379,7 +364,7 @@ mod tests {
             message: None,
             after: Some("7"),
         });
-        let expected = Some(Duration::from_secs(7));
+        let expected = Some(std::time::Duration::from_secs(7));
         assert!(
             matches!(busy, TierError::Busy { throttled: true, after, .. } if after == expected)
         );
