@@ -43,6 +43,10 @@ use fields::Fields;
 /// GCS lists this many objects a request.
 const PAGE_OBJECTS_MAX: usize = 1000;
 
+/// Pages without an object, one after the other, after which a listing is given up: the service has passed
+/// over more than can lie between two objects.
+const PAGES_EMPTY_MAX: usize = 100;
+
 /// A copy between places or storage classes comes in pieces of at least 1 MiB a request, in practice far
 /// larger ones: more requests than this are no progress.
 const REWRITES_MAX: usize = 10_000;
@@ -343,12 +347,33 @@ impl GcsTier {
         from: &str,
         limit: usize,
     ) -> Result<ListObjectsResponse, TierError> {
+        let mut token = String::new();
+        for _ in 0..PAGES_EMPTY_MAX {
+            let page = self.list_part(kind, prefix, from, limit, &token).await?;
+            if !page.objects.is_empty() || page.next_page_token.is_empty() {
+                return Ok(page);
+            }
+            token = page.next_page_token;
+        }
+        Err(self.odd("the listing", "a listing that leads nowhere"))
+    }
+
+    /// One request of a listing: a page may be empty and have others behind it, to which only its token
+    /// leads.
+    async fn list_part(
+        &self,
+        kind: Kind,
+        prefix: &str,
+        from: &str,
+        limit: usize,
+        token: &str,
+    ) -> Result<ListObjectsResponse, TierError> {
         let size = i32::try_from(limit.clamp(1, PAGE_OBJECTS_MAX)).expect("a page is small");
         let asked = self.asked("the listing", "ListObjects");
         let answer = self.send(kind, asked, 0, |clients| {
             let request = clients.control.list_objects().set_parent(&self.bucket);
             let request = request.set_prefix(prefix).set_lexicographic_start(from);
-            let request = request.set_page_size(size);
+            let request = request.set_page_size(size).set_page_token(token);
             request
                 .set_read_mask(FieldMask::default().set_paths(["name", "size", "checksums"]))
                 .send()
@@ -723,7 +748,11 @@ impl Tier for GcsTier {
                 stated,
             });
         }
-        Ok(page)
+        // Whoever asks for more after this would get the same page for ever.
+        match page.more && page.last.as_deref() == after {
+            true => Err(self.odd("the listing", "a listing that leads nowhere")),
+            false => Ok(page),
+        }
     }
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {

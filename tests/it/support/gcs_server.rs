@@ -286,6 +286,11 @@ impl GcsServer {
         lock(&self.shared.store).hold(bucket, name);
     }
 
+    /// The next `count` pages of listings are empty, with a token that leads on.
+    pub fn empty_pages(&self, count: usize) {
+        lock(&self.shared.store).pages_left_empty = count;
+    }
+
     /// From now on the bucket keeps old versions (and says so; they are not listed).
     pub fn keep_versions(&self, bucket: &str) {
         lock(&self.shared.store).keep_versions(bucket);

@@ -217,6 +217,17 @@ fn list_objects(
     if !message.delimiter.is_empty() || message.versions {
         return Err(Refusal::new(501, "not for these tests"));
     }
+    if let Some(left) = store.pages_left_empty.checked_sub(1) {
+        store.pages_left_empty = left;
+        let next_page_token = match message.page_token.as_str() {
+            "" => "after:".to_owned(),
+            token => token.to_owned(),
+        };
+        return Ok(pb::ListObjectsResponse {
+            next_page_token,
+            ..pb::ListObjectsResponse::default()
+        });
+    }
     let size = usize::try_from(message.page_size)
         .map_err(|_| Refusal::new(400, "Page size must not be negative."))?;
     let size = if size == 0 {

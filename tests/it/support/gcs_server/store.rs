@@ -90,6 +90,8 @@ pub(super) struct Store {
     uploads: BTreeMap<String, Upload>,
     /// Copies that have not come to their end: what they are about, by token.
     pub rewrites: BTreeMap<String, (String, String, i64)>,
+    /// So many pages of listings are empty and have others behind them.
+    pub pages_left_empty: usize,
     /// The last number that was given out.
     numbers: i64,
 }
