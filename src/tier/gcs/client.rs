@@ -31,12 +31,16 @@ pub(super) struct Timeouts {
     pub answer: Duration,
     /// An upload of which no further byte is taken for this long is given up.
     pub stall: Duration,
+    /// One request of a copy, in which bytes move inside the service.
+    pub inside: Duration,
 }
 
 pub(super) const TIMEOUTS: Timeouts = Timeouts {
     answer: Duration::from_secs(10),
     // What the system has taken from us may lie in its buffers: 4 MB, at the slowest pace let go on.
     stall: Duration::from_secs(10 + 4 * 1024 * 1024 / BYTES_PER_SECOND_MIN),
+    // The service ends such a request itself before it takes that long, and goes on in the next one.
+    inside: Duration::from_secs(45),
 };
 
 /// Bodies above this size get time in proportion, as those for S3.

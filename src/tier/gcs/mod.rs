@@ -156,6 +156,21 @@ impl GcsTier {
         F: Future<Output = Result<T, Error>> + Send,
     {
         let patience = client::patience(self.timeouts, size);
+        self.send_within(patience, kind, asked, size, attempt).await
+    }
+
+    /// As [`GcsTier::send`], with so much time for each attempt.
+    async fn send_within<T, F>(
+        &self,
+        patience: Duration,
+        kind: Kind,
+        asked: Asked<'_>,
+        size: u64,
+        attempt: impl Fn(Clients) -> F + Sync,
+    ) -> Result<T, TierError>
+    where
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         self.line
             .request_sized(kind, size, || async {
                 let place = self.today();
@@ -561,7 +576,8 @@ impl Tier for GcsTier {
         let mut token = String::new();
         for _ in 0..REWRITES_MAX {
             let asked = self.asked(at, "RewriteObject");
-            let answer = self.send(Kind::Copy, asked, meta.size, |clients| {
+            let inside = self.timeouts.inside;
+            let answer = self.send_within(inside, Kind::Copy, asked, 0, |clients| {
                 let request = clients
                     .control
                     .rewrite_object()
@@ -889,6 +905,7 @@ mod tests {
         tier.timeouts = Timeouts {
             answer: Duration::from_millis(20),
             stall: Duration::from_millis(20),
+            inside: Duration::from_millis(20),
         };
         (listener, tier)
     }
@@ -928,6 +945,28 @@ mod tests {
         is_told(tier.head(&key).await);
         is_told(tier.list(None, 10).await);
         assert!(TIMEOUTS.answer <= Duration::from_secs(10));
+    }
+
+    #[tokio::test]
+    async fn a_silent_copy_is_not_waited_for_like_an_upload() {
+        // Its bytes move inside the service, which says something about every piece: over the copy of a
+        // terabyte silence is known as soon as over that of a page.
+        let (_listener, tier) = before_silence().await;
+        let meta = ObjectMeta {
+            url: PageUrl::parse("https://h/a").expect("a URL"),
+            content: digest(b"x").content,
+            crc32c: 0,
+            size: 1 << 40,
+            status: 200,
+            location: None,
+            headers: KeptHeaders::default(),
+            provenance: None,
+        };
+        let key = |text| ObjectKey::parse(text).expect("a key");
+        let (from, to) = (key("h/a"), key("h/b"));
+        let copied = timeout(Duration::from_secs(10), tier.copy(&from, None, &to, &meta));
+        is_told(copied.await.expect("it is given up"));
+        assert!(TIMEOUTS.inside < Duration::from_secs(60));
     }
 
     #[tokio::test]
