@@ -245,7 +245,7 @@ async fn an_object_that_is_replaced_under_a_re_header_is_put_again() {
     let (server, tier) = world();
     put(&tier, "h/a", b"body").await.expect("put");
     server.fail_next(1, |seen| seen.call == Call::Update, 412);
-    let done = tier.reheader(&key("h/a"), &page(b"body")).await;
+    let done = tier.reheader(&key("h/a"), None, &page(b"body")).await;
     assert!(matches!(done, Err(TierError::Mismatch { .. })), "{done:?}");
     assert_eq!(server.faults_left(), 0);
 }
