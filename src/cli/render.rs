@@ -125,6 +125,10 @@ fn crawl(report: &RunReport) -> String {
         crawl.changed,
         crawl.gone
     );
+    let found = crawl.new + crawl.changed + crawl.gone;
+    if report.verdict == Verdict::Failed && found > 0 && !report.made_a_generation() {
+        text.push_str("         nothing of it was taken over\n");
+    }
     let rest = [
         (crawl.redirects, "redirects"),
         (crawl.missing, "missing, kept for now"),

@@ -82,7 +82,8 @@ pub fn never_kept(name: &str) -> Option<&'static str> {
 pub struct KeptHeaders(Vec<(String, String)>);
 
 impl KeptHeaders {
-    /// Keeps what [`KEPT`] names; values are trimmed, and bytes that are not UTF-8 become U+FFFD.
+    /// Keeps what [`KEPT`] names; values are trimmed, and bytes that are not UTF-8 are
+    /// read as ISO-8859-1.
     pub fn keep<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> KeptHeaders {
         KeptHeaders::keep_also(&[], headers)
     }
@@ -112,10 +113,7 @@ impl KeptHeaders {
             let is_kept = KEPT.binary_search(&name.as_str()).is_ok()
                 || (is_asked_for(&name) && never_kept(&name).is_none());
             if is_kept {
-                kept.push((
-                    name,
-                    String::from_utf8_lossy(value.trim_ascii()).into_owned(),
-                ));
+                kept.push((name, text_of(value.trim_ascii())));
             }
         }
         kept.sort_by(|one, other| one.0.cmp(&other.0));
@@ -180,6 +178,15 @@ impl<'de> Deserialize<'de> for KeptHeaders {
     }
 }
 
+/// Bytes that are not UTF-8 are read as ISO-8859-1, which is what HTTP headers once were and what servers
+/// of that time still send: nothing is lost.
+fn text_of(value: &[u8]) -> String {
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
+    }
+}
+
 /// `'nonce-…'` becomes `'nonce-'`. A source without its closing quote is left as it is.
 fn without_nonces(policy: &str) -> String {
     const MARK: &str = "'nonce-";
@@ -240,7 +247,7 @@ mod tests {
         assert_eq!(kept.get("link"), Some("</b>"));
         assert_eq!(kept.content_type(), Some("text/html"));
         let latin = KeptHeaders::keep([("Content-Language", &b"d\xe9"[..])].into_iter());
-        assert_eq!(latin.get("content-language"), Some("d\u{fffd}"));
+        assert_eq!(latin.get("content-language"), Some("d\u{e9}"));
     }
 
     #[test]

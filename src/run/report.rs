@@ -91,6 +91,11 @@ impl RunReport {
         }
     }
 
+    /// Whether the run has committed anything.
+    pub fn made_a_generation(&self) -> bool {
+        self.generation > self.generation_before
+    }
+
     /// Makes the verdict at least this bad, and says why.
     pub(super) fn note(&mut self, verdict: Verdict, reason: String) {
         self.verdict = self.verdict.max(verdict);

@@ -497,3 +497,25 @@ fn a_killed_publish_does_not_bring_the_same_bytes_again() {
 fn state(mirror: &Mirror) -> BTreeMap<String, Vec<u8>> {
     mirror.objects("tiers/one")
 }
+
+#[test]
+fn text_that_is_not_utf8_is_not_said_to_be() {
+    // Promise: a header overrules what the markup says, so it names no character set that the bytes are not
+    // in; and such a file is not read again either, as long as it looks the same.
+    let mirror = Mirror::new(&(settings() + &folder_tier("one")));
+    write(&mirror, "index.html", "<p>\u{fc}".as_bytes());
+    write(&mirror, "old.html", b"<meta charset=iso-8859-1><p>\xfc");
+    settle(&mirror);
+    let types = |mirror: &Mirror| {
+        let sides = mirror.side_files("tiers/one");
+        let of = |name: &str| {
+            let side = sides.iter().find(|(key, _)| key.ends_with(name));
+            side.expect("it is published").1["headers"][0][1].clone()
+        };
+        [of("index.html"), of("old.html")]
+    };
+    published(&mirror);
+    assert_eq!(types(&mirror), ["text/html; charset=utf-8", "text/html"]);
+    let again = published(&mirror);
+    assert_eq!(counts(&again, READ), [0, 2, 0, 0]);
+}

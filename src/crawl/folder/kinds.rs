@@ -1,7 +1,15 @@
 //! The content type of a file by its name. A file has no headers, and a machine's own table differs from
 //! machine to machine: then two of them would publish the same folder differently. So this table is ours and
 //! part of what is published; an addition re-headers the files that it names, once. Text is UTF-8, which is
-//! what site generators write.
+//! what site generators write; where its bytes are not, no character set is said.
+
+/// Which character set text is in, as far as its bytes tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Charset {
+    Utf8,
+    /// Not UTF-8: the file may say which in its markup, and a header would overrule it.
+    Other,
+}
 
 /// What nothing is known of. Browsers offer to save it.
 const UNKNOWN: &str = "application/octet-stream";

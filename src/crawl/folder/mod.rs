@@ -34,6 +34,7 @@ use crate::content::{ContentHash, Digest, KeptHeaders};
 use crate::manifest::{Entry, Generation, Gone, Manifest, Outcome, Staged};
 use crate::site::{Admission, PageUrl, Reach, Scope};
 use crate::store::{FILE_BYTES_MIN, Located, Store};
+use kinds::Charset;
 use notes::{Notes, Recall};
 use read::{ReadBody, ReadError, ReadFile};
 use walk::{Extent, Found, FoundFile, Index, Look, Unusable, Walk, Why};
@@ -395,7 +396,11 @@ impl Publishing {
         content: ContentHash,
     ) -> Result<bool, CrawlError> {
         let is_same = entry.outcome.page().is_some_and(|page| {
-            page.content == content && decide::is_published(page, &self.headers_of(url))
+            page.content == content
+                && [Charset::Utf8, Charset::Other]
+                    .map(|charset| self.headers_of(url, charset))
+                    .iter()
+                    .any(|headers| decide::is_published(page, headers))
         });
         Ok(is_same && self.survival.of(url, Some(entry))?)
     }
@@ -489,7 +494,7 @@ impl Publishing {
             canonical: digest.content,
             canonical_then: None,
             rules: self.order.rules,
-            headers: self.headers_of(&url),
+            headers: self.headers_of(&url, file.charset),
             etag: None,
             last_modified: None,
         };
@@ -519,12 +524,16 @@ impl Publishing {
         )))
     }
 
-    fn headers_of(&self, url: &PageUrl) -> KeptHeaders {
+    fn headers_of(&self, url: &PageUrl, charset: Charset) -> KeptHeaders {
         let name = match url.path().rsplit('/').next() {
             None | Some("") => "index.html",
             Some(name) => name,
         };
-        let content_type = kinds::content_type(name);
+        let named = kinds::content_type(name);
+        let content_type = match charset {
+            Charset::Utf8 => named,
+            Charset::Other => named.split(';').next().unwrap_or(named),
+        };
         KeptHeaders::keep([("content-type", content_type.as_bytes())].into_iter())
             .with_cache_control(self.order.cache_control.as_deref())
     }

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 
+use super::kinds::{self, Charset};
 use super::walk::{FoundFile, Look};
 use crate::content::{self, Digest, Digester};
 use crate::crawl::FetchError;
@@ -27,6 +28,7 @@ pub struct ReadFile {
     pub look: Look,
     /// A later change would alter that look.
     pub is_settled: bool,
+    pub charset: Charset,
 }
 
 pub enum ReadBody {
@@ -82,10 +84,21 @@ fn read_once(path: &Path, reserved: u64, incoming: &Path) -> Result<Option<ReadF
     }
     Ok(Some(ReadFile {
         digest,
-        body,
         look,
         is_settled: look.is_settled(begun),
+        charset: charset_of(path, &body),
+        body,
     }))
+}
+
+/// Text of a kind that is published with a character set must be in that one.
+fn charset_of(path: &Path, body: &ReadBody) -> Charset {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let is_text = name.is_some_and(|name| kinds::content_type(name).contains("charset"));
+    match body {
+        ReadBody::Memory(bytes) if is_text && std::str::from_utf8(bytes).is_err() => Charset::Other,
+        _ => Charset::Utf8,
+    }
 }
 
 /// Links have been followed, and nobody is waited for: what stands here now may be a link or a pipe.
