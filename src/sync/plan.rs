@@ -38,7 +38,10 @@ impl Planned {
                 &mut self.put
             }
             Operation::Copy { .. } => &mut self.copied,
-            Operation::Reheader { .. } => &mut self.reheadered,
+            Operation::Reheader { .. } => {
+                self.requests += prices.reheader - 1;
+                &mut self.reheadered
+            }
             Operation::Delete { .. } => {
                 let begins_a_batch = self.deleted.is_multiple_of(prices.deletes_at_once);
                 self.requests -= u64::from(!begins_a_batch);

@@ -137,9 +137,7 @@ pub trait Tier: Send + Sync {
     async fn sweep(&self, age: Duration) -> Result<u64, TierError>;
 
     /// What operations cost in requests, for estimates.
-    fn prices(&self) -> Prices {
-        Prices::default()
-    }
+    fn prices(&self) -> Prices;
 
     /// Requests sent so far, repeated ones included (of a directory: operations), for the report.
     fn traffic(&self) -> Traffic;

@@ -122,6 +122,10 @@ pub struct Prices {
     /// Bodies above this size are sent in parts.
     pub whole_bytes_max: u64,
     pub part_bytes: u64,
+    /// What begins and ends a body in parts.
+    pub around_parts: u64,
+    /// Of new metadata for bytes that stay.
+    pub reheader: u64,
     /// Keys that one request deletes.
     pub deletes_at_once: u64,
 }
@@ -132,18 +136,20 @@ impl Default for Prices {
         Prices {
             whole_bytes_max: u64::MAX,
             part_bytes: u64::MAX,
+            around_parts: 0,
+            reheader: 1,
             deletes_at_once: 1,
         }
     }
 }
 
 impl Prices {
-    /// Requests to send a body: one, or one for each part besides beginning and completing.
+    /// Requests to send a body: one, or one for each part besides those around them.
     pub fn of_put(&self, size: u64) -> u64 {
         if size <= self.whole_bytes_max {
             return 1;
         }
-        2 + size.div_ceil(self.part_bytes)
+        self.around_parts + size.div_ceil(self.part_bytes)
     }
 }
 

@@ -309,6 +309,32 @@ async fn a_range_is_cut_at_the_end() {
 }
 
 #[tokio::test]
+async fn estimates_are_what_is_sent() {
+    // A plan's requests are counted at the tier's prices: one for a put, two for a large one and for a
+    // re-header, one for each delete.
+    let (server, tier) = world();
+    let prices = tier.prices();
+    let folder = tempfile::tempdir().expect("a folder");
+    for size in [1 << 20, 8 << 20, 9 << 20, 20 << 20] {
+        let (source, body) = file_of(&folder.path().join("file"), size);
+        server.forget();
+        let put = tier.put(&key("h/a"), source, &page(&body)).await;
+        put.expect("put");
+        let sent = server.seen().len() as u64;
+        assert_eq!(prices.of_put(size as u64), sent, "{size} bytes");
+    }
+    put(&tier, "h/a", b"body").await.expect("put");
+    server.forget();
+    let done = tier.reheader(&key("h/a"), None, &page(b"body")).await;
+    done.expect("done");
+    assert_eq!(server.seen().len() as u64, prices.reheader);
+    server.forget();
+    let deleted = tier.delete(&[key("h/a"), key("h/b")]).await;
+    assert!(deleted.expect("deleted").is_empty());
+    assert_eq!(server.seen().len() as u64, 2 / prices.deletes_at_once);
+}
+
+#[tokio::test]
 async fn a_large_file_goes_in_two_requests_and_is_taken_up_again() {
     // One request announces it, one sends it; a connection that breaks in the middle is gone on with where
     // it broke, and every request of it is counted.

@@ -26,7 +26,7 @@ use bytes::Bytes;
 
 use super::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, Kind, Line, ListPage, ObjectMeta,
-    Seen, Tier, TierError, Traffic,
+    Prices, Seen, Tier, TierError, Traffic,
 };
 use crate::config::TierName;
 use crate::site::ObjectKey;
@@ -200,6 +200,10 @@ impl Tier for DirectoryTier {
     async fn sweep(&self, age: Duration) -> Result<u64, TierError> {
         self.off_thread(Kind::Small, move |folder| Ok(folder.sweep_scratch(age)))
             .await
+    }
+
+    fn prices(&self) -> Prices {
+        Prices::default()
     }
 
     fn traffic(&self) -> Traffic {

@@ -31,7 +31,7 @@ use super::error::unless_denied;
 use super::metadata::{self, Decoded, Found};
 use super::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, Kind, Line, ListPage, Listed,
-    ObjectMeta, Seen, Tier, TierError, Traffic,
+    ObjectMeta, Prices, Seen, Tier, TierError, Traffic,
 };
 use crate::config::{GcsOptions, TierName};
 use crate::content::digest;
@@ -836,6 +836,18 @@ impl Tier for GcsTier {
     /// nothing, and cannot be listed.
     async fn sweep(&self, _age: Duration) -> Result<u64, TierError> {
         Ok(0)
+    }
+
+    fn prices(&self) -> Prices {
+        Prices {
+            // A large body is announced by one request and sent by another, as long as nothing breaks.
+            whole_bytes_max: large::WHOLE_BYTES_MAX,
+            part_bytes: u64::MAX,
+            around_parts: 1,
+            // The bytes are looked at first.
+            reheader: 2,
+            deletes_at_once: 1,
+        }
     }
 
     fn traffic(&self) -> Traffic {

@@ -826,6 +826,8 @@ impl Tier for S3Tier {
         Prices {
             whole_bytes_max: large::WHOLE_BYTES_MAX,
             part_bytes: large::PART_BYTES_MIN,
+            around_parts: 2,
+            reheader: 1,
             deletes_at_once: BATCH_KEYS_MAX as u64,
         }
     }
