@@ -114,6 +114,17 @@ struct Store {
     listings_left_empty: usize,
 }
 
+impl Store {
+    /// The answer to a listing of which nothing shall come.
+    fn empty_listing(&mut self) -> Option<ListObjectsV2Output> {
+        self.listings_left_empty = self.listings_left_empty.checked_sub(1)?;
+        Some(ListObjectsV2Output {
+            is_truncated: Some(true),
+            ..Default::default()
+        })
+    }
+}
+
 /// An object with everything that a put may set.
 #[derive(Clone)]
 pub struct Stored {
@@ -1033,12 +1044,8 @@ impl S3 for Memory {
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let input = request.input;
         let mut store = lock(&self.0.store);
-        if let Some(left) = store.listings_left_empty.checked_sub(1) {
-            store.listings_left_empty = left;
-            return Ok(S3Response::new(ListObjectsV2Output {
-                is_truncated: Some(true),
-                ..Default::default()
-            }));
+        if let Some(empty) = store.empty_listing() {
+            return Ok(S3Response::new(empty));
         }
         let objects = store
             .buckets
