@@ -436,6 +436,57 @@ fn the_database_is_scanned_in_one_place_and_open_ended() {
 }
 
 #[test]
+fn the_pages_name_what_exists() {
+    // Promise: who follows a link or looks for a file that a page names finds it: relative links, and paths
+    // of code from the root or from `src/`. A path with `…` or `<` in it stands for many.
+    let mut pages = vec![root().join("README.md")];
+    let documents = walk(&root().join("docs")).1.into_iter();
+    pages.extend(documents.filter(|path| path.extension().is_some_and(|end| end == "md")));
+    let mut seen = 0;
+    let mut lost = Vec::new();
+    for page in pages {
+        let text = fs::read_to_string(&page).unwrap();
+        let links = relative_links(&text).into_iter();
+        let links = links.map(|link| (link, vec![page.with_file_name(link)]));
+        let files = code_files(&text).into_iter();
+        let files =
+            files.map(|file| (file, vec![root().join(file), root().join("src").join(file)]));
+        for (name, places) in links.chain(files) {
+            seen += 1;
+            if !places.iter().any(|place| place.exists()) {
+                lost.push(format!("{}: {name}", page.display()));
+            }
+        }
+    }
+    assert!(seen > 100, "the pages have links and name files: {seen}");
+    none("named, and not there", lost);
+}
+
+/// Where the links of a page lead that stay among its files, without the place on that page.
+fn relative_links(text: &str) -> Vec<&str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| {
+        let target = rest.split(')').next()?;
+        target.split('#').next()
+    });
+    targets
+        .filter(|target| !target.is_empty() && !target.contains(':'))
+        .collect()
+}
+
+/// Files of code that a page names between backticks, with their folder. A name without one belongs to
+/// the sentence around it.
+fn code_files(text: &str) -> Vec<&str> {
+    let lines = text
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    lines
+        .filter(|name| name.ends_with(".rs") && name.contains('/'))
+        .filter(|name| !name.contains(['*', '<', '…', ' ']))
+        .map(|name| name.trim_start_matches("../"))
+        .collect()
+}
+
+#[test]
 fn these_tests_see_what_they_look_for() {
     // Promise: a rule that finds nothing has looked; checked on small texts that break each rule.
     let used = |code| {
@@ -458,4 +509,7 @@ fn these_tests_see_what_they_look_for() {
     assert_eq!(long_functions(&long), [(1, "wide".to_owned(), 74)]);
     assert_eq!(long_functions(&format!("// long: a table\n{long}")), []);
     assert_eq!(long_functions("fn declared(\n    x: u8,\n) -> u8;\n"), []);
+    let page = "[a](b.md#c), [d](https://e/f), [g](#h); `i/j.rs`, `k.rs` and `l/*.rs`\n";
+    assert_eq!(relative_links(page), ["b.md"]);
+    assert_eq!(code_files(page), ["i/j.rs"]);
 }
