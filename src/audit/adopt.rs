@@ -50,7 +50,8 @@ pub struct Means {
 /// Whether a comparison leaves traces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Nothing is recorded, and nothing is read back from a bucket: what only that could prove is counted.
+    /// Nothing is recorded, and nothing is read back from a bucket: what only that could prove is counted. (But
+    /// for a few small objects, where nothing else tells whether ETags are MD5s.)
     Look,
     /// What matches is confirmed, everything else is owed. `EtagKind` as the tier was probed.
     Record(EtagKind),

@@ -25,6 +25,10 @@ use crate::tier::{Class, Listed, Pieces, Seen, Stated, Tier, TierError};
 /// What one read of a large body in the store takes.
 const READ_BYTES: usize = 256 << 10;
 
+/// In a dry run nothing larger is read back to learn whether this bucket's ETags are MD5s. It is over with the first
+/// answer, so that no more than those judged at once are read.
+const LOOK_BYTES_MAX: u64 = 1 << 20;
+
 /// What one listed object is.
 pub(super) enum Judgement {
     Matches(Box<Match>),
@@ -204,6 +208,9 @@ impl<'a> Judge<'a> {
         }
         if self.tells_md5.get() == Some(true) {
             return Ok(Some(Verdict::Other));
+        }
+        if self.mode == Mode::Look && listed.size > LOOK_BYTES_MAX {
+            return Ok(Some(Verdict::Unread));
         }
         // The first that differs: are these bytes other ones, or is the ETag no MD5?
         let found = self.read(listed).await?;
