@@ -13,15 +13,17 @@ use serde::Serialize;
 use super::house::{self, House};
 use super::{Lock, RunError, Verdict, new_run_id};
 use crate::audit::{self, AuditError, Comparison, Means, Mode};
-use crate::config::{Config, TierConfig, TierName};
+use crate::config::{Config, TierConfig, TierName, TierTarget};
 use crate::db::Fuse;
 use crate::manifest::{Generation, Manifest, RunId};
 use crate::store::Store;
 use crate::sync::{self, Candidate, OpenTier};
 use crate::tier::Capabilities;
 
-/// Requests besides those about objects: the probe (two) and the head.
-const REQUESTS_TO_CLAIM: u64 = 3;
+/// Requests to claim a tier: its probe, and the head that is written.
+const REQUESTS_TO_CLAIM_S3: u64 = 8 + 1;
+const REQUESTS_TO_CLAIM_GCS: u64 = 7 + 1;
+const REQUESTS_TO_CLAIM_FOLDER: u64 = 1;
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -233,7 +235,12 @@ async fn ours(
     }
     if around.order.effect == Effect::DryRun {
         row.found.as_found = left.count() as u64;
-        row.adopting.requests = row.found.as_found + 1;
+        let target = &around
+            .config
+            .tier(&open.name)
+            .map_err(RunError::Config)?
+            .target;
+        row.adopting.requests = row.found.as_found * requests_to_reheader(target) + 1;
         return Ok(());
     }
     if left.take(1).count() > 0 {
@@ -259,7 +266,12 @@ async fn filled(
             .await
             .map_err(stopped)?;
         row.outcome = "would be adopted";
-        row.foretell(around.order.headers, open.tier.traffic().requests());
+        let target = &around
+            .config
+            .tier(&open.name)
+            .map_err(RunError::Config)?
+            .target;
+        row.foretell(around.order.headers, open.tier.traffic().requests(), target);
         return Ok(());
     }
     let found = probed(&open).await?;
@@ -278,7 +290,7 @@ async fn filled(
     if around.order.headers == Headers::Ours {
         give_headers(around, &open, row).await?;
     }
-    row.foretell(Headers::AsFound, 0);
+    row.foretell_sync();
     Ok(())
 }
 
@@ -315,22 +327,39 @@ fn others(config: &Config, name: &TierName) -> Vec<TierName> {
     names.filter(|other| other != name).collect()
 }
 
+/// Google's service is asked for the digests first.
+fn requests_to_reheader(target: &TierTarget) -> u64 {
+    match target {
+        TierTarget::Gcs(_) => 2,
+        TierTarget::S3(_) | TierTarget::Directory(_) => 1,
+    }
+}
+
 impl TierAdoption {
-    /// What is still to be paid, from what was found. `looked`: the requests that the comparison took,
-    /// where it has to be made again.
-    fn foretell(&mut self, headers: Headers, looked: u64) {
+    /// What is still to be paid, from what was found. `looked`: the requests that the comparison took, which
+    /// has to be made again.
+    fn foretell(&mut self, headers: Headers, looked: u64, target: &TierTarget) {
         let found = &self.found;
-        if looked > 0 {
-            let reads = found.unread.objects + found.unread.bytes / crate::tier::PIECE_BYTES;
-            let headers = match headers {
-                Headers::AsFound => 0,
-                Headers::Ours => found.as_found + found.unread.objects,
-            };
-            self.adopting = Cost {
-                requests: looked + reads + headers + REQUESTS_TO_CLAIM,
-                bytes: found.unread.bytes,
-            };
-        }
+        let reads = found.unread.objects + found.unread.bytes / crate::tier::PIECE_BYTES;
+        let headers = match headers {
+            Headers::AsFound => 0,
+            Headers::Ours => (found.as_found + found.unread.objects) * requests_to_reheader(target),
+        };
+        let claim = match target {
+            TierTarget::S3(_) => REQUESTS_TO_CLAIM_S3,
+            TierTarget::Gcs(_) => REQUESTS_TO_CLAIM_GCS,
+            TierTarget::Directory(_) => REQUESTS_TO_CLAIM_FOLDER,
+        };
+        self.adopting = Cost {
+            requests: looked + reads + headers + claim,
+            bytes: found.unread.bytes,
+        };
+        self.foretell_sync();
+    }
+
+    /// What the next sync writes.
+    fn foretell_sync(&mut self) {
+        let found = &self.found;
         let deletes = found.stale.div_ceil(1000);
         // Objects are put, then shown by as many listings as they need; the tier's head is read, taken and
         // replaced, with a checkpoint of a few objects.
