@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use futures_util::{StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
 use super::AuditError;
 use super::glance::scheme_of;
@@ -26,9 +27,10 @@ const REFUSED: &str = "adopted, and its headers could not be replaced";
 #[derive(Debug, Default)]
 pub struct Reheadered {
     pub done: u64,
-    /// Objects that the next sync sends anew, since their metadata alone cannot be replaced.
+    /// Objects that the next sync sends anew, since their metadata alone cannot be replaced or may be half
+    /// known.
     pub owed: u64,
-    /// Why it did not come to its end.
+    /// Why it did not come to its end. What was not asked for by then is as it was.
     pub down: Option<TierError>,
 }
 
@@ -39,47 +41,161 @@ struct Tried {
     result: Result<Confirmed, TierError>,
 }
 
+/// What came of a group, not recorded yet.
+#[derive(Default)]
+struct Group {
+    done: Vec<(ObjectKey, Object, Confirmed)>,
+    owed: Vec<(ObjectKey, PageUrl)>,
+    failures_in_a_row: u32,
+    down: Option<TierError>,
+}
+
 /// Gives every adopted object of a tier that we have claimed the headers of its page.
 ///
 /// # Errors
 /// What the manifest says; trouble of the tier is in the result.
 pub async fn reheader(manifest: &Arc<Manifest>, open: &OpenTier) -> Result<Reheadered, AuditError> {
     let mut pass = Reheadered::default();
+    let mut failures_in_a_row = 0;
     let mut after = None;
     loop {
-        let group: Vec<ObjectKey> = manifest
+        let keys: Vec<ObjectKey> = manifest
             .as_found(&open.name, after.as_ref())
             .take(GROUP)
             .collect::<Result<_, _>>()?;
-        let Some(last) = group.last().cloned() else {
+        let Some(last) = keys.last().cloned() else {
             return Ok(pass);
         };
-        let mut wanted = Vec::new();
-        for key in group {
-            if let Some(object) = object_of(manifest, open, &key)? {
-                wanted.push((key, object));
-            }
-        }
-        let tried: Vec<Tried> = stream::iter(wanted)
-            .map(|(key, object)| try_one(open, key, object))
-            .buffered(open.concurrency)
-            .collect()
-            .await;
+        let mut group = Group {
+            failures_in_a_row,
+            ..Group::default()
+        };
+        group.replace_all(manifest, open, keys).await?;
+        failures_in_a_row = group.failures_in_a_row;
         open.fuse.pass("tier.settle")?;
         if let Err(error) = open.tier.settle().await {
             pass.down = Some(error);
             return Ok(pass);
         }
+        pass.done += group.done.len() as u64;
+        pass.owed += group.owed.len() as u64;
+        pass.down = group.down.take();
         let (name, kind) = (open.name.clone(), open.state.etag);
         let manifest = Arc::clone(manifest);
-        let recorded = move || record(&manifest, &name, kind, tried, pass);
-        pass = tokio::task::spawn_blocking(recorded)
+        tokio::task::spawn_blocking(move || group.record(&manifest, &name, kind))
             .await
             .expect("manifest work does not panic and is never aborted")?;
         if pass.down.is_some() {
             return Ok(pass);
         }
         after = Some(last);
+    }
+}
+
+impl Group {
+    /// Asks for one object after the other, several at once, until the tier is down.
+    async fn replace_all(
+        &mut self,
+        manifest: &Manifest,
+        open: &OpenTier,
+        keys: Vec<ObjectKey>,
+    ) -> Result<(), ManifestError> {
+        let mut keys = keys.into_iter();
+        let mut in_flight = FuturesUnordered::new();
+        loop {
+            while self.down.is_none() && in_flight.len() < open.concurrency {
+                let Some(key) = keys.next() else {
+                    break;
+                };
+                if let Some(object) = object_of(manifest, open, &key)? {
+                    in_flight.push(try_one(open, key, object));
+                }
+            }
+            match in_flight.next().await {
+                Some(tried) => self.enter(&open.name, tried),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn enter(&mut self, name: &TierName, tried: Tried) {
+        let Tried {
+            key,
+            object,
+            result,
+        } = tried;
+        let error = match result {
+            Ok(confirmed) => {
+                self.failures_in_a_row = 0;
+                self.done.push((key, object, confirmed));
+                return;
+            }
+            Err(error) => error,
+        };
+        tracing::warn!(tier = %name, %key, %error, "not re-headered");
+        match failure(&error, &key) {
+            Failure::OfObject => self.owed.push((key, object.meta.url)),
+            Failure::Unanswered => {
+                // The object may have been rewritten, and the answer lost.
+                self.owed.push((key, object.meta.url));
+                self.failures_in_a_row += 1;
+                if self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX {
+                    self.down.get_or_insert(error);
+                }
+            }
+            Failure::Untouched => drop(self.down.get_or_insert(error)),
+        }
+    }
+
+    fn record(
+        self,
+        manifest: &Manifest,
+        name: &TierName,
+        kind: EtagKind,
+    ) -> Result<(), ManifestError> {
+        let confirmed: Vec<_> = self
+            .done
+            .iter()
+            .map(|(key, object, confirmed)| Confirmation {
+                key,
+                url: &object.meta.url,
+                mark: Mark::Written {
+                    state: object.fingerprint(),
+                    size: confirmed.size,
+                    etag: confirmed.etag.clone(),
+                },
+                content: Some(object.meta.content),
+            })
+            .collect();
+        manifest.confirm(name, kind, &confirmed)?;
+        let (keys, urls): (Vec<_>, Vec<_>) = self.owed.into_iter().unzip();
+        let owed: Vec<_> = urls.into_iter().map(|url| (url, REFUSED)).collect();
+        manifest.owe_all(name, &owed)?;
+        manifest.unmark(name, &keys)
+    }
+}
+
+/// What a failure leaves behind.
+enum Failure {
+    /// It cannot be done with this object; with the others it can.
+    OfObject,
+    /// Asked for, and nobody knows whether it was done.
+    Unanswered,
+    /// Nothing was asked for, or it was refused, as it will be for every object: this one is as it was found.
+    Untouched,
+}
+
+fn failure(error: &TierError, key: &ObjectKey) -> Failure {
+    match error {
+        TierError::Mismatch { .. } => Failure::OfObject,
+        // About something else than the object, such as the line itself, which sends nothing to a
+        // service that is down.
+        TierError::Unreachable { at, .. } if at != key.as_str() => Failure::Untouched,
+        error => match error.class() {
+            Class::Skip => Failure::OfObject,
+            Class::Retry => Failure::Unanswered,
+            Class::Stop => Failure::Untouched,
+        },
     }
 }
 
@@ -106,58 +222,4 @@ async fn try_one(open: &OpenTier, key: ObjectKey, object: Object) -> Tried {
         object,
         result,
     }
-}
-
-fn record(
-    manifest: &Manifest,
-    name: &TierName,
-    kind: EtagKind,
-    tried: Vec<Tried>,
-    mut pass: Reheadered,
-) -> Result<Reheadered, ManifestError> {
-    let mut done = Vec::new();
-    let mut owed: Vec<(PageUrl, &'static str)> = Vec::new();
-    let mut failures_in_a_row = 0;
-    for tried in tried {
-        match tried.result {
-            Ok(confirmed) => {
-                failures_in_a_row = 0;
-                done.push((tried.key, tried.object, confirmed));
-            }
-            Err(error)
-                if matches!(error, TierError::Mismatch { .. }) || error.class() == Class::Skip =>
-            {
-                tracing::warn!(tier = %name, key = %tried.key, %error, "not re-headered");
-                manifest.unmark(name, std::slice::from_ref(&tried.key))?;
-                owed.push((tried.object.meta.url, REFUSED));
-            }
-            Err(error) => {
-                // The object may have been rewritten, and the answer lost.
-                manifest.unmark(name, std::slice::from_ref(&tried.key))?;
-                owed.push((tried.object.meta.url, REFUSED));
-                failures_in_a_row += 1;
-                if error.class() == Class::Stop || failures_in_a_row >= FAILURES_IN_A_ROW_MAX {
-                    pass.down.get_or_insert(error);
-                }
-            }
-        }
-    }
-    let confirmed: Vec<_> = done
-        .iter()
-        .map(|(key, object, confirmed)| Confirmation {
-            key,
-            url: &object.meta.url,
-            mark: Mark::Written {
-                state: object.fingerprint(),
-                size: confirmed.size,
-                etag: confirmed.etag.clone(),
-            },
-            content: Some(object.meta.content),
-        })
-        .collect();
-    manifest.confirm(name, kind, &confirmed)?;
-    manifest.owe_all(name, &owed)?;
-    pass.done += done.len() as u64;
-    pass.owed += owed.len() as u64;
-    Ok(pass)
 }
