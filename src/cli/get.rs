@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde_json::json;
@@ -15,7 +15,7 @@ use crate::config::{self, Config, TierConfig, TierName};
 use crate::content::Digester;
 use crate::run::{self, RunError};
 use crate::site::{Admission, Layout, ObjectKey, PageUrl, Scope};
-use crate::sync::{HEAD, Head};
+use crate::sync::{HEAD, HEAD_FORMAT, Head};
 use crate::tier::{ObjectMeta, Pieces, Seen, Tier};
 
 /// Not there, or not what it should be.
@@ -31,6 +31,11 @@ pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
     else {
         unreachable!("main has chosen by the verb");
     };
+    // Not said to clap, which overlooks it where `--json` stands before the verb.
+    if args.json && output.is_some() {
+        let why = "--json prints no bytes, so it does not go with --output; leave one of them out";
+        return Err(RunError::Config(why.into()).into());
+    }
     let config = config::load(args.config.as_deref())?;
     let asked = PageUrl::parse(url)?;
     let tier = run::tier_of(chosen(&config, tier.as_deref())?)?;
@@ -98,10 +103,7 @@ impl House {
     pub async fn look(config: &Config, tier: &dyn Tier) -> anyhow::Result<House> {
         let mut rules = config.site.scope_rules();
         let found = tier.read_small(HEAD).await?;
-        let head: Option<Head> = found
-            .map(|(bytes, _)| serde_json::from_slice(&bytes))
-            .transpose()
-            .with_context(|| format!("tier {}: {HEAD} cannot be read", tier.name()))?;
+        let head = found.map(|(bytes, _)| head_of(tier, &bytes)).transpose()?;
         let layout = match head {
             None => run::layout_of(config),
             Some(head) => {
@@ -124,6 +126,21 @@ impl House {
     }
 }
 
+/// A head as this version understands it. The format is looked at first: of a newer one nothing else is known.
+fn head_of(tier: &dyn Tier, bytes: &[u8]) -> anyhow::Result<Head> {
+    #[derive(serde::Deserialize)]
+    struct Format {
+        format: u32,
+    }
+    let name = tier.name();
+    let unreadable = || format!("tier {name}: {HEAD} cannot be read");
+    let found: Format = serde_json::from_slice(bytes).with_context(unreadable)?;
+    if found.format > HEAD_FORMAT {
+        anyhow::bail!("tier {name} was written by a newer version of standin; upgrade standin");
+    }
+    serde_json::from_slice(bytes).with_context(unreadable)
+}
+
 /// An object that is to be read.
 struct Wanted<'a> {
     tier: &'a dyn Tier,
@@ -141,10 +158,25 @@ impl Wanted<'_> {
         }
     }
 
+    /// A file that is there stays as it is until all bytes of the new one are beside it.
     async fn pour_to_file(&self, path: &Path) -> anyhow::Result<u8> {
         let named = || format!("{}", path.display());
-        let file = File::create(path).with_context(named)?;
-        self.pour(file).await.with_context(named)
+        // What a link means is replaced, not the link; what is no file, such as /dev/stdout, is written to.
+        let path = &path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.exists() && !path.is_file() {
+            let file = File::options().write(true).open(path);
+            return self
+                .pour(file.with_context(named)?)
+                .await
+                .with_context(named);
+        }
+        let mut name = path.clone().into_os_string();
+        name.push(format!(".{}.part", std::process::id()));
+        let part = Part(name.into());
+        let file = File::create(&part.0).with_context(named)?;
+        let code = self.pour(file).await.with_context(named)?;
+        std::fs::rename(&part.0, path).with_context(named)?;
+        Ok(code)
     }
 
     /// Writes the bytes as they come, and says on stderr when they are not those of the page.
@@ -175,6 +207,16 @@ impl Wanted<'_> {
                 Ok(0)
             }
         }
+    }
+}
+
+/// A file that is being written; gone when that ends before it was given its name, by a signal, too.
+struct Part(PathBuf);
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        // Under this name there is nothing any more if all went well.
+        drop(std::fs::remove_file(&self.0));
     }
 }
 

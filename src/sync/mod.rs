@@ -27,7 +27,7 @@ use crate::tier::{Class, Tier, TierError, Traffic};
 pub use bodies::Bodies;
 pub use claim::{Candidate, OpenTier, open, open_to_adopt};
 pub use execute::{Outcome, Sync};
-pub use head::{HEAD, Head, publish};
+pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
 pub use plan::{Planned, plan_of};
 
 /// What stops a sync as a whole. What goes wrong with a tier is in its [`Outcome`].

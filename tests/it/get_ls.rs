@@ -6,7 +6,7 @@ use std::process::Stdio;
 
 use crate::support::binary::{Mirror, Ran, bucket_tier, folder_tier, key_start, site};
 use crate::support::origin::{Origin, Page};
-use crate::support::s3_server::S3Server;
+use crate::support::s3_server::{S3Server, Seen};
 
 struct Story {
     origin: Origin,
@@ -107,6 +107,55 @@ fn get_says_what_is_absent_or_damaged() {
     mirror
         .run(&["get", &origin.url("/a"), "--tier", "nosuch"])
         .expect(64);
+}
+
+#[test]
+fn an_older_file_survives_a_get_that_fails() {
+    // The tier refuses the bytes after it has shown the headers: the file of yesterday is whole and alone.
+    // `--json` prints no bytes, so it does not go with a file for them.
+    let Story { origin, s3, mirror } = story();
+    let url = origin.url("/a");
+    let get = ["get", &url, "--tier", "remote", "--output", "page.html"];
+    std::fs::write(mirror.path("page.html"), "yesterday").expect("ours");
+    let is_get = |seen: &Seen| seen.method == "GET" && !seen.path.contains("/.standin/");
+    s3.fail_next(1, is_get, 403);
+    mirror.run(&get).expect(2);
+    assert_eq!(s3.faults_left(), 0);
+    for arguments in [
+        [&get[..], &["--json"]].concat(),
+        [&["--json"], &get[..]].concat(),
+    ] {
+        let both = mirror.run(&arguments).expect(64);
+        let told = both.json()["error"].to_string();
+        assert!(told.contains("--output"), "{told}");
+    }
+    let found = || std::fs::read(mirror.path("page.html")).expect("there");
+    assert_eq!(found(), b"yesterday");
+    let names = || {
+        let folder = std::fs::read_dir(mirror.path("page.html").parent().expect("it has one"));
+        let names = folder
+            .expect("ours")
+            .map(|one| one.expect("ours").file_name());
+        names
+            .filter(|name| name.to_string_lossy().contains("page.html"))
+            .count()
+    };
+    assert_eq!(names(), 1);
+    mirror.run(&get).expect(0);
+    assert_eq!((found(), names()), (b"<p>a</p>".to_vec(), 1));
+}
+
+#[test]
+fn a_tier_of_a_newer_version_is_not_guessed_at() {
+    // Its head may mean anything: both say to upgrade, whatever else the head holds.
+    let Story { origin, s3, mirror } = story();
+    s3.insert("mirror", "copy/.standin/head", b"{\"format\":2,\"x\":1}");
+    let url = origin.url("/a");
+    for verb in [vec!["get", &url], vec!["ls", &url]] {
+        let told = mirror.run(&[&verb[..], &["--tier", "remote"]].concat());
+        let told = told.expect(2).stderr;
+        assert!(told.contains("upgrade standin"), "{told}");
+    }
 }
 
 #[test]
