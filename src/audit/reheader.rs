@@ -108,7 +108,9 @@ impl Group {
                     break;
                 };
                 if let Some(object) = object_of(manifest, open, &key)? {
-                    in_flight.push(try_one(open, key, object));
+                    let content = &object.meta.content;
+                    let etag = manifest.etag(&open.name, open.state.etag, &key, content)?;
+                    in_flight.push(try_one(open, key, etag, object));
                 }
             }
             match in_flight.next().await {
@@ -133,17 +135,16 @@ impl Group {
             Err(error) => error,
         };
         tracing::warn!(tier = %name, %key, %error, "not re-headered");
-        match failure(&error, &key) {
-            Failure::OfObject => self.owed.push((key, object.meta.url)),
-            Failure::Unanswered => {
-                // The object may have been rewritten, and the answer lost.
-                self.owed.push((key, object.meta.url));
-                self.failures_in_a_row += 1;
-                if self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX {
-                    self.down.get_or_insert(error);
-                }
-            }
-            Failure::Untouched => drop(self.down.get_or_insert(error)),
+        if !was_asked_for(&error, &key) {
+            self.down.get_or_insert(error);
+            return;
+        }
+        // The object may have been rewritten and the answer lost. Where it cannot be done with any of them,
+        // the others stay as they were found, instead of being sent anew by the next sync.
+        self.owed.push((key, object.meta.url));
+        self.failures_in_a_row += 1;
+        if self.failures_in_a_row >= FAILURES_IN_A_ROW_MAX {
+            self.down.get_or_insert(error);
         }
     }
 
@@ -175,27 +176,15 @@ impl Group {
     }
 }
 
-/// What a failure leaves behind.
-enum Failure {
-    /// It cannot be done with this object; with the others it can.
-    OfObject,
-    /// Asked for, and nobody knows whether it was done.
-    Unanswered,
-    /// Nothing was asked for, or it was refused, as it will be for every object: this one is as it was found.
-    Untouched,
-}
-
-fn failure(error: &TierError, key: &ObjectKey) -> Failure {
+/// False where nothing was asked of the service, or it refused as it will for every object: this one is as
+/// it was found.
+fn was_asked_for(error: &TierError, key: &ObjectKey) -> bool {
     match error {
-        TierError::Mismatch { .. } => Failure::OfObject,
+        TierError::Mismatch { .. } => true,
         // About something else than the object, such as the line itself, which sends nothing to a
         // service that is down.
-        TierError::Unreachable { at, .. } if at != key.as_str() => Failure::Untouched,
-        error => match error.class() {
-            Class::Skip => Failure::OfObject,
-            Class::Retry => Failure::Unanswered,
-            Class::Stop => Failure::Untouched,
-        },
+        TierError::Unreachable { at, .. } if at != key.as_str() => false,
+        error => error.class() != Class::Stop,
     }
 }
 
@@ -215,8 +204,9 @@ fn object_of(
     Ok(live.and_then(|(url, entry)| Object::of(url, entry)))
 }
 
-async fn try_one(open: &OpenTier, key: ObjectKey, object: Object) -> Tried {
-    let result = open.tier.reheader(&key, None, &object.meta).await;
+async fn try_one(open: &OpenTier, key: ObjectKey, etag: Option<String>, object: Object) -> Tried {
+    let result = open.tier.reheader(&key, etag.as_deref(), &object.meta);
+    let result = result.await;
     Tried {
         key,
         object,
