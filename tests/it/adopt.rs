@@ -177,10 +177,6 @@ fn what_matches_is_not_sent_again_and_what_differs_is() {
     counts(&tier(&adopted), [all + 2, all - 3, 2, 1, 0, 3]);
     assert_eq!(tier(&adopted)["proofs"]["md5"], all - 3);
     assert_eq!(tier(&adopted)["as_found"], all - 3);
-    assert_eq!(
-        tier(&dry)["adopting"]["requests"],
-        tier(&adopted)["requests"]
-    );
     assert_eq!(story.writes(), Vec::<String>::new());
     assert_eq!(story.objects(), before);
 
@@ -234,6 +230,10 @@ fn an_etag_that_is_no_md5_is_proven_otherwise() {
     let proofs = &tier(&adopted)["proofs"];
     assert_eq!((&proofs["head"], &proofs["read"]), (&json!(1), &json!(1)));
     assert_eq!((story.looks("HEAD"), story.looks("GET")), (3, 2));
+    assert_eq!(
+        tier(&dry)["adopting"]["requests"],
+        tier(&adopted)["requests"]
+    );
     let run = mirror.run(&["run", "--json"]).expect(0);
     assert_eq!(
         (&tier(&run)["put"], &tier(&run)["verified"]),
