@@ -34,7 +34,7 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         .map_err(RunError::from)?;
         writeln!(
             text,
-            "{}: {} to put ({}), {} to copy, {} to re-header, {} to delete; {} requests",
+            "{}: {} to put ({}), {} to copy, {} to re-header, {} to delete; {} requests about objects",
             tier.name,
             planned.put,
             render::bytes(planned.bytes),

@@ -77,6 +77,13 @@ impl Digester {
     }
 }
 
+/// The CRC32C of `body` alone, for a part of what is digested as a whole.
+pub fn crc32c(body: &[u8]) -> u32 {
+    let mut digest = crc_fast::Digest::new(CrcAlgorithm::Crc32Iscsi);
+    digest.update(body);
+    u32::try_from(digest.finalize()).expect("a CRC-32 has 32 bits")
+}
+
 impl ContentHash {
     /// The hash of `body`, without the checksum.
     pub fn of(body: &[u8]) -> ContentHash {

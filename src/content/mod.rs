@@ -18,7 +18,7 @@ mod sitemap;
 mod tags;
 
 pub use canonical::{CanonicalRules, RulesError};
-pub use digest::{ContentHash, Digest, Digester, HashError, digest};
+pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
 pub use headers::{KEPT, KeptHeaders, never_kept};
 pub use kind::{Kind, kind};
 pub use links::Links;

@@ -89,6 +89,14 @@ impl Asked<'_> {
         E: ProvideErrorMetadata + Error + 'static,
     {
         match error {
+            // Carried out, it seems, and answered in words that are not those of S3.
+            SdkError::ServiceError(answer) if answer.raw().status().is_success() => {
+                TierError::Rejected {
+                    tier: self.tier.clone(),
+                    at: self.at.into(),
+                    cause: format!("its answer cannot be read: {}", innermost(error)),
+                }
+            }
             SdkError::ServiceError(answer) => self.said(Said {
                 status: answer.raw().status().as_u16(),
                 code: answer.err().code().unwrap_or_default(),

@@ -16,7 +16,7 @@ use bytes::Bytes;
 
 use super::fields::Fields;
 use super::{S3Tier, checksum, client, errors, with_settings};
-use crate::content::{Digest, Digester, digest};
+use crate::content::{Digest, Digester, crc32c};
 use crate::site::ObjectKey;
 use crate::tier::{Confirmed, Kind, ObjectMeta, Tier, TierError};
 
@@ -110,16 +110,16 @@ impl S3Tier {
             Source::open(path, meta.size).map_err(|source| self.unreadable(at, path, source))?;
         let mut parts = Vec::new();
         loop {
-            let (returned, bytes) = source
+            let (returned, part) = source
                 .next_part()
                 .await
                 .map_err(|source| self.unreadable(at, path, source))?;
             source = returned;
-            if bytes.is_empty() {
+            if part.bytes.is_empty() {
                 break;
             }
             let number = i32::try_from(parts.len() + 1).expect("at most 10,000 parts");
-            parts.push(self.send_part(upload, number, bytes).await?);
+            parts.push(self.send_part(upload, number, part).await?);
         }
         let (found, announced) = (
             source.digester.finish(),
@@ -139,11 +139,12 @@ impl S3Tier {
         &self,
         upload: &Upload<'_>,
         number: i32,
-        bytes: Bytes,
+        part: Part,
     ) -> Result<CompletedPart, TierError> {
         let at = upload.key.as_str();
+        let Part { bytes, crc32c } = part;
         let size = bytes.len() as u64;
-        let crc32c = checksum(digest(&bytes).crc32c);
+        let crc32c = checksum(crc32c);
         let client = self.client().await?;
         let send = || async {
             let request = client
@@ -304,6 +305,12 @@ impl S3Tier {
     }
 }
 
+/// A part with the checksum that is sent along.
+struct Part {
+    bytes: Bytes,
+    crc32c: u32,
+}
+
 /// A file that is read part by part and digested on the way.
 struct Source {
     file: File,
@@ -322,12 +329,14 @@ impl Source {
     }
 
     /// The next part, empty at the end; reading and hashing 16 MB takes a thread's time.
-    async fn next_part(mut self) -> std::io::Result<(Source, Bytes)> {
+    async fn next_part(mut self) -> std::io::Result<(Source, Part)> {
         let read = tokio::task::spawn_blocking(move || {
             let mut part = Vec::with_capacity(self.part_bytes as usize);
             (&self.file).take(self.part_bytes).read_to_end(&mut part)?;
             self.digester.update(&part);
-            Ok((self, Bytes::from(part)))
+            let crc32c = crc32c(&part);
+            let bytes = Bytes::from(part);
+            Ok((self, Part { bytes, crc32c }))
         });
         match read.await {
             Ok(result) => result,
