@@ -19,10 +19,7 @@ use crate::manifest::{Confirmation, EtagKind, Manifest, ManifestError, Mark};
 use crate::site::{ObjectKey, PageUrl};
 use crate::store::Store;
 use crate::sync::OpenTier;
-use crate::tier::Listed;
-
-/// Objects asked for in one listing request; the services' own limit.
-const LIST_PAGE: usize = 1000;
+use crate::tier::{LIST_PAGE, Listed};
 
 /// Objects judged at once. Each may hold a body of 8 MiB, its own or the store's.
 const JUDGED_AT_ONCE: usize = 8;

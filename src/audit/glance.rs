@@ -8,13 +8,10 @@ use crate::delta::Object;
 use crate::manifest::{Manifest, ManifestError};
 use crate::site::{ObjectKey, PageUrl, Scheme};
 use crate::sync::OpenTier;
-use crate::tier::{ListPage, Listed};
+use crate::tier::{LIST_PAGE, ListPage, Listed};
 
 /// A tier is gone through once in this many runs: once a day when runs are hourly.
 const RUNS_A_ROUND: u64 = 24;
-
-/// Objects asked for in one listing request; the services' own limit.
-const LIST_PAGE: usize = 1000;
 
 /// Lists the next share of a tier (at least one request) and compares it with the manifest. What is
 /// missing or differs becomes a debt.

@@ -7,10 +7,7 @@ use super::{AuditError, Findings};
 use crate::manifest::{Manifest, ManifestError, Mark, Verified};
 use crate::site::{ObjectKey, just_before};
 use crate::sync::OpenTier;
-use crate::tier::{ListPage, Listed};
-
-/// Objects asked for in one listing request; the services' own limit.
-const LIST_PAGE: usize = 1000;
+use crate::tier::{LIST_PAGE, ListPage, Listed};
 
 /// Looks up every unproven write of a tier in its listing. When all of them are right and nothing is
 /// owed, the tier is verified at its watermark (`now`: seconds since 1970).

@@ -12,14 +12,11 @@ use crate::config::TierName;
 use crate::delta::Object;
 use crate::manifest::{Confirmation, EtagKind, Manifest, ManifestError, Mark};
 use crate::site::{ObjectKey, PageUrl};
-use crate::sync::OpenTier;
+use crate::sync::{FAILURES_IN_A_ROW_MAX, OpenTier};
 use crate::tier::{Class, Confirmed, TierError};
 
 /// Objects settled and recorded at once: what a kill repeats at most.
 const GROUP: usize = 1000;
-
-/// A tier that fails this often in a row is down.
-const FAILURES_IN_A_ROW_MAX: u32 = 6;
 
 const REFUSED: &str = "adopted, and its headers could not be replaced";
 

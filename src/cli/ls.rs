@@ -11,10 +11,7 @@ use super::get::{House, chosen};
 use crate::config;
 use crate::run;
 use crate::site::{PageUrl, just_before};
-use crate::tier::{Listed, Tier, TierError};
-
-/// Objects asked for in one listing request; the services' own limit.
-const LIST_PAGE: usize = 1000;
+use crate::tier::{LIST_PAGE, Listed, Tier, TierError};
 
 /// How a listing is printed.
 #[derive(Clone, Copy, PartialEq, Eq)]

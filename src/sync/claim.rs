@@ -11,13 +11,10 @@ use crate::config::TierName;
 use crate::db::{Blown, Fuse};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
 use crate::site::ObjectKey;
-use crate::tier::{Capabilities, EtagMeaning, Expect, Tier, TierError};
+use crate::tier::{Capabilities, EtagMeaning, Expect, LIST_PAGE, Tier, TierError};
 
 /// Objects asked for to see whether there are any.
 const FIRST_PAGE: usize = 10;
-
-/// Then there are many small objects before the first of the site, if there is one.
-const NEXT_PAGE: usize = 1000;
 
 /// A tier that this manifest may write to.
 pub struct OpenTier {
@@ -199,7 +196,8 @@ impl OpenTier {
             if !page.more {
                 return Ok(None);
             }
-            (after, limit) = (page.last, NEXT_PAGE);
+            // There are many small objects before the first of the site, if there is one.
+            (after, limit) = (page.last, LIST_PAGE);
         }
     }
 

@@ -24,7 +24,7 @@ const ATTEMPTS: u32 = 2;
 
 /// A tier that fails this often in a row is down: the rest of the plan waits for a later run instead
 /// of failing object by object.
-const FAILURES_IN_A_ROW_MAX: u32 = 6;
+pub const FAILURES_IN_A_ROW_MAX: u32 = 6;
 
 /// Why a delete is owed that was not tried.
 const WAITS: &str = "its delete waits until the writes before it have succeeded";

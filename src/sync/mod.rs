@@ -26,7 +26,7 @@ use crate::tier::{Class, Tier, TierError, Traffic};
 
 pub use bodies::Bodies;
 pub use claim::{Candidate, OpenTier, open, open_to_adopt};
-pub use execute::{Outcome, Sync};
+pub use execute::{FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
 pub use plan::{Planned, plan_of};
 

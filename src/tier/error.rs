@@ -1,6 +1,7 @@
 //! Why a tier did not do what it was asked, in one line that names the tier, the object and the
 //! way out, and what the caller should make of it.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
@@ -154,6 +155,16 @@ pub(super) fn unless_denied<T>(answer: Result<T, TierError>) -> Result<Option<T>
         ) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// The deepest cause of an error in one line: the outer ones of a cloud client only say that something
+/// went wrong.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    one_line(&deepest.to_string())
 }
 
 /// `text` in one line of at most 200 characters, for the `cause` of an error: services answer

@@ -7,6 +7,7 @@
 //! of reach lets requests fail at once. Whether an object is tried later, becomes a debt or ends the work
 //! on this tier is decided by the caller, from [`TierError::class`].
 
+mod bucket;
 mod directory;
 mod error;
 mod gcs;
@@ -36,6 +37,9 @@ pub use object::{
 };
 pub use pieces::{PIECE_BYTES, Pieces};
 pub use s3::S3Tier;
+
+/// Objects asked for in one listing request; the services' own limit.
+pub const LIST_PAGE: usize = 1000;
 
 /// One copy of the site. `docs/TIERS.md` says of every method what is promised, and what is not.
 /// Small objects under `.standin/` (head, checkpoints) have methods of

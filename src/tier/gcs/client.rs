@@ -20,8 +20,8 @@ use serde_json::Value;
 
 use super::errors;
 use crate::config::{GcsCredentials, GcsOptions, TierName};
-use crate::tier::TierError;
-use crate::tier::error::one_line;
+use crate::tier::error::{innermost, one_line};
+use crate::tier::{TierError, bucket};
 
 /// How long a request waits for what.
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +83,7 @@ pub(super) async fn build(
     }
     let failed = |error: google_cloud_gax::client_builder::Error| TierError::Configuration {
         tier: name.clone(),
-        cause: format!("no client for it ({})", errors::innermost(&error)),
+        cause: format!("no client for it ({})", innermost(&error)),
         remedy: match error.is_default_credentials() {
             true => errors::CREDENTIALS,
             false => "correct its endpoint and credentials",
@@ -103,20 +103,10 @@ pub(super) fn patience(timeouts: Timeouts, size: u64) -> Duration {
     }
 }
 
-/// Bucket, prefix and endpoint, for people. Credentials in an endpoint's URL are not shown.
+/// For people.
 pub(super) fn location(options: &GcsOptions) -> String {
-    let prefix = match options.prefix.as_str() {
-        "" => String::new(),
-        prefix => format!("/{prefix}"),
-    };
     let endpoint = options.endpoint.as_deref();
-    let endpoint = endpoint.and_then(|text| url::Url::parse(text).ok());
-    let endpoint = endpoint.map(|url| format!(" at {}", url.origin().ascii_serialization()));
-    format!(
-        "gs://{}{prefix}{}",
-        options.bucket,
-        endpoint.unwrap_or_default()
-    )
+    bucket::location("gs", &options.bucket, &options.prefix, endpoint)
 }
 
 /// Refuses at once what can be seen to be wrong without asking anybody.
@@ -151,7 +141,7 @@ fn without_token(name: &TierName, kind: &GcsCredentials) -> Result<Credentials, 
     };
     built.map_err(|error| TierError::Configuration {
         tier: name.clone(),
-        cause: format!("unusable credentials ({})", errors::innermost(&error)),
+        cause: format!("unusable credentials ({})", innermost(&error)),
         remedy,
     })
 }

@@ -11,7 +11,7 @@ use google_cloud_storage::error::WriteError;
 
 use crate::config::TierName;
 use crate::tier::TierError;
-use crate::tier::error::{one_line, retry_after};
+use crate::tier::error::{innermost, one_line, retry_after};
 
 /// What the service said, however it was spoken.
 #[derive(Debug, Default)]
@@ -131,16 +131,6 @@ pub(super) fn is_absent(error: &Error) -> bool {
 /// True when a range begins beyond the end of the object.
 pub(super) fn is_beyond(error: &Error) -> bool {
     answer(error).is_some_and(|answer| answer.status == 416)
-}
-
-/// The deepest cause of an error in one line: the outer ones of this client only say that something
-/// went wrong.
-pub(super) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    one_line(&deepest.to_string())
 }
 
 fn answer(error: &Error) -> Option<Answer> {

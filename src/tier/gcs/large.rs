@@ -34,7 +34,7 @@ use crate::tier::{Confirmed, Kind, ObjectMeta, TierError};
 
 /// Files up to this size are read into memory and sent like any other bytes. 32 requests in flight hold
 /// 32 MB of them.
-const IN_MEMORY_BYTES_MAX: u64 = 1 << 20;
+pub(super) const IN_MEMORY_BYTES_MAX: u64 = 1 << 20;
 
 /// Files up to this size go in one request, larger ones in two.
 pub(super) const WHOLE_BYTES_MAX: u64 = 8 << 20;
@@ -55,26 +55,6 @@ const PIECE_BYTES: u64 = 256 * 1024;
 const NOT_ANNOUNCED: &str = "its file is not what was announced";
 
 impl GcsTier {
-    /// The bytes of a small file; `None` for one that is sent piece by piece.
-    pub(super) fn read_file(
-        &self,
-        key: &ObjectKey,
-        path: &Path,
-        size: u64,
-    ) -> Result<Option<Bytes>, TierError> {
-        let at = key.as_str();
-        let unreadable = |source| self.unreadable(at, path, source);
-        let found = std::fs::metadata(path).map_err(unreadable)?.len();
-        if found != size {
-            let cause = format!("its file has {found} bytes, announced {size}");
-            return Err(self.mismatch(at, cause));
-        }
-        if size > IN_MEMORY_BYTES_MAX {
-            return Ok(None);
-        }
-        Ok(Some(std::fs::read(path).map_err(unreadable)?.into()))
-    }
-
     pub(super) async fn put_file(
         &self,
         key: &ObjectKey,
@@ -83,7 +63,9 @@ impl GcsTier {
     ) -> Result<Confirmed, TierError> {
         let at = key.as_str();
         if meta.size > OBJECT_BYTES_MAX {
-            return Err(self.unsupported(at, "GCS keeps no object above 5 TiB"));
+            return Err(self
+                .place
+                .unsupported(at, "GCS keeps no object above 5 TiB"));
         }
         let full = self.object_key(key)?;
         let fields = self.fields(key, meta).await?;
@@ -96,7 +78,7 @@ impl GcsTier {
             let watch = Arc::new(Watch::default());
             let source = FileSource::open(path, meta, &watch);
             let resume = Resume(Arc::clone(&watch));
-            let source = source.map_err(|source| self.unreadable(at, path, source))?;
+            let source = source.map_err(|source| self.place.unreadable(at, path, source))?;
             let request = clients.storage.write_object(&self.bucket, &full, source);
             let request = with_fields(request, fields.clone(), self.storage_class.as_deref())
                 .with_known_crc32c(meta.crc32c)
@@ -116,8 +98,8 @@ impl GcsTier {
             sent.map_err(|error| {
                 // What the source has found explains why the upload broke off.
                 match watch.trouble().take() {
-                    Some(Trouble::Unreadable(source)) => self.unreadable(at, path, source),
-                    Some(Trouble::Differs(cause)) => self.mismatch(at, cause),
+                    Some(Trouble::Unreadable(source)) => self.place.unreadable(at, path, source),
+                    Some(Trouble::Differs(cause)) => self.place.mismatch(at, cause),
                     None => error,
                 }
             })
@@ -146,20 +128,11 @@ impl GcsTier {
                 Err(_) => {
                     let now = watch.taken.load(Ordering::Relaxed);
                     if now == taken {
-                        return Err(errors::no_answer(&self.name, at));
+                        return Err(errors::no_answer(&self.place.name, at));
                     }
                     taken = now;
                 }
             }
-        }
-    }
-
-    fn unreadable(&self, at: &str, path: &Path, source: io::Error) -> TierError {
-        TierError::Source {
-            tier: self.name.clone(),
-            at: at.into(),
-            path: path.into(),
-            source,
         }
     }
 }

@@ -10,7 +10,6 @@ mod errors;
 mod fields;
 mod large;
 
-use std::fmt::Display;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -27,15 +26,15 @@ use google_cloud_wkt::FieldMask;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
 
+use super::bucket::{self, PROBE, PROBE_BODY, PROBE_MD5, Place};
 use super::error::unless_denied;
-use super::metadata::{self, Decoded, Found};
 use super::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, Kind, Line, ListPage, Listed,
     ObjectMeta, Prices, Seen, Tier, TierError, Traffic,
 };
 use crate::config::{GcsOptions, TierName};
 use crate::content::digest;
-use crate::site::{KEY_BYTES_MAX, ObjectKey};
+use crate::site::ObjectKey;
 use client::{Clients, TIMEOUTS, Timeouts};
 use errors::Asked;
 use fields::Fields;
@@ -54,19 +53,12 @@ const REWRITES_MAX: usize = 10_000;
 /// Small objects are never to be answered from a cache, which GCS has before buckets that are public.
 const SMALL_CACHE_CONTROL: &str = "no-store";
 
-/// What is written to find out what the tier can do.
-const PROBE: &str = ".standin/probe";
-const PROBE_BODY: &[u8] = b"standin probe 1\n";
-const PROBE_MD5: &str = "a6c5aa937c7f86e9ea526321af45d1f7";
-
 /// See the paragraph of this folder.
 pub struct GcsTier {
-    name: TierName,
+    place: Place,
     location: String,
     /// As the service names it: `projects/_/buckets/NAME`.
     bucket: String,
-    /// Empty, or with a `/` at its end.
-    prefix: String,
     storage_class: Option<String>,
     options: GcsOptions,
     concurrency_max: usize,
@@ -89,14 +81,9 @@ impl GcsTier {
         concurrency_max: usize,
     ) -> Result<GcsTier, TierError> {
         client::check(&name, options)?;
-        let prefix = match options.prefix.as_str() {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        };
         Ok(GcsTier {
             location: client::location(options),
             bucket: format!("projects/_/buckets/{}", options.bucket),
-            prefix,
             storage_class: options.storage_class.clone(),
             options: options.clone(),
             concurrency_max: concurrency_max.max(1),
@@ -104,7 +91,7 @@ impl GcsTier {
             credentials: OnceCell::new(),
             clients: Mutex::default(),
             line: Line::new(name.clone(), concurrency_max),
-            name,
+            place: Place::new(name, &options.prefix),
         })
     }
 
@@ -123,13 +110,13 @@ impl GcsTier {
                 let kind = &self.options.credentials;
                 let credentials = self
                     .credentials
-                    .get_or_try_init(|| client::credentials(&self.name, kind));
+                    .get_or_try_init(|| client::credentials(&self.place.name, kind));
                 let credentials = credentials.await?.clone();
-                client::build(&self.name, &self.options, credentials).await
+                client::build(&self.place.name, &self.options, credentials).await
             };
             match timeout(self.timeouts.answer, making).await {
                 Ok(made) => made,
-                Err(_) => Err(errors::no_answer(&self.name, client::CREDENTIALS)),
+                Err(_) => Err(errors::no_answer(&self.place.name, client::CREDENTIALS)),
             }
         });
         made.await.cloned()
@@ -179,7 +166,7 @@ impl GcsTier {
                     Ok(answer) => answer.map_err(|error| asked.failed(&error)),
                     Err(_) => {
                         self.reconnect(&place);
-                        Err(errors::no_answer(&self.name, asked.at))
+                        Err(errors::no_answer(&self.place.name, asked.at))
                     }
                 }
             })
@@ -188,7 +175,7 @@ impl GcsTier {
 
     fn asked<'a>(&'a self, at: &'a str, operation: &'static str) -> Asked<'a> {
         Asked {
-            tier: &self.name,
+            tier: &self.place.name,
             bucket: &self.options.bucket,
             at,
             operation,
@@ -197,30 +184,13 @@ impl GcsTier {
 
     /// The name in the bucket of an object of the site.
     fn object_key(&self, key: &ObjectKey) -> Result<String, TierError> {
-        let full = format!("{}{}", self.prefix, key.as_str());
-        if !key.is_site() {
-            return Err(self.unsupported(
-                key.as_str(),
-                "names under .standin/ are no objects of the site",
-            ));
-        }
-        if full.len() > KEY_BYTES_MAX {
-            return Err(self.unsupported(
-                key.as_str(),
-                "with the tier's prefix its key is longer than 1,024 bytes; shorten the prefix",
-            ));
-        }
+        let full = self.place.object_key(key)?;
         if full.contains(['\r', '\n']) {
-            return Err(self.unsupported(key.as_str(), "GCS keeps no name with a line end in it"));
+            return Err(self
+                .place
+                .unsupported(key.as_str(), "GCS keeps no name with a line end in it"));
         }
         Ok(full)
-    }
-
-    fn small_key(&self, name: &str) -> Result<String, TierError> {
-        if name.starts_with(".standin/") {
-            return Ok(format!("{}{name}", self.prefix));
-        }
-        Err(self.unsupported(name, "small objects have names under .standin/"))
     }
 
     async fn put_bytes(
@@ -254,22 +224,6 @@ impl GcsTier {
         Ok(fields)
     }
 
-    /// The whole metadata of an object, wherever it lies.
-    async fn decode(
-        &self,
-        key: &ObjectKey,
-        found: &Found,
-        size: u64,
-    ) -> Result<Option<ObjectMeta>, TierError> {
-        let name = match metadata::decode(found, size) {
-            Decoded::Meta(meta) => return Ok(Some(*meta)),
-            Decoded::Nothing => return Ok(None),
-            Decoded::Record(name) => name,
-        };
-        let small = self.read_small(&name).await?;
-        Ok(small.and_then(|(bytes, _)| metadata::decode_record(&bytes, &name, key)))
-    }
-
     /// What the service says that it holds must be what was announced.
     fn confirm(
         &self,
@@ -285,11 +239,11 @@ impl GcsTier {
                 "the service has {size} bytes with CRC32C {found:08x}, expected {} with {:08x}",
                 meta.size, meta.crc32c
             );
-            return Err(self.mismatch(at, cause));
+            return Err(self.place.mismatch(at, cause));
         }
         let etag = fields::etag(&stated);
         if etag.is_empty() {
-            return Err(self.odd(at, "the answer has no checksum"));
+            return Err(self.place.odd(at, "the answer has no checksum"));
         }
         Ok(Confirmed { etag, size })
     }
@@ -342,17 +296,7 @@ impl GcsTier {
 
     async fn in_time<T>(&self, at: &str, waiting: impl Future<Output = T>) -> Result<T, TierError> {
         let waited = timeout(self.timeouts.answer, waiting).await;
-        waited.map_err(|_| errors::no_answer(&self.name, at))
-    }
-
-    /// No bytes of an object, with its metadata.
-    async fn nothing_of(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
-        let seen = self.head(key).await?;
-        Ok(seen.map(|seen| Fetched {
-            body: Bytes::new(),
-            meta: seen.meta,
-            etag: seen.etag,
-        }))
+        waited.map_err(|_| errors::no_answer(&self.place.name, at))
     }
 
     async fn list_page(
@@ -370,7 +314,9 @@ impl GcsTier {
             }
             token = page.next_page_token;
         }
-        Err(self.odd("the listing", "a listing that leads nowhere"))
+        Err(self
+            .place
+            .odd("the listing", "a listing that leads nowhere"))
     }
 
     /// One request of a listing: a page may be empty and have others behind it, to which only its token
@@ -411,7 +357,7 @@ impl GcsTier {
         bytes: &Bytes,
         generation: Option<i64>,
     ) -> Result<String, TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         let crc32c = digest(bytes).crc32c;
         let asked = self.asked(name, "WriteObject");
         let sent = self.send(Kind::Small, asked, bytes.len() as u64, |clients| {
@@ -429,17 +375,8 @@ impl GcsTier {
             .send_buffered()
         });
         match sent.await?.generation {
-            0 => Err(self.odd(name, "the answer has no generation")),
+            0 => Err(self.place.odd(name, "the answer has no generation")),
             generation => Ok(generation.to_string()),
-        }
-    }
-
-    /// After a failed condition: if exactly our bytes are there, an earlier attempt of this very
-    /// request got through and its answer was lost on the way.
-    async fn lost_answer(&self, name: &str, bytes: &Bytes) -> Result<String, TierError> {
-        match self.read_small(name).await? {
-            Some((found, generation)) if found == *bytes => Ok(generation),
-            _ => Err(self.precondition(name)),
         }
     }
 
@@ -451,46 +388,12 @@ impl GcsTier {
         });
         unless_denied(answer.await)
     }
-
-    fn precondition(&self, name: &str) -> TierError {
-        TierError::Precondition {
-            tier: self.name.clone(),
-            at: name.into(),
-        }
-    }
-
-    fn mismatch(&self, at: &str, cause: String) -> TierError {
-        TierError::Mismatch {
-            tier: self.name.clone(),
-            at: at.into(),
-            cause,
-        }
-    }
-
-    /// An answer that the service should not give.
-    fn odd(&self, at: &str, cause: &str) -> TierError {
-        TierError::Busy {
-            tier: self.name.clone(),
-            at: at.into(),
-            cause: cause.into(),
-            throttled: false,
-            after: None,
-        }
-    }
-
-    fn unsupported(&self, at: impl Display, cause: &'static str) -> TierError {
-        TierError::Unsupported {
-            tier: self.name.clone(),
-            at: at.to_string(),
-            cause,
-        }
-    }
 }
 
 #[async_trait]
 impl Tier for GcsTier {
     fn name(&self) -> &TierName {
-        &self.name
+        &self.place.name
     }
 
     fn location(&self) -> String {
@@ -498,7 +401,7 @@ impl Tier for GcsTier {
     }
 
     async fn probe(&self) -> Result<Capabilities, TierError> {
-        let full = self.small_key(PROBE)?;
+        let full = self.place.small_key(PROBE)?;
         let body = Bytes::from_static(PROBE_BODY);
         let generation = self.write_small(PROBE, body.clone(), None).await?;
         // Other bytes than those that are there, which would pass for ours.
@@ -510,12 +413,12 @@ impl Tier for GcsTier {
         };
         let found = self.read_small(PROBE).await?;
         if conditional_writes && found != Some((body, generation)) {
-            return Err(self.odd(PROBE, "what was written does not come back"));
+            return Err(self.place.odd(PROBE, "what was written does not come back"));
         }
         let described = self.describe(Kind::Small, PROBE, &full).await?;
         let stated = fields::stated(described.and_then(|object| object.checksums).as_ref());
         if !self.list_small(PROBE).await?.contains(&PROBE.to_owned()) {
-            return Err(self.odd(PROBE, "what was written is not listed"));
+            return Err(self.place.odd(PROBE, "what was written is not listed"));
         }
         self.delete_small(PROBE).await?;
         let bucket = self.bucket().await?;
@@ -545,7 +448,7 @@ impl Tier for GcsTier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         if body.size() != meta.size {
-            return Err(self.mismatch(
+            return Err(self.place.mismatch(
                 key.as_str(),
                 format!("{} bytes, announced {}", body.size(), meta.size),
             ));
@@ -554,7 +457,11 @@ impl Tier for GcsTier {
             Body::Bytes(bytes) => return self.put_bytes(key, bytes, meta).await,
             Body::File { path, .. } => path,
         };
-        match self.read_file(key, &path, meta.size)? {
+        let at = key.as_str();
+        match self
+            .place
+            .bytes_of(at, &path, meta.size, large::IN_MEMORY_BYTES_MAX)?
+        {
             Some(bytes) => self.put_bytes(key, bytes, meta).await,
             None => self.put_file(key, &path, meta).await,
         }
@@ -599,7 +506,7 @@ impl Tier for GcsTier {
             }
             token = answer.rewrite_token;
         }
-        Err(self.odd(at, "the copy never ends"))
+        Err(self.place.odd(at, "the copy never ends"))
     }
 
     async fn reheader(
@@ -612,7 +519,7 @@ impl Tier for GcsTier {
         let full = self.object_key(key)?;
         let Some(found) = self.describe(Kind::Head, at, &full).await? else {
             return Err(TierError::Rejected {
-                tier: self.name.clone(),
+                tier: self.place.name.clone(),
                 at: at.into(),
                 cause: "there is no such object".into(),
             });
@@ -635,7 +542,7 @@ impl Tier for GcsTier {
             // Nobody else's doing on our objects: the one that was described is not there any more.
             Err(TierError::Precondition { .. }) => {
                 let cause = "it was replaced while its metadata was to be";
-                Err(self.mismatch(at, cause.into()))
+                Err(self.place.mismatch(at, cause.into()))
             }
             Err(error) => Err(error),
         }
@@ -673,7 +580,7 @@ impl Tier for GcsTier {
     ) -> Result<Option<Fetched>, TierError> {
         let read = match range {
             None => ReadRange::all(),
-            Some(range) if range.is_empty() => return self.nothing_of(key).await,
+            Some(range) if range.is_empty() => return bucket::nothing_of(self, key).await,
             Some(range) => {
                 // The client counts in signed numbers.
                 let end = range.end.min(i64::MAX.unsigned_abs());
@@ -684,7 +591,7 @@ impl Tier for GcsTier {
         let full = self.object_key(key)?;
         let (body, beside) = match self.fetch(Kind::Get, at, &full, read).await? {
             Reading::Absent => return Ok(None),
-            Reading::Beyond => return self.nothing_of(key).await,
+            Reading::Beyond => return bucket::nothing_of(self, key).await,
             Reading::There(body, beside) => (body, *beside),
         };
         let mut etag = fields::etag(&fields::stated(beside.checksums.as_ref()));
@@ -704,7 +611,7 @@ impl Tier for GcsTier {
         let found = fields::found_beside(beside);
         Ok(Some(Fetched {
             body,
-            meta: self.decode(key, &found, size).await?,
+            meta: bucket::whole_meta(self, key, &found, size).await?,
             etag,
         }))
     }
@@ -721,18 +628,18 @@ impl Tier for GcsTier {
             size,
             etag: fields::etag(&stated),
             stated,
-            meta: self.decode(key, &found, size).await?,
+            meta: bucket::whole_meta(self, key, &found, size).await?,
         }))
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage, TierError> {
         let from = match after {
             None => String::new(),
-            Some(after) => format!("{}{after}", self.prefix),
+            Some(after) => format!("{}{after}", self.place.prefix),
         };
         // The start of a listing belongs to it: one more is asked for, if that fits in a page.
         let asked = limit.saturating_add(usize::from(after.is_some()));
-        let answer = self.list_page(Kind::List, &self.prefix, &from, asked);
+        let answer = self.list_page(Kind::List, &self.place.prefix, &from, asked);
         let answer = answer.await?;
         let mut page = ListPage {
             more: !answer.next_page_token.is_empty(),
@@ -740,7 +647,7 @@ impl Tier for GcsTier {
             ..ListPage::default()
         };
         for object in answer.objects {
-            let Some(raw) = object.name.strip_prefix(&self.prefix) else {
+            let Some(raw) = object.name.strip_prefix(&self.place.prefix) else {
                 continue;
             };
             if Some(raw) == after {
@@ -766,13 +673,15 @@ impl Tier for GcsTier {
         }
         // Whoever asks for more after this would get the same page for ever.
         match page.more && page.last.as_deref() == after {
-            true => Err(self.odd("the listing", "a listing that leads nowhere")),
+            true => Err(self
+                .place
+                .odd("the listing", "a listing that leads nowhere")),
             false => Ok(page),
         }
     }
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         let found = self.fetch(Kind::Small, name, &full, ReadRange::all());
         Ok(match found.await? {
             Reading::There(bytes, beside) => Some((bytes, beside.generation.to_string())),
@@ -793,31 +702,36 @@ impl Tier for GcsTier {
             Some(Expect::Etag(etag)) => match etag.parse::<i64>() {
                 Ok(generation) if generation > 0 => Some(generation),
                 // No object here can ever have had it.
-                _ => return Err(self.precondition(name)),
+                _ => return Err(self.place.precondition(name)),
             },
         };
         match self.send_small(name, &bytes, generation).await {
-            Err(TierError::Precondition { .. }) => self.lost_answer(name, &bytes).await,
+            Err(TierError::Precondition { .. }) => {
+                bucket::lost_answer(self, &self.place, name, &bytes).await
+            }
             result => result,
         }
     }
 
     async fn delete_small(&self, name: &str) -> Result<(), TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         self.delete_one(Kind::Small, name, &full).await
     }
 
     async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
-        let full = self.small_key(prefix)?;
+        let full = self.place.small_key(prefix)?;
         let mut names: Vec<String> = Vec::new();
         loop {
             let from = names.last();
-            let from = from.map_or(String::new(), |last| format!("{}{last}", self.prefix));
+            let from = from.map_or(String::new(), |last| format!("{}{last}", self.place.prefix));
             let page = self.list_page(Kind::Small, &full, &from, PAGE_OBJECTS_MAX);
             let page = page.await?;
             let known = names.len();
             for object in page.objects {
-                let raw = object.name.strip_prefix(&self.prefix).map(str::to_owned);
+                let raw = object
+                    .name
+                    .strip_prefix(&self.place.prefix)
+                    .map(str::to_owned);
                 names.extend(raw.filter(|raw| names.last() != Some(raw)));
             }
             // A page without anything new ends the loop, whatever the service says of more.

@@ -28,9 +28,9 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::{Client, Config};
 use aws_smithy_http_client::{Builder as HttpBuilder, tls};
 
-use super::errors::innermost;
 use crate::config::{S3Options, Secret, TierName};
-use crate::tier::TierError;
+use crate::tier::error::innermost;
+use crate::tier::{TierError, bucket};
 
 /// How long a request waits for what.
 #[derive(Clone, Copy)]
@@ -150,22 +150,10 @@ fn within(attempt: Duration) -> Builder {
     Config::builder().timeout_config(timeouts)
 }
 
-/// Bucket, prefix and endpoint, for people. Credentials in an endpoint's URL are not shown.
+/// For people.
 pub(super) fn location(options: &S3Options) -> String {
-    let prefix = match options.prefix.as_str() {
-        "" => String::new(),
-        prefix => format!("/{prefix}"),
-    };
-    let endpoint = options
-        .endpoint
-        .as_deref()
-        .and_then(|text| url::Url::parse(text).ok());
-    let endpoint = endpoint.map(|url| format!(" at {}", url.origin().ascii_serialization()));
-    format!(
-        "s3://{}{prefix}{}",
-        options.bucket,
-        endpoint.unwrap_or_default()
-    )
+    let endpoint = options.endpoint.as_deref();
+    bucket::location("s3", &options.bucket, &options.prefix, endpoint)
 }
 
 /// The tier's own region, or that of the environment, or of the profile in use. None of it waits for a

@@ -9,7 +9,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 
 use crate::config::TierName;
 use crate::tier::TierError;
-use crate::tier::error::{one_line, retry_after};
+use crate::tier::error::{innermost, one_line, retry_after};
 
 /// A kind of request: its name at the service, and the permission that it needs.
 pub(super) struct Operation {
@@ -271,16 +271,6 @@ fn credentials_error<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Credent
         next = error.source();
     }
     None
-}
-
-/// The deepest cause of an error in one line: the outer ones of this client only say that
-/// something went wrong.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut deepest = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    one_line(&deepest.to_string())
 }
 
 #[cfg(test)]

@@ -51,7 +51,9 @@ impl S3Tier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         if meta.size > OBJECT_BYTES_MAX {
-            return Err(self.unsupported(key.as_str(), "S3 keeps no object above 5 TB"));
+            return Err(self
+                .place
+                .unsupported(key.as_str(), "S3 keeps no object above 5 TB"));
         }
         let upload = self.begin(key, meta).await?;
         let sent = match self.send_parts(&upload, path).await {
@@ -63,7 +65,7 @@ impl S3Tier {
             // too, a later sweep removes them.
             let abort = self.abort(&upload.full, &upload.id).await;
             if let Err(error) = abort {
-                tracing::debug!(tier = %self.name, %key, %error, "an unfinished upload stays behind");
+                tracing::debug!(tier = %self.place.name, %key, %error, "an unfinished upload stays behind");
             }
         }
         sent
@@ -75,7 +77,7 @@ impl S3Tier {
         meta: &'a ObjectMeta,
     ) -> Result<Upload<'a>, TierError> {
         let at = key.as_str();
-        let full = self.object_key(key)?;
+        let full = self.place.object_key(key)?;
         let fields = self.fields(key, meta).await?;
         let client = self.client().await?;
         let send = || async {
@@ -89,7 +91,9 @@ impl S3Tier {
         let answer = self.line.request(Kind::Put, send).await?;
         let is_checked_whole = answer.checksum_type() == Some(&ChecksumType::FullObject);
         let Some(id) = answer.upload_id else {
-            return Err(self.unsupported(at, "the service names no upload for its parts"));
+            return Err(self
+                .place
+                .unsupported(at, "the service names no upload for its parts"));
         };
         Ok(Upload {
             key,
@@ -106,14 +110,14 @@ impl S3Tier {
         path: &Path,
     ) -> Result<Vec<CompletedPart>, TierError> {
         let (at, meta) = (upload.key.as_str(), upload.meta);
-        let mut source =
-            Source::open(path, meta.size).map_err(|source| self.unreadable(at, path, source))?;
+        let mut source = Source::open(path, meta.size)
+            .map_err(|source| self.place.unreadable(at, path, source))?;
         let mut parts = Vec::new();
         loop {
             let (returned, part) = source
                 .next_part()
                 .await
-                .map_err(|source| self.unreadable(at, path, source))?;
+                .map_err(|source| self.place.unreadable(at, path, source))?;
             source = returned;
             if part.bytes.is_empty() {
                 break;
@@ -131,7 +135,9 @@ impl S3Tier {
         );
         match found == announced {
             true => Ok(parts),
-            false => Err(self.mismatch(at, format!("found {found:?}, announced {announced:?}"))),
+            false => Err(self
+                .place
+                .mismatch(at, format!("found {found:?}, announced {announced:?}"))),
         }
     }
 
@@ -213,7 +219,7 @@ impl S3Tier {
                 self.confirm(at, Some(&seen.etag), meta.size)
             }
             _ => Err(TierError::Busy {
-                tier: self.name.clone(),
+                tier: self.place.name.clone(),
                 at: at.into(),
                 cause: "its upload was removed before it was complete".into(),
                 throttled: false,
@@ -284,7 +290,7 @@ impl S3Tier {
             .list_multipart_uploads()
             .bucket(self.bucket())
             .set_expected_bucket_owner(self.owner())
-            .set_prefix((!self.prefix.is_empty()).then(|| self.prefix.clone()))
+            .set_prefix((!self.place.prefix.is_empty()).then(|| self.place.prefix.clone()))
             .set_key_marker(key_marker.clone())
             .set_upload_id_marker(id_marker.clone());
         let send = || async {
@@ -300,7 +306,7 @@ impl S3Tier {
 
     /// Whether an upload may be one of this tier: it would become an object of the site.
     fn is_ours(&self, full: &str) -> bool {
-        let raw = full.strip_prefix(&self.prefix);
+        let raw = full.strip_prefix(&self.place.prefix);
         raw.is_some_and(|raw| ObjectKey::parse(raw).is_ok_and(|key| key.is_site()))
     }
 }

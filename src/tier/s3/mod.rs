@@ -10,9 +10,8 @@ mod fields;
 mod large;
 mod probe;
 
-use std::fmt::Display;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,8 +29,9 @@ use bytes::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use tokio::sync::OnceCell;
 
+use super::bucket::{self, Place};
 use super::error::one_line;
-use super::metadata::{self, Decoded, Found};
+use super::metadata::Found;
 use super::{
     Body, Capabilities, Confirmed, Expect, Fetched, Kind, Line, ListPage, Listed, ObjectMeta,
     Prices, Seen, Stated, Tier, TierError, Traffic,
@@ -48,19 +48,14 @@ const IN_MEMORY_BYTES_MAX: u64 = 1 << 20;
 /// S3 takes and copies no more than this in one request.
 const SINGLE_BYTES_MAX: u64 = 5 << 30;
 
-/// A key with the tier's prefix is at most this long in S3.
-const KEY_BYTES_MAX: usize = 1024;
-
 /// S3 lists and deletes this many keys a request.
 const BATCH_KEYS_MAX: usize = 1000;
 
 /// See the paragraph of this folder.
 pub struct S3Tier {
-    name: TierName,
+    place: Place,
     location: String,
     options: S3Options,
-    /// Empty, or with a `/` at its end.
-    prefix: String,
     line: Line,
     /// Made with the first request: until then nobody has looked for credentials.
     client: OnceCell<Client>,
@@ -108,15 +103,10 @@ impl S3Tier {
         concurrency_max: usize,
     ) -> Result<S3Tier, TierError> {
         client::own_credentials(&name, options)?;
-        let prefix = match options.prefix.as_str() {
-            "" => String::new(),
-            prefix => format!("{prefix}/"),
-        };
         Ok(S3Tier {
             location: client::location(options),
             line: Line::new(name.clone(), concurrency_max),
-            name,
-            prefix,
+            place: Place::new(name, &options.prefix),
             client: OnceCell::new(),
             storage_class: options.storage_class.as_deref().map(StorageClass::from),
             encryption: options.sse.as_deref().map(ServerSideEncryption::from),
@@ -126,7 +116,7 @@ impl S3Tier {
     }
 
     async fn client(&self) -> Result<&Client, TierError> {
-        let connect = || client::connect(&self.name, &self.options);
+        let connect = || client::connect(&self.place.name, &self.options);
         self.client.get_or_try_init(connect).await
     }
 
@@ -141,36 +131,11 @@ impl S3Tier {
 
     fn asked<'a>(&'a self, at: &'a str, operation: &'static Operation) -> Asked<'a> {
         Asked {
-            tier: &self.name,
+            tier: &self.place.name,
             bucket: self.bucket(),
             at,
             operation,
         }
-    }
-
-    /// The key in the bucket of an object of the site.
-    fn object_key(&self, key: &ObjectKey) -> Result<String, TierError> {
-        let full = format!("{}{}", self.prefix, key.as_str());
-        if !key.is_site() {
-            return Err(self.unsupported(
-                key.as_str(),
-                "names under .standin/ are no objects of the site",
-            ));
-        }
-        if full.len() > KEY_BYTES_MAX {
-            return Err(self.unsupported(
-                key.as_str(),
-                "with the tier's prefix its key is longer than 1,024 bytes; shorten the prefix",
-            ));
-        }
-        Ok(full)
-    }
-
-    fn small_key(&self, name: &str) -> Result<String, TierError> {
-        if name.starts_with(".standin/") {
-            return Ok(format!("{}{name}", self.prefix));
-        }
-        Err(self.unsupported(name, "small objects have names under .standin/"))
     }
 
     async fn put_whole(
@@ -180,7 +145,7 @@ impl S3Tier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         let at = key.as_str();
-        let full = self.object_key(key)?;
+        let full = self.place.object_key(key)?;
         let fields = self.fields(key, meta).await?;
         let client = self.client().await?;
         let send = || async {
@@ -210,22 +175,6 @@ impl S3Tier {
         Ok(fields)
     }
 
-    /// The whole metadata of an object, wherever it lies.
-    async fn decode(
-        &self,
-        key: &ObjectKey,
-        found: &Found,
-        size: u64,
-    ) -> Result<Option<ObjectMeta>, TierError> {
-        let name = match metadata::decode(found, size) {
-            Decoded::Meta(meta) => return Ok(Some(*meta)),
-            Decoded::Nothing => return Ok(None),
-            Decoded::Record(name) => name,
-        };
-        let small = self.read_small(&name).await?;
-        Ok(small.and_then(|(bytes, _)| metadata::decode_record(&bytes, &name, key)))
-    }
-
     /// The service has verified the checksum that was sent; if it reports one, it must be that.
     fn check_answer(
         &self,
@@ -234,14 +183,15 @@ impl S3Tier {
         reported: Option<&str>,
     ) -> Result<(), TierError> {
         match reported {
-            Some(found) if is_of_whole(reported) && found != checksum(meta.crc32c) => Err(self
-                .mismatch(
+            Some(found) if is_of_whole(reported) && found != checksum(meta.crc32c) => {
+                Err(self.place.mismatch(
                     at,
                     format!(
                         "the service has CRC32C {found}, expected {}",
                         checksum(meta.crc32c)
                     ),
-                )),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -252,7 +202,7 @@ impl S3Tier {
                 etag: unquoted(etag),
                 size,
             }),
-            None => Err(self.odd(at, "the answer has no ETag")),
+            None => Err(self.place.odd(at, "the answer has no ETag")),
         }
     }
 
@@ -305,13 +255,13 @@ impl S3Tier {
     ) -> Result<CopyObjectResult, TierError> {
         let at = key.as_str();
         if meta.size > SINGLE_BYTES_MAX {
-            return Err(self.unsupported(
+            return Err(self.place.unsupported(
                 at,
                 "S3 copies no more than 5 GB in one request; the object is put again",
             ));
         }
-        let full = self.object_key(key)?;
-        let source = self.object_key(from)?;
+        let full = self.place.object_key(key)?;
+        let source = self.place.object_key(from)?;
         let source = utf8_percent_encode(&source, NON_ALPHANUMERIC);
         let source = format!("{}/{source}", self.bucket());
         let fields = self.fields(key, meta).await?;
@@ -340,7 +290,7 @@ impl S3Tier {
             // Nobody else's doing: the source is not what was recorded.
             Err(TierError::Precondition { .. }) => {
                 let cause = format!("{} has another ETag than was recorded", from.as_str());
-                return Err(self.mismatch(at, cause));
+                return Err(self.place.mismatch(at, cause));
             }
             Err(error) => return Err(error),
         };
@@ -354,7 +304,7 @@ impl S3Tier {
             return Ok(());
         }
         let cause = "the service says nothing about the bytes that it copied";
-        Err(self.mismatch(at, cause.into()))
+        Err(self.place.mismatch(at, cause.into()))
     }
 
     async fn list_page(
@@ -372,7 +322,7 @@ impl S3Tier {
             .bucket(self.bucket())
             .set_expected_bucket_owner(self.owner())
             .set_prefix((!prefix.is_empty()).then(|| prefix.to_owned()))
-            .set_start_after(after.map(|after| format!("{}{after}", self.prefix)))
+            .set_start_after(after.map(|after| format!("{}{after}", self.place.prefix)))
             .max_keys(keys)
             .encoding_type(EncodingType::Url);
         let send = || async {
@@ -389,7 +339,7 @@ impl S3Tier {
     ) -> impl Iterator<Item = (String, &'a aws_sdk_s3::types::Object)> {
         // Services that do not know the encoding answer plainly and do not name it.
         let encoded = page.encoding_type() == Some(&EncodingType::Url);
-        let prefix = self.prefix.clone();
+        let prefix = self.place.prefix.clone();
         page.contents().iter().filter_map(move |object| {
             let key = object.key()?;
             let key = if encoded {
@@ -407,7 +357,7 @@ impl S3Tier {
     ) -> Result<Vec<(ObjectKey, TierError)>, TierError> {
         let mut objects = Vec::with_capacity(keys.len());
         for key in keys {
-            let object = ObjectIdentifier::builder().key(self.object_key(key)?);
+            let object = ObjectIdentifier::builder().key(self.place.object_key(key)?);
             objects.push(object.build().expect("the key is set"));
         }
         let batch = Delete::builder().set_objects(Some(objects)).quiet(true);
@@ -426,7 +376,9 @@ impl S3Tier {
         let answer = self.line.request(Kind::Delete, send).await?;
         let mut failed = Vec::new();
         for error in answer.errors() {
-            let raw = error.key().and_then(|key| key.strip_prefix(&self.prefix));
+            let raw = error
+                .key()
+                .and_then(|key| key.strip_prefix(&self.place.prefix));
             let key = keys.iter().find(|key| Some(key.as_str()) == raw);
             let said = Said {
                 code: error.code().unwrap_or_default(),
@@ -448,7 +400,7 @@ impl S3Tier {
         let Said { code, message, .. } = *said;
         let (key, message) = (key.unwrap_or_default(), message.unwrap_or_default());
         let cause = format!("a failure of no key that was asked for: {key:?} {code} {message}");
-        self.odd("a batch of deletes", &one_line(&cause))
+        self.place.odd("a batch of deletes", &one_line(&cause))
     }
 
     /// One write of a small object, under a condition or none.
@@ -458,7 +410,7 @@ impl S3Tier {
         bytes: &Bytes,
         expect: Option<&Expect>,
     ) -> Result<String, TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         let crc32c = checksum(crate::content::digest(bytes).crc32c);
         let client = self.client().await?;
         let send = || async {
@@ -480,7 +432,9 @@ impl S3Tier {
             match request.customize().config_override(patience).send().await {
                 Ok(answer) => Ok(self.confirm(name, answer.e_tag(), 0)?.etag),
                 // The answer to `If-Match` where there is nothing to match.
-                Err(error) if error.code() == Some("NoSuchKey") => Err(self.precondition(name)),
+                Err(error) if error.code() == Some("NoSuchKey") => {
+                    Err(self.place.precondition(name))
+                }
                 Err(error) => Err(self.asked(name, &errors::PUT).failed(&error)),
             }
         };
@@ -490,41 +444,11 @@ impl S3Tier {
         sent.await
     }
 
-    /// After a failed condition: if exactly our bytes are there, an earlier attempt of this very
-    /// request got through and its answer was lost on the way.
-    async fn lost_answer(&self, name: &str, bytes: &Bytes) -> Result<String, TierError> {
-        match self.read_small(name).await? {
-            Some((found, etag)) if found == *bytes => Ok(etag),
-            _ => Err(self.precondition(name)),
-        }
-    }
-
-    /// No bytes of an object, with its metadata.
-    async fn nothing_of(&self, key: &ObjectKey) -> Result<Option<Fetched>, TierError> {
-        let seen = self.head(key).await?;
-        Ok(seen.map(|seen| Fetched {
-            body: Bytes::new(),
-            meta: seen.meta,
-            etag: seen.etag,
-        }))
-    }
-
     /// What will be read for a file of this size, which must be the announced one.
     fn source_of(&self, key: &ObjectKey, path: PathBuf, size: u64) -> Result<Source, TierError> {
         let at = key.as_str();
-        let found = std::fs::metadata(&path);
-        let found = found
-            .map_err(|source| self.unreadable(at, &path, source))?
-            .len();
-        if found != size {
-            return Err(self.mismatch(at, format!("its file has {found} bytes, announced {size}")));
-        }
-        if size > IN_MEMORY_BYTES_MAX {
-            return Ok(Source::File(path));
-        }
-        let bytes = std::fs::read(&path);
-        let bytes = bytes.map_err(|source| self.unreadable(at, &path, source))?;
-        Ok(Source::Bytes(Bytes::from(bytes)))
+        let bytes = self.place.bytes_of(at, &path, size, IN_MEMORY_BYTES_MAX)?;
+        Ok(bytes.map_or(Source::File(path), Source::Bytes))
     }
 
     async fn stream(&self, at: &str, source: &Source) -> Result<ByteStream, TierError> {
@@ -532,51 +456,11 @@ impl S3Tier {
             Source::Bytes(bytes) => Ok(ByteStream::from(bytes.clone())),
             Source::File(path) => {
                 let stream = ByteStream::from_path(path).await;
-                stream.map_err(|error| self.unreadable(at, path, std::io::Error::other(error)))
+                stream.map_err(|error| {
+                    self.place
+                        .unreadable(at, path, std::io::Error::other(error))
+                })
             }
-        }
-    }
-
-    fn unreadable(&self, at: &str, path: &Path, source: std::io::Error) -> TierError {
-        TierError::Source {
-            tier: self.name.clone(),
-            at: at.into(),
-            path: path.into(),
-            source,
-        }
-    }
-
-    fn precondition(&self, name: &str) -> TierError {
-        TierError::Precondition {
-            tier: self.name.clone(),
-            at: name.into(),
-        }
-    }
-
-    /// An answer that the service should not give.
-    fn odd(&self, at: &str, cause: &str) -> TierError {
-        TierError::Busy {
-            tier: self.name.clone(),
-            at: at.into(),
-            cause: cause.into(),
-            throttled: false,
-            after: None,
-        }
-    }
-
-    fn mismatch(&self, at: &str, cause: String) -> TierError {
-        TierError::Mismatch {
-            tier: self.name.clone(),
-            at: at.into(),
-            cause,
-        }
-    }
-
-    fn unsupported(&self, at: impl Display, cause: &'static str) -> TierError {
-        TierError::Unsupported {
-            tier: self.name.clone(),
-            at: at.to_string(),
-            cause,
         }
     }
 }
@@ -584,7 +468,7 @@ impl S3Tier {
 #[async_trait]
 impl Tier for S3Tier {
     fn name(&self) -> &TierName {
-        &self.name
+        &self.place.name
     }
 
     fn location(&self) -> String {
@@ -602,7 +486,7 @@ impl Tier for S3Tier {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         if body.size() != meta.size {
-            return Err(self.mismatch(
+            return Err(self.place.mismatch(
                 key.as_str(),
                 format!("{} bytes, announced {}", body.size(), meta.size),
             ));
@@ -656,21 +540,21 @@ impl Tier for S3Tier {
         range: Option<Range<u64>>,
     ) -> Result<Option<Fetched>, TierError> {
         if range.as_ref().is_some_and(Range::is_empty) {
-            return self.nothing_of(key).await;
+            return bucket::nothing_of(self, key).await;
         }
         let header = range
             .as_ref()
             .map(|range| format!("bytes={}-{}", range.start, range.end - 1));
-        let full = self.object_key(key)?;
+        let full = self.place.object_key(key)?;
         let fetched = self.fetch(Kind::Get, key.as_str(), &full, header).await?;
         let (body, beside) = match fetched {
             Reading::Absent => return Ok(None),
-            Reading::Beyond => return self.nothing_of(key).await,
+            Reading::Beyond => return bucket::nothing_of(self, key).await,
             Reading::There(body, beside) => (body, beside),
         };
         let (found, whole) = *beside;
         Ok(Some(Fetched {
-            meta: self.decode(key, &found, whole.size).await?,
+            meta: bucket::whole_meta(self, key, &found, whole.size).await?,
             body,
             etag: whole.etag,
         }))
@@ -678,7 +562,7 @@ impl Tier for S3Tier {
 
     async fn head(&self, key: &ObjectKey) -> Result<Option<Seen>, TierError> {
         let at = key.as_str();
-        let full = self.object_key(key)?;
+        let full = self.place.object_key(key)?;
         let client = self.client().await?;
         let send = || async {
             let request = client.head_object().bucket(self.bucket()).key(&full);
@@ -717,13 +601,13 @@ impl Tier for S3Tier {
             size,
             etag,
             stated,
-            meta: self.decode(key, &found, size).await?,
+            meta: bucket::whole_meta(self, key, &found, size).await?,
         }))
     }
 
     async fn list(&self, after: Option<&str>, limit: usize) -> Result<ListPage, TierError> {
         let answer = self
-            .list_page(Kind::List, &self.prefix, after, limit)
+            .list_page(Kind::List, &self.place.prefix, after, limit)
             .await?;
         let mut page = ListPage {
             more: answer.is_truncated() == Some(true),
@@ -746,13 +630,15 @@ impl Tier for S3Tier {
         }
         // Whoever asks for more after this would get the same page for ever.
         match page.more && page.last.as_deref() == after {
-            true => Err(self.odd("the listing", "a listing that leads nowhere")),
+            true => Err(self
+                .place
+                .odd("the listing", "a listing that leads nowhere")),
             false => Ok(page),
         }
     }
 
     async fn read_small(&self, name: &str) -> Result<Option<(Bytes, String)>, TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         Ok(match self.fetch(Kind::Small, name, &full, None).await? {
             Reading::There(bytes, beside) => Some((bytes, beside.1.etag)),
             Reading::Absent | Reading::Beyond => None,
@@ -766,12 +652,14 @@ impl Tier for S3Tier {
         expect: Option<Expect>,
     ) -> Result<String, TierError> {
         match self.send_small(name, &bytes, expect.as_ref()).await {
-            Err(TierError::Precondition { .. }) => self.lost_answer(name, &bytes).await,
+            Err(TierError::Precondition { .. }) => {
+                bucket::lost_answer(self, &self.place, name, &bytes).await
+            }
             // Services that do not know conditions say so by 501 or 400; what else is wrong with the
             // request, the plain one is told again.
             Err(TierError::Unsupported { .. } | TierError::Rejected { .. }) if expect.is_some() => {
                 // Recorded by the probe, which is where it is complained about.
-                tracing::debug!(tier = %self.name, name, "written without its condition");
+                tracing::debug!(tier = %self.place.name, name, "written without its condition");
                 self.send_small(name, &bytes, None).await
             }
             result => result,
@@ -779,7 +667,7 @@ impl Tier for S3Tier {
     }
 
     async fn delete_small(&self, name: &str) -> Result<(), TierError> {
-        let full = self.small_key(name)?;
+        let full = self.place.small_key(name)?;
         let client = self.client().await?;
         let send = || async {
             let request = client.delete_object().bucket(self.bucket()).key(&full);
@@ -793,7 +681,7 @@ impl Tier for S3Tier {
     }
 
     async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
-        let full = self.small_key(prefix)?;
+        let full = self.place.small_key(prefix)?;
         let mut names: Vec<String> = Vec::new();
         loop {
             let page = self

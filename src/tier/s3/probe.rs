@@ -6,35 +6,28 @@ use bytes::Bytes;
 
 use super::{S3Tier, errors};
 use crate::content::digest;
+use crate::tier::bucket::{PROBE, PROBE_BODY, PROBE_MD5};
 use crate::tier::error::unless_denied;
 use crate::tier::{Capabilities, EtagMeaning, Expect, Kind, Tier, TierError};
-
-const PROBE: &str = ".standin/probe";
-
-/// Constant, so that killed probes leave one object and not many.
-const BODY: &[u8] = b"standin probe 1\n";
-
-/// The MD5 of [`BODY`].
-const BODY_MD5: &str = "a6c5aa937c7f86e9ea526321af45d1f7";
 
 impl S3Tier {
     /// See [`Tier::probe`](crate::tier::Tier::probe).
     pub(super) async fn find_out(&self) -> Result<Capabilities, TierError> {
-        let body = Bytes::from_static(BODY);
+        let body = Bytes::from_static(PROBE_BODY);
         let etag = self.send_small(PROBE, &body, None).await?;
         // Both conditions fail where they are heeded: the object is there, and under another ETag.
         let absent = self.is_refused(&body, Expect::Absent).await?;
         let other = Expect::Etag("0".repeat(32));
         let conditional_writes = absent && self.is_refused(&body, other).await?;
         if !conditional_writes {
-            tracing::warn!(tier = %self.name, "this service has no conditional writes: a second writer to this tier would not be noticed");
+            tracing::warn!(tier = %self.place.name, "this service has no conditional writes: a second writer to this tier would not be noticed");
         }
         self.read_back(&body).await?;
-        self.list_page(Kind::Small, &self.small_key(PROBE)?, None, 1)
+        self.list_page(Kind::Small, &self.place.small_key(PROBE)?, None, 1)
             .await?;
         self.delete_small(PROBE).await?;
         Ok(Capabilities {
-            etag: match etag == BODY_MD5 {
+            etag: match etag == PROBE_MD5 {
                 true => EtagMeaning::Md5,
                 false => EtagMeaning::Opaque,
             },
@@ -62,7 +55,7 @@ impl S3Tier {
             return Ok(());
         }
         Err(TierError::Refused {
-            tier: self.name.clone(),
+            tier: self.place.name.clone(),
             at: PROBE.into(),
             cause: match found {
                 None => format!("bucket {}: it was written and is not there", self.bucket()),
