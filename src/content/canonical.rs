@@ -129,17 +129,12 @@ fn nonce_end(policy: &[u8], mut at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::check::document;
     use crate::content::{Kind, parse};
     use proptest::prelude::*;
 
     fn canonical(kind: Kind, body: &str, rules: &CanonicalRules) -> ContentHash {
-        parse(
-            kind,
-            body.as_bytes(),
-            ContentHash::of(body.as_bytes()),
-            rules,
-        )
-        .canonical
+        parse(&document(kind, body.as_bytes()), rules).canonical
     }
 
     fn rules(patterns: &[&str]) -> CanonicalRules {

@@ -230,7 +230,7 @@ mod tests {
             let mut links = Collector::default();
             scan(css.as_bytes(), &mut links);
             let links = links.into_links();
-            assert_eq!(links.iter().collect::<Vec<_>>(), *expected, "{css}");
+            assert_eq!(links.references().collect::<Vec<_>>(), *expected, "{css}");
         }
     }
 }

@@ -241,7 +241,7 @@ mod tests {
             .map(|span| &body[span.start..span.end])
             .collect();
         (
-            links.into_links().iter().map(str::to_owned).collect(),
+            links.into_links().references().map(str::to_owned).collect(),
             base,
             volatile,
         )

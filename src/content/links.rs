@@ -10,6 +10,29 @@ pub struct Links {
     ends: Vec<u32>,
 }
 
+/// What a document wants with the page that it refers to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// A page of its own, to which a reader may go.
+    #[default]
+    Page,
+    /// A part of this document: without it the page is not what its readers know.
+    Asset,
+    /// A sitemap, or a part of one.
+    Sitemap,
+}
+
+/// One link of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Link<'a> {
+    /// As written, decoded; not resolved.
+    pub reference: &'a str,
+    /// The least of the roles in which the page names it: a page that is an asset elsewhere is a page.
+    pub role: Role,
+    /// What a sitemap or a feed says of its last change, in seconds since 1970.
+    pub lastmod: Option<i64>,
+}
+
 /// References that no crawler can follow.
 const SKIPPED: [&[u8]; 6] = [b"data", b"javascript", b"mailto", b"tel", b"blob", b"about"];
 
@@ -17,8 +40,17 @@ const SKIPPED: [&[u8]; 6] = [b"data", b"javascript", b"mailto", b"tel", b"blob",
 const SCHEME_MAX: usize = 10;
 
 impl Links {
-    pub fn iter(&self) -> impl Iterator<Item = &str> {
-        (0..self.ends.len()).map(|index| self.get(index))
+    pub fn iter(&self) -> impl Iterator<Item = Link<'_>> {
+        (0..self.ends.len()).map(|index| Link {
+            reference: self.get(index),
+            role: Role::Page,
+            lastmod: None,
+        })
+    }
+
+    /// The references alone.
+    pub fn references(&self) -> impl Iterator<Item = &str> {
+        self.iter().map(|link| link.reference)
     }
 
     pub fn len(&self) -> usize {
@@ -144,7 +176,11 @@ mod tests {
         for reference in references {
             collector.push(reference.as_bytes());
         }
-        collector.into_links().iter().map(str::to_owned).collect()
+        collector
+            .into_links()
+            .references()
+            .map(str::to_owned)
+            .collect()
     }
 
     #[test]
@@ -179,7 +215,7 @@ mod tests {
         let mut collector = Collector::default();
         collector.push(b"/caf\xe9");
         assert_eq!(
-            collector.into_links().iter().collect::<Vec<_>>(),
+            collector.into_links().references().collect::<Vec<_>>(),
             ["/caf\u{fffd}"]
         );
     }

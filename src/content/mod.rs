@@ -6,9 +6,11 @@
 //! and a second scan of a body: links and volatile parts are found in the same pass.
 
 mod canonical;
+mod charset;
 pub mod check;
 mod css;
 mod digest;
+mod form;
 mod headers;
 mod html;
 mod kind;
@@ -18,10 +20,12 @@ mod sitemap;
 mod tags;
 
 pub use canonical::{CanonicalRules, RulesError};
+pub use charset::Charset;
 pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
+pub use form::{Button, Choice, Field, Form};
 pub use headers::{KEPT, KeptHeaders, never_kept};
 pub use kind::{Kind, kind};
-pub use links::Links;
+pub use links::{Link, Links, Role};
 
 use links::Collector;
 
@@ -34,11 +38,56 @@ pub struct Parsed {
     pub links: Links,
     /// The `href` of the first `<base>` that has one, decoded and trimmed; `links` are relative to it.
     pub base: Option<String>,
+    /// How the document's bytes were read, which its queries are sent in too.
+    pub charset: Charset,
+    /// What a reader could fill in; empty unless [`Asked::forms`].
+    pub forms: Vec<Form>,
+    /// The words that a reader sees, white space collapsed; `None` unless [`Asked::text`], and for what is no HTML.
+    pub text: Option<String>,
+    /// That this is a sitemap, and of which kind.
+    pub sitemap: Option<Sitemap>,
 }
 
-/// Scans `body` as `kind` asks. `content` must be the hash of these very bytes: it is the canonical
-/// hash of a body with nothing volatile in it, which is then not hashed a second time. Total.
-pub fn parse(kind: Kind, body: &[u8], content: ContentHash, rules: &CanonicalRules) -> Parsed {
+/// The two kinds of sitemaps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sitemap {
+    /// Its links are sitemaps.
+    Index,
+    /// Its links are pages: `<urlset>`, a feed that is used as one, or a list of URLs, one a line.
+    Pages,
+}
+
+/// What is wanted of a body beyond its links and its canonical hash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub forms: bool,
+    pub text: bool,
+    /// Somebody has named this body as a sitemap: it is read as one, whatever its type says (gzip recognised by its
+    /// first bytes, plain text line by line).
+    pub sitemap: bool,
+}
+
+/// A body and what is known about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Document<'a> {
+    pub kind: Kind,
+    pub body: &'a [u8],
+    /// The hash of these very bytes: it is the canonical hash of a body with nothing volatile in it, which is then not
+    /// hashed a second time.
+    pub content: ContentHash,
+    /// The header of the answer, whose `charset` comes before any other word on it but a byte order mark.
+    pub content_type: Option<&'a str>,
+    pub asked: Asked,
+}
+
+/// Scans a document as its kind asks. Total.
+pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
+    let Document {
+        kind,
+        body,
+        content,
+        ..
+    } = *document;
     let mut found = Collector::default();
     let mut base = None;
     let mut volatile = Vec::new();
@@ -55,6 +104,10 @@ pub fn parse(kind: Kind, body: &[u8], content: ContentHash, rules: &CanonicalRul
         canonical: canonical::hash(body, volatile, content),
         links: found.into_links(),
         base,
+        charset: Charset::UTF_8,
+        forms: Vec::new(),
+        text: None,
+        sitemap: None,
     }
 }
 

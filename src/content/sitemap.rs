@@ -122,7 +122,7 @@ mod tests {
             let mut links = Collector::default();
             scan(body.as_bytes(), &mut links);
             let links = links.into_links();
-            assert_eq!(links.iter().collect::<Vec<_>>(), *expected, "{body}");
+            assert_eq!(links.references().collect::<Vec<_>>(), *expected, "{body}");
         }
     }
 }

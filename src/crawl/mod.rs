@@ -18,6 +18,7 @@ mod gunzip;
 mod robots;
 mod schedule;
 mod survival;
+mod tally;
 mod visit;
 mod writer;
 
@@ -38,6 +39,7 @@ pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use folder::{FolderOrder, publish};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
+pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
 
 /// What a crawl is to do.
 pub struct CrawlOrder {

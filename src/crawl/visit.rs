@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::fetch::{Answer, Ask, FetchError, Fetcher, Received};
 use super::schedule::Job;
 use super::{CrawlOrder, Held};
-use crate::content::{self, CanonicalRules, ContentHash, Kind, Parsed};
+use crate::content::{self, Asked, CanonicalRules, ContentHash, Document, Kind, Parsed};
 use crate::manifest::Entry;
 use crate::site::{Admission, PageUrl};
 
@@ -179,10 +179,17 @@ impl Work {
     fn done(self) -> WorkDone {
         let rules = &self.order.rules;
         let today = rules.last().expect("there is always today's version");
-        let parsed = content::parse(self.kind, &self.text, self.content, today);
-        let canonical_then = self.then.map(|then| {
-            content::parse(self.kind, &self.text, self.content, &rules[then]).canonical
-        });
+        let document = Document {
+            kind: self.kind,
+            body: &self.text,
+            content: self.content,
+            content_type: None,
+            asked: Asked::default(),
+        };
+        let parsed = content::parse(&document, today);
+        let canonical_then = self
+            .then
+            .map(|then| content::parse(&document, &rules[then]).canonical);
         // The links of an unchanged page are entries already, or noted as pending.
         let unchanged = self.recorded == Some(canonical_then.unwrap_or(parsed.canonical));
         let links = if unchanged && !self.order.reparse {
@@ -204,7 +211,7 @@ fn resolve(url: &PageUrl, parsed: &Parsed, order: &CrawlOrder) -> Vec<PageUrl> {
     let base = base.as_ref().unwrap_or(url);
     let mut seen = HashSet::new();
     let mut links = Vec::new();
-    for reference in parsed.links.iter() {
+    for reference in parsed.links.references() {
         let Ok(target) = base.join(reference) else {
             continue;
         };

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::crawl::{CrawlCounts, Trouble};
+use crate::crawl::{CrawlCounts, Tally, Trouble};
 use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId};
 use crate::site::PageUrl;
 use crate::sync::TierReport;
@@ -51,6 +51,8 @@ pub struct RunReport {
     pub verdict: Verdict,
     pub reasons: Vec<String>,
     pub crawl: CrawlCounts,
+    #[serde(flatten)]
+    pub tally: Tally,
     pub tiers: Vec<TierReport>,
     pub seconds: f64,
     /// True when this run went on where a killed one had stopped.
@@ -79,6 +81,7 @@ impl RunReport {
             verdict: Verdict::Ok,
             reasons: Vec::new(),
             crawl: CrawlCounts::default(),
+            tally: Tally::default(),
             tiers: Vec::new(),
             seconds: 0.0,
             resumed: false,

@@ -3,6 +3,7 @@
 //! The form is the one of the WHATWG URL standard, without fragment. A crawl resolves a link for
 //! every `href` it sees, so references that the standard would leave as they are skip the parser.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -81,6 +82,24 @@ impl PageUrl {
         refuse_unread(reference)?;
         let base = Url::parse(&self.0).expect("a page's URL parses, it is a parser's output");
         PageUrl::from_parsed(base.join(reference), reference)
+    }
+
+    /// As [`PageUrl::join`], for a document in another encoding than UTF-8: `encode` gives the bytes in which
+    /// the text of a query is sent from there.
+    pub fn join_encoded(
+        &self,
+        reference: &str,
+        encode: &dyn Fn(&str) -> Cow<'_, [u8]>,
+    ) -> Result<PageUrl, UrlError> {
+        if reference.is_ascii() {
+            return self.join(reference);
+        }
+        refuse_unread(reference)?;
+        let base = Url::parse(&self.0).expect("a page's URL parses, it is a parser's output");
+        let parser = Url::options()
+            .base_url(Some(&base))
+            .encoding_override(Some(encode));
+        PageUrl::from_parsed(parser.parse(reference), reference)
     }
 
     pub fn as_str(&self) -> &str {
