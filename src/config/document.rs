@@ -202,7 +202,7 @@ fn advice(section: &str, field: &str, known: &[&str]) -> String {
     format!("known are {}", names.join(", "))
 }
 
-/// The name that was probably meant: a few letters off, or the only one that holds what was written.
+/// The name that was probably meant: a few letters off, or the only one with words that begin so.
 fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(field, name);
     let misspelt = known
@@ -212,7 +212,9 @@ fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
     if let Some(meant) = misspelt.min_by_key(distance) {
         return Some(meant);
     }
-    let mut longer = known.iter().copied().filter(|name| name.contains(field));
+    let words = format!("_{field}");
+    let has_them = |name: &&str| format!("_{name}").contains(&words);
+    let mut longer = known.iter().copied().filter(has_them);
     longer
         .next()
         .filter(|_| field.len() >= ABBREVIATION_MIN && longer.next().is_none())
@@ -330,8 +332,8 @@ listen = "x"
 => standin.toml:1: unknown field `watch` at the top level; it comes with a later version; remove it
 
 [crawl]
-forms = []
-=> standin.toml:2: unknown field `forms` in [crawl]; it comes with a later version; remove it
+form = []
+=> standin.toml:2: unknown field `form` in [crawl]; did you mean `forms`?
 
 [crawl]
 rate = 3
@@ -339,7 +341,7 @@ rate = 3
 
 [crawl]
 timeout = 3
-=> standin.toml:2: unknown field `timeout` in [crawl]; known are `concurrency`, `rate_per_second`, `connect_timeout_s`, `answer_timeout_s`, `idle_timeout_s`, `user_agent`, `body_max`, `memory`, `attempts`, `volatile`
+=> standin.toml:2: unknown field `timeout` in [crawl]; known are `concurrency`, `rate_per_second`, `connect_timeout_s`, `answer_timeout_s`, `idle_timeout_s`, `user_agent`, `body_max`, `memory`, `attempts`, `strategy`, `max_age_days`, `refetch_share`, `retire_after_days`, `forms`, `forms_max`, `quiet_hours`, `mirror_headers`, `path_segments_max`, `segment_repeats_max`, `query_variants_max`, `session_parameters`, `decompression_ratio_max`, `disk_free_min`, `volatile`
 
 [[tiers]]
 => standin.toml:1: unknown field `tiers` at the top level; did you mean `tier`?

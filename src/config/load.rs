@@ -5,20 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::document;
-use super::schema::{CrawlShape, FileShape, GuardShape, Size, StateShape};
+use super::schema::{FileShape, GuardShape, StateShape};
 use super::secret::Environment;
-use super::source::{Source, check_concurrency, check_pattern, is_header_value};
-use super::{Config, ConfigError, CrawlConfig, GuardConfig, StateConfig};
-use super::{site_section, tier_section};
+use super::source::{Source, check_share};
+use super::{Config, ConfigError, GuardConfig, StateConfig};
+use super::{crawl_section, site_section, tier_section};
 
 /// Where a configuration is looked for when none is named, in this order.
 const PLACES: [&str; 2] = ["standin.toml", "/etc/standin/standin.toml"];
-
-/// The longest wait that can be configured; anything longer is a unit mistaken.
-const TIMEOUT_S_MAX: u64 = 3_600;
-
-/// A body that fits must fit with some others: below this a crawl would go one page at a time.
-const MEMORY_MIN: u64 = 1 << 20;
 
 /// Reads the configuration at `path`, else `standin.toml`, else `/etc/standin/standin.toml`.
 ///
@@ -59,7 +53,7 @@ pub(super) fn parse(
     Ok(Config {
         file: Some(file.to_owned()),
         site: site_section::checked(site, &source)?,
-        crawl: crawl_section(crawl, &source)?,
+        crawl: crawl_section::checked(crawl, &source)?,
         guard: guard_section(guard, &source)?,
         tiers: tier_section::checked(tier, &state.dir, &source)?,
         state,
@@ -82,70 +76,6 @@ fn first_of(places: Vec<PathBuf>) -> Result<(PathBuf, String), ConfigError> {
     Err(ConfigError::Missing { tried: places })
 }
 
-fn crawl_section(shape: CrawlShape, source: &Source<'_>) -> Result<CrawlConfig, ConfigError> {
-    let defaults = CrawlConfig::default();
-    let size = |size: Option<Size>, default: u64| size.map_or(default, |size| size.0);
-    let crawl = CrawlConfig {
-        concurrency: shape.concurrency.unwrap_or(defaults.concurrency),
-        rate_per_second: shape.rate_per_second,
-        connect_timeout_s: shape
-            .connect_timeout_s
-            .unwrap_or(defaults.connect_timeout_s),
-        answer_timeout_s: shape.answer_timeout_s.unwrap_or(defaults.answer_timeout_s),
-        idle_timeout_s: shape.idle_timeout_s.unwrap_or(defaults.idle_timeout_s),
-        user_agent: shape.user_agent.unwrap_or(defaults.user_agent),
-        body_max: size(shape.body_max, defaults.body_max),
-        memory: size(shape.memory, defaults.memory),
-        attempts: shape.attempts.unwrap_or(defaults.attempts),
-        volatile: shape.volatile,
-    };
-    check_crawl(&crawl, source)?;
-    Ok(crawl)
-}
-
-fn check_crawl(crawl: &CrawlConfig, source: &Source<'_>) -> Result<(), ConfigError> {
-    check_concurrency(crawl.concurrency, "crawl.concurrency", source)?;
-    if crawl
-        .rate_per_second
-        .is_some_and(|rate| !rate.is_finite() || rate <= 0.0)
-    {
-        let problem = "must be more than 0; leave it out for no fixed rate";
-        return Err(source.invalid("crawl.rate_per_second", problem));
-    }
-    for (path, seconds) in [
-        ("crawl.connect_timeout_s", crawl.connect_timeout_s),
-        ("crawl.answer_timeout_s", crawl.answer_timeout_s),
-        ("crawl.idle_timeout_s", crawl.idle_timeout_s),
-    ] {
-        if !(1..=TIMEOUT_S_MAX).contains(&seconds) {
-            return Err(source.invalid(path, format!("must be 1 to {TIMEOUT_S_MAX} seconds")));
-        }
-    }
-    if !is_header_value(&crawl.user_agent) {
-        return Err(source.invalid("crawl.user_agent", "must be visible ASCII characters"));
-    }
-    if crawl.body_max == 0 {
-        return Err(source.invalid("crawl.body_max", "must be at least 1 byte"));
-    }
-    if crawl.memory < MEMORY_MIN {
-        return Err(source.invalid("crawl.memory", "must be at least 1MiB"));
-    }
-    if crawl.attempts == 0 {
-        return Err(source.invalid("crawl.attempts", "must be at least 1"));
-    }
-    for (index, pattern) in crawl.volatile.iter().enumerate() {
-        // Bodies are bytes, so this is how they are searched.
-        let compiled = regex::bytes::Regex::new(pattern).map(|_| ());
-        check_pattern(
-            pattern,
-            compiled,
-            &format!("crawl.volatile[{index}]"),
-            source,
-        )?;
-    }
-    Ok(())
-}
-
 fn state_section(shape: StateShape, source: &Source<'_>) -> Result<StateConfig, ConfigError> {
     let dir = shape.dir.map_or(StateConfig::default().dir, PathBuf::from);
     if dir.as_os_str().is_empty() {
@@ -166,16 +96,16 @@ fn guard_section(shape: GuardShape, source: &Source<'_>) -> Result<GuardConfig, 
         coverage_min: shape.coverage_min.unwrap_or(defaults.coverage_min),
         changes_max: shape.changes_max.unwrap_or(defaults.changes_max),
         missing_runs: shape.missing_runs.unwrap_or(defaults.missing_runs),
+        sitemap_loss_max: shape.sitemap_loss_max.unwrap_or(defaults.sitemap_loss_max),
     };
     for (path, share) in [
         ("guard.deletes_max", guard.deletes_max),
         ("guard.errors_max", guard.errors_max),
         ("guard.coverage_min", guard.coverage_min),
         ("guard.changes_max", guard.changes_max),
+        ("guard.sitemap_loss_max", guard.sitemap_loss_max),
     ] {
-        if !(0.0..=1.0).contains(&share) {
-            return Err(source.invalid(path, "is a share, from 0 to 1 (5 % is 0.05)"));
-        }
+        check_share(share, path, source)?;
     }
     if guard.missing_runs == 0 {
         return Err(source.invalid("guard.missing_runs", "must be at least 1"));
@@ -185,7 +115,7 @@ fn guard_section(shape: GuardShape, source: &Source<'_>) -> Result<GuardConfig, 
 
 #[cfg(test)]
 pub(super) mod tests {
-    use super::super::{Keep, RobotsPolicy};
+    use super::super::{CrawlConfig, Keep, RobotsPolicy, StrategyName};
     use super::*;
     use crate::site::LayoutName;
 
@@ -239,6 +169,20 @@ pub(super) mod tests {
             body_max: 17_179_869_184,
             memory: 67_108_864,
             attempts: 3,
+            strategy: StrategyName::Full,
+            max_age_days: 30,
+            refetch_share: 0.02,
+            retire_after_days: None,
+            forms: Vec::new(),
+            forms_max: 500,
+            quiet_hours: Vec::new(),
+            mirror_headers: vec!["x-served-by: mirror".to_owned(), "x-mirror".to_owned()],
+            path_segments_max: 32,
+            segment_repeats_max: 4,
+            query_variants_max: 5_000,
+            session_parameters: None,
+            decompression_ratio_max: 250,
+            disk_free_min: 1_073_741_824,
             volatile: Vec::new(),
         };
         assert_eq!(config.crawl, crawl);
@@ -251,6 +195,7 @@ pub(super) mod tests {
             coverage_min: 0.5,
             changes_max: 1.0,
             missing_runs: 2,
+            sitemap_loss_max: 0.5,
         };
         assert_eq!(config.guard, guard);
         assert!(config.tiers.is_empty());
@@ -321,42 +266,6 @@ pub(super) mod tests {
 
     /// What follows [`SITE`].
     const REFUSED: &str = r#"
-[crawl]
-volatile = ["["]
-=> standin.toml:4: crawl.volatile: `[` is no regular expression: unclosed character class
-
-[crawl]
-user_agent = ""
-=> standin.toml:4: crawl.user_agent: must be visible ASCII characters
-
-[crawl]
-rate_per_second = 0
-=> standin.toml:4: crawl.rate_per_second: must be more than 0; leave it out for no fixed rate
-
-[crawl]
-rate_per_second = nan
-=> standin.toml:4: crawl.rate_per_second: must be more than 0; leave it out for no fixed rate
-
-[crawl]
-concurrency = 0
-=> standin.toml:4: crawl.concurrency: must be 1 to 1024
-
-[crawl]
-connect_timeout_s = 0
-=> standin.toml:4: crawl.connect_timeout_s: must be 1 to 3600 seconds
-
-[crawl]
-body_max = 0
-=> standin.toml:4: crawl.body_max: must be at least 1 byte
-
-[crawl]
-memory = "1KB"
-=> standin.toml:4: crawl.memory: must be at least 1MiB
-
-[crawl]
-attempts = 0
-=> standin.toml:4: crawl.attempts: must be at least 1
-
 [state]
 dir = ""
 => standin.toml:4: state.dir: must not be empty
@@ -368,6 +277,10 @@ errors_max = 5
 [guard]
 coverage_min = nan
 => standin.toml:4: guard.coverage_min: is a share, from 0 to 1 (5 % is 0.05)
+
+[guard]
+sitemap_loss_max = 50
+=> standin.toml:4: guard.sitemap_loss_max: is a share, from 0 to 1 (5 % is 0.05)
 
 [guard]
 missing_runs = 0

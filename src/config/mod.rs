@@ -6,6 +6,7 @@
 //! configuration file, and are wrapped in [`Secret`] before they leave this room. `mirror` and
 //! `demo` need no file: [`for_mirror`] and [`for_tiers`] make what a file would have said.
 
+mod crawl_section;
 mod document;
 mod load;
 mod names;
@@ -91,8 +92,48 @@ pub struct CrawlConfig {
     pub memory: u64,
     /// Requests for one page within a run, the first included.
     pub attempts: u32,
+    pub strategy: StrategyName,
+    /// A page seen longer ago is asked for whatever a sitemap says; at least 1.
+    pub max_age_days: u64,
+    /// The share of the pages that could be skipped which is asked for all the same, per run; 0 to 1.
+    pub refetch_share: f64,
+    /// A page that nothing has named for so long is withdrawn; `None` is never, and 0 does not occur.
+    pub retire_after_days: Option<u64>,
+    /// Regular expressions that compile: forms on pages whose URL one of them matches are enumerated.
+    pub forms: Vec<String>,
+    /// Requests that one form may lead to; at least 1.
+    pub forms_max: u64,
+    /// `HH:MM-HH:MM` in UTC, over midnight where the second is the earlier one: no request is sent
+    /// then. Together they leave some time free.
+    pub quiet_hours: Vec<String>,
+    /// `name` or `name: part`, the name a valid one in lower case: an answer with such a header, its
+    /// value holding the part, came from a mirror.
+    pub mirror_headers: Vec<String>,
+    /// A URL of more segments looks endless; at least 1.
+    pub path_segments_max: usize,
+    /// A URL that has one segment more often looks endless; at least 1.
+    pub segment_repeats_max: usize,
+    /// So many queries of one path are taken; at least 1.
+    pub query_variants_max: u32,
+    /// Query parameters that name a visitor and not a page; `None` is the built-in list.
+    pub session_parameters: Option<Vec<String>>,
+    /// A body that unpacks to more than so many times its size is an error of that page.
+    pub decompression_ratio_max: u64,
+    /// A run stops before the disk of the state has less free than this.
+    pub disk_free_min: u64,
     /// Regular expressions whose matches the canonical hash leaves out.
     pub volatile: Vec<String>,
+}
+
+/// Which of the known pages a run asks for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StrategyName {
+    /// All of them, with a condition where the stored copy can be confirmed.
+    #[default]
+    Full,
+    /// Those that a sitemap does not say to be unchanged since they were last seen.
+    Lastmod,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -125,6 +166,8 @@ pub struct GuardConfig {
     pub changes_max: f64,
     /// Consecutive runs that must have seen a 404 before the page counts as withdrawn.
     pub missing_runs: u32,
+    /// The share of its URLs that a sitemap may lose from one run to the next.
+    pub sitemap_loss_max: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -367,6 +410,20 @@ impl Default for CrawlConfig {
             body_max: 16 << 30,
             memory: 64 << 20,
             attempts: 3,
+            strategy: StrategyName::Full,
+            max_age_days: 30,
+            refetch_share: 0.02,
+            retire_after_days: None,
+            forms: Vec::new(),
+            forms_max: 500,
+            quiet_hours: Vec::new(),
+            mirror_headers: vec!["x-served-by: mirror".to_owned(), "x-mirror".to_owned()],
+            path_segments_max: 32,
+            segment_repeats_max: 4,
+            query_variants_max: 5_000,
+            session_parameters: None,
+            decompression_ratio_max: 250,
+            disk_free_min: 1 << 30,
             volatile: Vec::new(),
         }
     }
@@ -390,6 +447,7 @@ impl Default for GuardConfig {
             coverage_min: 0.5,
             changes_max: 1.0,
             missing_runs: 2,
+            sitemap_loss_max: 0.5,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Deserialize as DeriveDeserialize, forward_to_deserialize_any};
 
-use super::{Keep, RobotsPolicy};
+use super::{Keep, RobotsPolicy, StrategyName};
 use crate::site::LayoutName;
 
 #[derive(DeriveDeserialize, Default)]
@@ -65,6 +65,20 @@ pub(super) struct CrawlShape {
     pub body_max: Option<Size>,
     pub memory: Option<Size>,
     pub attempts: Option<u32>,
+    pub strategy: StrategyName,
+    pub max_age_days: Option<u64>,
+    pub refetch_share: Option<f64>,
+    pub retire_after_days: Option<u64>,
+    pub forms: Vec<String>,
+    pub forms_max: Option<u64>,
+    pub quiet_hours: Vec<String>,
+    pub mirror_headers: Option<Vec<String>>,
+    pub path_segments_max: Option<usize>,
+    pub segment_repeats_max: Option<usize>,
+    pub query_variants_max: Option<u32>,
+    pub session_parameters: Option<Vec<String>>,
+    pub decompression_ratio_max: Option<u64>,
+    pub disk_free_min: Option<Size>,
     pub volatile: Vec<String>,
 }
 
@@ -84,6 +98,7 @@ pub(super) struct GuardShape {
     pub coverage_min: Option<f64>,
     pub changes_max: Option<f64>,
     pub missing_runs: Option<u32>,
+    pub sitemap_loss_max: Option<f64>,
 }
 
 #[derive(DeriveDeserialize, Default)]
@@ -123,13 +138,17 @@ pub(super) struct CredentialsShape {
 pub(super) struct Size(pub u64);
 
 /// The fields that are lists of texts.
-const LISTS: [&str; 7] = [
+const LISTS: [&str; 11] = [
     "site.seeds",
     "site.hosts",
     "site.asset_hosts",
     "site.deny",
     "site.query",
     "site.keep_headers",
+    "crawl.forms",
+    "crawl.quiet_hours",
+    "crawl.mirror_headers",
+    "crawl.session_parameters",
     "crawl.volatile",
 ];
 
@@ -172,10 +191,7 @@ pub(super) fn section_title(section: &str) -> String {
 
 /// What the manual announces but this version does not have yet.
 pub(super) fn comes_later(section: &str, field: &str) -> bool {
-    matches!(
-        (section, field),
-        ("", "gateway" | "watch") | ("crawl", "strategy" | "forms" | "forms_max")
-    )
+    matches!((section, field), ("", "gateway" | "watch"))
 }
 
 /// What to write where serde's own words would name a secret or help nobody. `None`: serde's words.

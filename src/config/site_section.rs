@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
 use super::schema::{HeaderShape, SiteShape};
-use super::source::{Source, check_pattern, is_header_value};
+use super::source::{Source, check_parameters, check_pattern, is_header_value, is_token};
 use super::{ConfigError, Secret, SiteConfig};
 use crate::content::never_kept;
 use crate::site::{PageUrl, Rule, Scheme, Scope, ScopeRules};
@@ -40,12 +40,7 @@ pub(super) fn checked(shape: SiteShape, source: &Source<'_>) -> Result<SiteConfi
         return Err(source.invalid("site.seeds", problem));
     }
     let parameters = shape.query.as_deref().unwrap_or_default();
-    for (index, parameter) in parameters.iter().enumerate() {
-        if parameter.is_empty() || parameter.contains(['&', '=', '?']) {
-            let problem = "is a list of parameter names, such as [\"page\"]";
-            return Err(source.invalid(&format!("site.query[{index}]"), problem));
-        }
-    }
+    check_parameters(parameters, "site.query", source)?;
     let site = SiteConfig {
         asset_hosts: self::hosts(&shape.asset_hosts, "site.asset_hosts", source)?,
         seeds,
@@ -243,12 +238,6 @@ fn cache_control(
         }
         policy => Ok(policy),
     }
-}
-
-/// What names of headers and their directives are made of.
-fn is_token(text: &str) -> bool {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !text.is_empty() && text.bytes().all(token)
 }
 
 #[cfg(test)]

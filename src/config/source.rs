@@ -100,6 +100,35 @@ pub(super) fn check_pattern(
     })
 }
 
+/// Refuses what is no share of something; percentages are the usual slip.
+pub(super) fn check_share(share: f64, path: &str, source: &Source<'_>) -> Result<(), ConfigError> {
+    if (0.0..=1.0).contains(&share) {
+        return Ok(());
+    }
+    Err(source.invalid(path, "is a share, from 0 to 1 (5 % is 0.05)"))
+}
+
+/// Refuses what can be no name of a query's parameter.
+pub(super) fn check_parameters(
+    names: &[String],
+    path: &str,
+    source: &Source<'_>,
+) -> Result<(), ConfigError> {
+    for (index, name) in names.iter().enumerate() {
+        if name.is_empty() || name.contains(['&', '=', '?']) {
+            let problem = "is a list of parameter names, such as [\"page\"]";
+            return Err(source.invalid(&format!("{path}[{index}]"), problem));
+        }
+    }
+    Ok(())
+}
+
+/// What names of headers and their directives are made of.
+pub(super) fn is_token(text: &str) -> bool {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !text.is_empty() && text.bytes().all(token)
+}
+
 /// What a header may hold: visible ASCII and inner spaces, at least one character.
 pub(super) fn is_header_value(value: &str) -> bool {
     !value.is_empty()

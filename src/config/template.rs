@@ -75,6 +75,45 @@ seeds = ["https://www.example.org/"]
 # Requests for one page in one run before it counts as an error.
 #attempts = 3
 
+# Which of the known pages a run asks for: "full" is all of them (most answer "not modified"), "lastmod"
+# leaves out those that a sitemap says to be unchanged since they were last seen. These are asked for all the
+# same when they were last seen so many days ago, and a share of them in every run (0.02 is 2 %).
+#strategy = "full"
+#max_age_days = 30
+#refetch_share = 0.02
+
+# Withdraw a page that nothing has named for so many days: no link, no sitemap, no seed. Without this option
+# it stays as long as it answers. Example:
+#retire_after_days = 365
+
+# Regular expressions: on pages whose URL one of them matches, forms with finite choices are followed through
+# all of these, with at most so many requests for one form. Example:
+#forms = ["^https://www\\.example\\.org/calculate-"]
+#forms_max = 500
+
+# Times of the day in UTC at which no request is sent; a run waits for their end. Example:
+#quiet_hours = ["22:00-06:00"]
+
+# Headers that tell that a mirror has answered in the site's place, by name or by name and a part of the value:
+# such an answer is never taken for the site's own.
+#mirror_headers = ["x-served-by: mirror", "x-mirror"]
+
+# Where URLs that look endless are left out, with a line in the report: more segments in the path, one segment
+# more often in it, more queries of one path. URLs of sitemaps are taken whatever they look like.
+#path_segments_max = 32
+#segment_repeats_max = 4
+#query_variants_max = 5000
+
+# Query parameters that name a visitor and not a page: they are taken out of links. Without this option the
+# usual ones are known. Example:
+#session_parameters = ["sid", "PHPSESSID"]
+
+# A body that unpacks to more than so many times its size is an error.
+#decompression_ratio_max = 250
+
+# A run stops before the disk of the state folder has less free than this. 0 does not look.
+#disk_free_min = "1GiB"
+
 # Regular expressions for what differs in every answer (build stamps, tokens): a page is unchanged
 # when nothing else differs. Nonces and CSRF tokens are known already. Example:
 #volatile = ["<!-- generated at [^>]*-->"]
@@ -103,6 +142,9 @@ seeds = ["https://www.example.org/"]
 
 # Consecutive runs that must see a 404 before a page counts as withdrawn (a 410 counts at once).
 #missing_runs = 2
+
+# URLs that a sitemap lost since the last run: more than this share, and the verdict is "degraded".
+#sitemap_loss_max = 0.5
 
 # The tiers, in the order in which they are asked for a page: s3://bucket/prefix,
 # gs://bucket/prefix or file:path.
@@ -249,6 +291,10 @@ mod tests {
             rate_per_second: Some(20.0),
             user_agent: "standin (+https://www.example.org/mirror)".to_owned(),
             volatile: vec!["<!-- generated at [^>]*-->".to_owned()],
+            retire_after_days: Some(365),
+            forms: vec![r"^https://www\.example\.org/calculate-".to_owned()],
+            quiet_hours: vec!["22:00-06:00".to_owned()],
+            session_parameters: Some(vec!["sid".to_owned(), "PHPSESSID".to_owned()]),
             ..defaults
         };
         assert_eq!(config.crawl, examples);
