@@ -71,7 +71,11 @@ pub enum Verb {
     #[command(subcommand)]
     Config(ConfigVerb),
     /// The scheduled job: crawl, commit, sync, verify, report
-    Run,
+    Run {
+        /// These pages alone, all the way to every tier: just published, or reported as wrong
+        #[arg(long, num_args = 1.., value_name = "URL")]
+        only: Vec<String>,
+    },
     /// Crawl and commit only
     Crawl,
     /// What a sync would do now (the dry run)

@@ -104,7 +104,8 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Config(args::ConfigVerb::Policy { provider, tier }) => {
             policy::main(args, *provider, tier.as_deref())
         }
-        Verb::Run => run::main(args, crate::run::Stages::All).await,
+        Verb::Run { only } if !only.is_empty() => run::only(args, only).await,
+        Verb::Run { .. } => run::main(args, crate::run::Stages::All).await,
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
         Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
         Verb::Verify => run::main(args, crate::run::Stages::Verify).await,

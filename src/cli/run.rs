@@ -6,6 +6,7 @@ use super::{Outcome, render};
 use crate::config::{self, Config};
 use crate::db::Fuse;
 use crate::run::{self, Live, RunError, RunReport, Stages, Surroundings};
+use crate::site::PageUrl;
 
 pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
@@ -16,6 +17,23 @@ pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
         Stages::Verify => "verify",
     };
     let report = watched(args, &config, stages, verb).await?;
+    Ok(outcome(&report))
+}
+
+/// `run --only URL…`: these pages alone.
+pub async fn only(args: &Args, texts: &[String]) -> anyhow::Result<Outcome> {
+    let config = config::load(args.config.as_deref())?;
+    let urls: Vec<PageUrl> = texts
+        .iter()
+        .map(|text| PageUrl::parse(text))
+        .collect::<Result<_, _>>()?;
+    let live = Live::default();
+    let around = Surroundings {
+        live: &live,
+        fuse: Fuse::from_environment(),
+        verb: "run",
+    };
+    let report = shown(args, &live, run::run_only(&urls, &config, around)).await?;
     Ok(outcome(&report))
 }
 

@@ -235,6 +235,26 @@ fn first_host(config: &Config) -> Result<&str, RunError> {
     })
 }
 
+/// The pages that were asked for by hand, each once and in the spelling under which the mirror knows it.
+///
+/// # Errors
+/// [`RunError::Config`] for the first that is outside, with the rule that decides so.
+pub fn pages_of(urls: &[PageUrl], scope: &Scope) -> Result<Vec<PageUrl>, RunError> {
+    let mut pages = Vec::with_capacity(urls.len());
+    for url in urls {
+        match scope.admit(url.clone()) {
+            Admission::Page(page) if pages.contains(&page) => (),
+            Admission::Page(page) => pages.push(page),
+            Admission::Outside(rule) => {
+                return Err(RunError::Config(format!(
+                    "{url} is no page of this site: {rule}; leave it out, or change [site]"
+                )));
+            }
+        }
+    }
+    Ok(pages)
+}
+
 /// One robots.txt per host of the site.
 pub fn robots_urls(scope: &Scope, meta: &Meta) -> Vec<PageUrl> {
     let urls = meta.identity.iter().filter_map(|(authority, scheme)| {

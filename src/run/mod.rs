@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::crawl::{CrawlError, CrawlProgress};
 use crate::db::{Blown, DbError, Fuse, way_out};
 use crate::manifest::{ManifestError, RunId};
-use crate::site::ScopeError;
+use crate::site::{PageUrl, Scope, ScopeError};
 use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
@@ -64,6 +64,8 @@ impl Stages {
 pub enum Source<'a> {
     /// The site itself, crawled.
     Site,
+    /// These pages of the site alone, in whatever spelling.
+    Only(&'a [PageUrl]),
     /// A folder that holds them as files.
     Folder(&'a Path),
 }
@@ -163,6 +165,19 @@ pub async fn run(
     around: Surroundings<'_>,
 ) -> Result<RunReport, RunError> {
     run_from(Source::Site, config, stages, around).await
+}
+
+/// A whole run for these pages alone.
+///
+/// # Errors
+/// As [`run`]; [`RunError::Config`] for a URL that is no page of the site, before anything is begun.
+pub async fn run_only(
+    urls: &[PageUrl],
+    config: &Config,
+    around: Surroundings<'_>,
+) -> Result<RunReport, RunError> {
+    house::pages_of(urls, &Scope::new(config.site.scope_rules())?)?;
+    run_from(Source::Only(urls), config, Stages::All, around).await
 }
 
 /// A whole run with a folder in the place of the site.

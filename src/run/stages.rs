@@ -36,7 +36,7 @@ pub async fn take_in(
 ) -> Result<House, RunError> {
     let House { manifest, store } = house;
     let fingerprint = match source {
-        Source::Site => scope_fingerprint(config),
+        Source::Site | Source::Only(_) => scope_fingerprint(config),
         Source::Folder(_) => FOLDER.to_owned(),
     };
     let run = report.run_id.clone();
@@ -57,6 +57,10 @@ pub async fn take_in(
         ended,
     } = match source {
         Source::Site => crawl_site(taking, config, around).await?,
+        Source::Only(_) => {
+            let problem = "`--only` cannot be carried out yet; run without it";
+            return Err(RunError::Config(problem.into()));
+        }
         Source::Folder(folder) => publish_folder(taking, folder, config, around).await?,
     };
     report.crawl = counts;

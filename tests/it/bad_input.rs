@@ -74,6 +74,22 @@ const CASES: &[Case] = &[
         },
     },
     Case {
+        arguments: &["run", "--only", "/page"],
+        code: 64,
+        words: &["/page"],
+        prepare: |origin| Mirror::new(&usual(origin)),
+    },
+    Case {
+        arguments: &["run", "--only", "http://elsewhere.example/page"],
+        code: 64,
+        words: &[
+            "http://elsewhere.example/page is no page of this site",
+            "`elsewhere.example` is not among `hosts`",
+            "leave it out",
+        ],
+        prepare: |origin| Mirror::new(&usual(origin)),
+    },
+    Case {
         arguments: &["run"],
         code: 64,
         words: &["there is no [[tier]]", "add one"],
