@@ -22,7 +22,7 @@ pub struct Args {
     /// Print nothing but errors
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// Log more to stderr (-v what went wrong, -vv what is done, -vvv everything)
+    /// Log more to stderr (-v why each URL was taken or left, -vv what is done, -vvv everything)
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
     /// How log lines look

@@ -203,12 +203,13 @@ fn complain(args: &Args, message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Logs go to stderr; how much of them is `-v`, `-q` or `RUST_LOG`.
+/// Logs go to stderr; how much of them is `-v`, `-q` or `RUST_LOG`. What became of each URL has a target of
+/// its own, so that `-v` says that and not everything else that is done.
 fn listen(args: &Args) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "off",
         (false, 0) => "error",
-        (false, 1) => "standin=info,warn",
+        (false, 1) => &format!("standin=info,{}=debug,warn", crate::crawl::TOLD),
         (false, 2) => "standin=debug,info",
         (false, _) => "trace",
     };

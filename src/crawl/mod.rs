@@ -19,10 +19,12 @@ mod robots;
 mod schedule;
 mod survival;
 mod tally;
+mod told;
 mod visit;
 mod writer;
 
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -40,6 +42,7 @@ pub use folder::{FolderOrder, publish};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
+pub use told::{TOLD, left, taken};
 
 /// What a crawl is to do.
 pub struct CrawlOrder {
@@ -129,9 +132,26 @@ pub struct CrawlProgress {
     pub found: AtomicU64,
     pub done: AtomicU64,
     pub bytes: AtomicU64,
+    pub errors: AtomicU64,
+    /// URLs of the site that this run leaves out: neither found nor done.
+    pub skipped: AtomicU64,
+    waits: Mutex<Option<String>>,
 }
 
 impl CrawlProgress {
+    /// What all requests wait for, such as `quiet until 06:00 UTC`; `None` while some are on their way.
+    pub fn waits(&self) -> Option<String> {
+        self.waits
+            .lock()
+            .expect("no holder of this lock panics")
+            .clone()
+    }
+
+    /// Sets what [`CrawlProgress::waits`] says.
+    pub fn wait_for(&self, what: Option<String>) {
+        *self.waits.lock().expect("no holder of this lock panics") = what;
+    }
+
     fn find(&self, urls: u64) {
         self.found.fetch_add(urls, Ordering::Relaxed);
     }
@@ -146,6 +166,8 @@ impl CrawlProgress {
         let done = now.answers() - before.answers();
         self.find(done);
         self.done.fetch_add(done, Ordering::Relaxed);
+        self.errors
+            .fetch_add(now.errors - before.errors, Ordering::Relaxed);
         self.bytes
             .fetch_add(now.bytes - before.bytes, Ordering::Relaxed);
     }

@@ -1,0 +1,19 @@
+//! What became of each URL of the site, for `-v`: taken or left, and why.
+//!
+//! A URL is told once, where it is decided about: when it is queued, or when it is left out. What its
+//! request then comes to is told under the targets of the modules, by `-vv`.
+
+use crate::site::PageUrl;
+
+/// The target of these events. It is no module's, so that it can be listened to by itself.
+pub const TOLD: &str = "standin::url";
+
+/// It will be asked for: `a seed`, `in the sitemap https://…`, `linked from https://…`, `stored`.
+pub fn taken(url: &PageUrl, why: &str) {
+    tracing::debug!(target: TOLD, %url, why, "taken");
+}
+
+/// It will not be asked for in this run: the rule that decides so, such as `robots.txt: Disallow: /x`.
+pub fn left(url: &PageUrl, why: &str) {
+    tracing::debug!(target: TOLD, %url, why, "left");
+}
