@@ -1,8 +1,11 @@
-//! Feeds arbitrary bytes to the layouts. The promises live in the library, where an ordinary test
+//! Feeds arbitrary bytes to URLs and layouts. The promises live in the library, where an ordinary test
 //! runs them over the seeds.
 
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(|data: &[u8]| standin::site::check_layout(data));
+fuzz_target!(|data: &[u8]| {
+    standin::site::check_identity(data);
+    standin::site::check_layout(data);
+});

@@ -119,7 +119,7 @@ pub fn read_part(part: &Part, bytes: &[u8]) -> Result<Vec<(PageUrl, Entry)>, Man
     while !rest.is_empty() {
         let (url, record) = read_row(&mut rest).ok_or_else(|| wrong("a torn row"))?;
         let text = std::str::from_utf8(url).map_err(|e| wrong(&e.to_string()))?;
-        let parsed = PageUrl::parse(text).map_err(|e| wrong(&e.to_string()))?;
+        let parsed = PageUrl::recorded(text).map_err(|e| wrong(&e.to_string()))?;
         entries.push((parsed, codec::decode(url, record)?));
     }
     Ok(entries)

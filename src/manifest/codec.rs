@@ -51,7 +51,7 @@ pub fn keyed_by_url<T: Record>(
 /// The URL at the end of a key.
 pub fn url_of_key(key: &[u8], skip: usize) -> Result<PageUrl, ManifestError> {
     let text = String::from_utf8_lossy(&key[skip..]);
-    PageUrl::parse(&text).map_err(|why| ManifestError::Record {
+    PageUrl::recorded(&text).map_err(|why| ManifestError::Record {
         key: key.escape_ascii().to_string(),
         source: standin_migrations::FormatError::Content(why.to_string()),
     })

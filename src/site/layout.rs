@@ -17,7 +17,8 @@
 //!   mirror. `/` asks for `index.html`. Behind any character but `:`, two or more slashes become
 //!   one. Then a path that does not end in a dot and one of [`GOVUK_EXTENSIONS`] gets `.html`:
 //!   `/vat-rates/` asks for `vat-rates/.html` and `/foo.htm` for `foo.htm.html`. The rules look at
-//!   the path as sent, so `/a%2Epdf` asks for `a.pdf.html`;
+//!   the path as sent, so `/a%2Epdf` asks for `a.pdf.html` (recorded by earlier versions; a
+//!   [`PageUrl`] of today is `/a.pdf`);
 //! - on asset hosts, whose paths are always files, neither name nor suffix is added; slashes collapse
 //!   in `govuk` as before.
 //!
@@ -36,7 +37,7 @@
 //!
 //! No reachable form has a first path segment beginning with `%`, so the forms cannot meet. Within
 //! the reachable form URLs can: `/x/` and `/x/index.html` in `plain`, `/foo` and `/foo.html` in
-//! `govuk`, `/a` and `/%61` in both. The callers find and report that; [`Layout::outranks`] says
+//! `govuk`, `/a,` and `/a%2C` in both. The callers find and report that; [`Layout::outranks`] says
 //! which of the two is served.
 
 use std::borrow::Cow;
@@ -188,7 +189,8 @@ impl Layout {
         let (host, _) = key.as_str().split_once('/')?;
         let origin = origin_of(host, scheme);
         for target in targets_of(&key.as_str()[host.len()..]) {
-            let Ok(url) = PageUrl::parse(&[&origin, target.as_str()].concat()) else {
+            // A key of an earlier version may stand for a URL whose escapes have another spelling today.
+            let Ok(url) = PageUrl::recorded(&[&origin, target.as_str()].concat()) else {
                 continue;
             };
             if self.place(&url).key == *key {
@@ -473,7 +475,8 @@ mod tests {
     // A file of golden vectors only grows. Its lines were computed by a second implementation of the
     // rules, in another language and with the CDN's regular expressions in place of our loops.
 
-    /// Compares a file of `URL TAB KEY TAB REACH` with what the layout answers.
+    /// Compares a file of `URL TAB KEY TAB REACH` with what the layout answers, also for URLs in spellings that
+    /// only records of earlier versions have.
     fn check_golden(name: LayoutName) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/layout");
         let text = std::fs::read_to_string(folder.join(format!("{name}.tsv"))).unwrap();
@@ -487,7 +490,7 @@ mod tests {
             let [written, key, reach] = fields[..] else {
                 panic!("{line:?} has not three fields");
             };
-            let placed = layout.place(&url(written));
+            let placed = layout.place(&PageUrl::recorded(written).unwrap());
             assert_eq!(placed.key.as_str(), key, "{written}");
             let told = match placed.reach {
                 Reach::Cdn => "cdn".to_owned(),
@@ -614,7 +617,7 @@ mod tests {
         // Promise: exactly one of two URLs on one key is canonical, and it is the key's page.
         let pairs = [
             (LayoutName::Plain, "https://h/x/", "https://h/x/index.html"),
-            (LayoutName::Plain, "https://h/a", "https://h/%61"),
+            (LayoutName::Plain, "https://h/a,", "https://h/a%2C"),
             (LayoutName::Govuk, "https://h/", "https://h/index.html"),
             (LayoutName::Govuk, "https://h/foo", "https://h/foo.html"),
             (LayoutName::Govuk, "https://h/a/b", "https://h/a//b"),

@@ -180,7 +180,7 @@ fn whole(found: &Found, size: u64) -> Option<ObjectMeta> {
         .iter()
         .map(|(name, value)| (name.as_str(), value.as_bytes()));
     Some(ObjectMeta {
-        url: PageUrl::parse(field("url")?).ok()?,
+        url: PageUrl::recorded(field("url")?).ok()?,
         content: field("blake3")?.parse().ok()?,
         crc32c: u32::from_str_radix(field("crc32c")?, 16).ok()?,
         size,
