@@ -20,6 +20,7 @@ mod schedule;
 mod survival;
 mod tally;
 mod told;
+mod traps;
 mod visit;
 mod writer;
 
@@ -43,6 +44,7 @@ pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
 pub use told::{TOLD, left, taken};
+pub use traps::{Trap, TrapLimits, TrapReport, Variants};
 
 /// What a crawl is to do.
 pub struct CrawlOrder {
