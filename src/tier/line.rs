@@ -1,7 +1,7 @@
 //! The line to one service: what every request of a cloud tier has in common, however it is spoken.
 //! It is counted by its kind, waits until there is room among those in flight, is repeated after a
 //! hiccup, and fails at once while the service is known to be out of reach. What is allowed when is
-//! decided in `pace.rs`; here requests wait and are sent.
+//! decided in `http/pace.rs`; here requests wait and are sent.
 //!
 //! A dropped request gives back what it held. No lock is held while anything waits, and a request that
 //! meets no trouble takes two short locks and one permit: about a microsecond.
@@ -16,11 +16,38 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::TierError;
-use super::pace::{Admission, Circuit, Failed, Failure, Limit, WAIT_MAX};
 use crate::config::TierName;
+use crate::http::pace::{
+    Admission, Circuit, Failed, Failure, Limit, Next, Opens, Policy, WAIT_MAX,
+};
 
 /// Latencies of requests about more bytes than this say more about the network than about the service.
 const SMALL_BYTES_MAX: u64 = 128 * 1024;
+
+/// Nothing is sent for this long after too many failures, until one request is let through to see.
+const COOL_DOWN: Duration = Duration::from_secs(15);
+
+/// What a service of this kind bears.
+fn policy(concurrency_max: usize) -> Policy {
+    Policy {
+        limit_first: 8,
+        limit_max: concurrency_max,
+        limit_min: 1.0,
+        // Services of this size have no fixed ceiling.
+        rounds_below_ceiling: 1.0,
+        strain_max: Some(2.0),
+        // With the pauses below a service that refuses is known within three seconds.
+        attempts_max: 5,
+        pause: Duration::from_millis(100),
+        pause_throttled: Duration::from_millis(200),
+        pause_max: Duration::from_secs(5),
+        // Five attempts of ten seconds would hold up a run.
+        quick_failure: Some(Duration::from_secs(5)),
+        opens: Opens::OnFailures { in_a_row: 5 },
+        cool_down: COOL_DOWN,
+        cool_down_max: COOL_DOWN,
+    }
+}
 
 /// What a request is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -133,7 +160,8 @@ impl Line {
 
     /// `concurrency_max` bounds the requests in flight.
     pub fn new(tier: TierName, concurrency_max: usize) -> Line {
-        let limit = Limit::new(concurrency_max);
+        let policy = policy(concurrency_max);
+        let limit = Limit::new(policy);
         Line {
             tier,
             is_counter: false,
@@ -145,7 +173,7 @@ impl Line {
             state: Mutex::new(State {
                 granted: limit.get(),
                 limit,
-                circuit: Circuit::new(),
+                circuit: Circuit::new(policy),
                 in_flight: 0,
                 owed: 0,
                 cause: String::new(),
@@ -279,8 +307,8 @@ impl Line {
             let is_telling = result.is_ok() && kind.is_even() && bytes <= SMALL_BYTES_MAX;
             let in_flight = state.in_flight;
             match turn.is_trial {
-                true => state.circuit.is_back(),
-                false => state.circuit.answered(),
+                true => state.circuit.is_back(now),
+                false => state.circuit.answered(now),
             }
             state
                 .limit
@@ -292,7 +320,7 @@ impl Line {
             self.throttles.fetch_add(1, Ordering::Relaxed);
         }
         if failure.is_congestion() {
-            state.limit.congested(turn.sent, now);
+            state.limit.congested(failure, turn.sent, now);
             self.adjust(&mut state);
         }
         state.cause = cause;
@@ -304,8 +332,8 @@ impl Line {
             is_trial: turn.is_trial,
         };
         match state.circuit.failed(failed, now, chance()) {
-            Some(pause) => Verdict::Again(pause),
-            None => Verdict::Done,
+            Next::Again(pause) => Verdict::Again(pause),
+            Next::Final | Next::Ended(_) => Verdict::Done,
         }
     }
 
@@ -553,7 +581,7 @@ mod tests {
             let all = async { futures_util::join!(sending, pausing, waiting) };
             let ended = tokio::time::timeout(Duration::from_nanos(1), all).await;
             assert!(ended.is_err());
-            line.state().circuit.answered();
+            line.state().circuit.answered(Duration::ZERO);
         }
         assert_eq!(line.state().in_flight, 0);
         let requests = (0..2).map(|_| line.request(Kind::Put, || async { Ok(()) }));

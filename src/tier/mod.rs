@@ -14,7 +14,6 @@ mod gcs;
 mod line;
 mod metadata;
 mod object;
-mod pace;
 mod pieces;
 mod record;
 mod s3;
