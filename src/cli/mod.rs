@@ -7,6 +7,7 @@
 mod adopt;
 mod args;
 mod config_check;
+mod crawled;
 mod demo;
 mod explain;
 mod get;

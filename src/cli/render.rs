@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
+use super::crawled::{self, Fate};
 use crate::run::{ChangeLine, RunReport, Verdict};
 use crate::sync::TierReport;
 
@@ -111,41 +112,14 @@ pub fn bytes(bytes: u64) -> String {
 }
 
 fn crawl(report: &RunReport) -> String {
-    let crawl = &report.crawl;
-    let (stage, read, as_before) = match report.verb {
-        "publish" => ("folder", "read", "as they were"),
-        _ => ("crawl", "fetched", "not modified"),
+    let failed = report.verdict == Verdict::Failed && !report.made_a_generation();
+    let fate = if failed {
+        Fate::Discarded
+    } else {
+        Fate::Committed
     };
-    let mut text = format!(
-        "  {stage}: {} {read} ({}), {} {as_before}; {} new, {} changed, {} gone\n",
-        crawl.fetched,
-        bytes(crawl.bytes),
-        crawl.not_modified,
-        crawl.new,
-        crawl.changed,
-        crawl.gone
-    );
-    let found = crawl.new + crawl.changed + crawl.gone;
-    if report.verdict == Verdict::Failed && found > 0 && !report.made_a_generation() {
-        text.push_str("         nothing of it was taken over\n");
-    }
-    let rest = [
-        (crawl.redirects, "redirects"),
-        (crawl.missing, "missing, kept for now"),
-        (crawl.broken_links, "broken links"),
-        (crawl.forbidden, "forbidden by robots.txt"),
-        (crawl.refused, "refused: no page can be made of them"),
-        (crawl.errors, "errors"),
-    ];
-    let rest: Vec<String> = rest
-        .iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, name)| format!("{count} {name}"))
-        .collect();
-    if !rest.is_empty() {
-        push(&mut text, format_args!("         {}\n", rest.join(", ")));
-    }
-    text
+    let counts = crawled::counts(report.verb, &report.crawl, fate);
+    counts + &crawled::details(&report.tally, report.crawl.forbidden)
 }
 
 fn tiers(report: &RunReport) -> String {
