@@ -1,18 +1,21 @@
-//! `standin explain URL`: everything the mirror knows of one page.
+//! `standin explain URL`: everything the mirror knows of one page, and what decides about it in a crawl.
 
 use std::fmt::Write;
 
+use regex::Regex;
+
 use super::args::Args;
 use super::{Outcome, render};
-use crate::config::{self, Config};
+use crate::config::{self, Config, RobotsPolicy, StrategyName};
 use crate::db::Fuse;
-use crate::manifest::{Entry, Manifest, Outcome as PageOutcome};
+use crate::manifest::{Entry, Manifest, Outcome as PageOutcome, Pending};
 use crate::run::{self, House, Lock, RunError};
 use crate::site::{Admission, Layout, LayoutName, PageUrl, Reach};
 
 pub fn main(args: &Args, url: &str) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
-    let asked = PageUrl::parse(url)?;
+    let asked_text = url;
+    let asked = PageUrl::parse(asked_text)?;
     let _lock = Lock::acquire(
         &config.state.dir,
         "explain",
@@ -28,21 +31,25 @@ pub fn main(args: &Args, url: &str) -> anyhow::Result<Outcome> {
     };
     let placed = manifest.layout().place(&url);
     let entry = manifest.entry(&url).map_err(RunError::from)?;
-    let mut text = format!("{url}\n  rule     {rule}\n  key      {}\n", placed.key);
+    let pending = manifest.pending_note(&url).map_err(RunError::from)?;
+    let mut text = format!("{url}\n");
+    if url.as_str() != asked_text {
+        writeln!(text, "  asked    {asked_text}: known under the URL above")?;
+    }
+    writeln!(text, "  rule     {rule}")?;
+    let crawled = crawled(&config, &url, in_scope);
+    text.push_str(&crawled.text());
+    if let Some(pending) = &pending {
+        text.push_str(&not_had(pending));
+    }
+    writeln!(text, "  key      {}", placed.key)?;
     if let Reach::GatewayOnly(why) = &placed.reach {
         writeln!(text, "           reachable by the gateway only: {why}")?;
     }
     text.push_str(&described(entry.as_ref()));
     if let Some(entry) = &entry {
         text.push_str(&dated(manifest, entry)?);
-        let missing = manifest.missing(&url).map_err(RunError::from)?;
-        if let Some(missing) = missing.filter(|missing| missing.crawl == manifest.about().crawls) {
-            writeln!(
-                text,
-                "  missing  answered {} in the last {} crawls, kept for now",
-                missing.status, missing.strikes
-            )?;
-        }
+        text.push_str(&missing(manifest, &url)?);
     }
     let tiers = tiers(&config, manifest, &url, entry.as_ref(), &mut text)?;
     let keys = |name| {
@@ -55,14 +62,94 @@ pub fn main(args: &Args, url: &str) -> anyhow::Result<Outcome> {
         text,
         json: serde_json::json!({
             "url": url,
+            "asked": asked_text,
             "in_scope": in_scope,
             "rule": rule,
+            "robots": crawled.robots,
+            "trap": crawled.trap,
+            "strategy": crawled.strategy,
+            "forms": crawled.forms,
+            "pending": pending,
             "key": placed.key,
             "keys": { "plain": keys(LayoutName::Plain), "govuk": keys(LayoutName::Govuk) },
             "entry": entry,
             "tiers": tiers,
         }),
     })
+}
+
+/// What decides in a crawl whether a page of the site is asked for.
+#[derive(Default)]
+struct Crawled {
+    robots: Option<String>,
+    trap: Option<String>,
+    strategy: Option<&'static str>,
+    forms: Option<String>,
+}
+
+impl Crawled {
+    fn text(&self) -> String {
+        let lines = [
+            ("robots", self.robots.as_deref()),
+            ("endless", self.trap.as_deref()),
+            ("asked if", self.strategy),
+            ("forms", self.forms.as_deref()),
+        ];
+        let there = lines
+            .iter()
+            .filter_map(|(name, value)| Some((name, (*value)?)));
+        there
+            .map(|(name, value)| format!("  {name:<8} {value}\n"))
+            .collect()
+    }
+}
+
+fn crawled(config: &Config, url: &PageUrl, in_scope: bool) -> Crawled {
+    if !in_scope {
+        return Crawled::default();
+    }
+    Crawled {
+        robots: robots_says(config, url),
+        trap: trap_says(config, url),
+        strategy: Some(match config.crawl.strategy {
+            StrategyName::Full => "always: crawl.strategy is \"full\"",
+            StrategyName::Lastmod => {
+                "no sitemap says that it is unchanged, crawl.max_age_days have passed, or it is in crawl.refetch_share"
+            }
+        }),
+        forms: forms_say(config, url),
+    }
+}
+
+/// The rule of robots.txt that decides. Where robots are obeyed, the last good robots.txt of the host is the
+/// one to ask; it is not kept yet, so nothing is said.
+fn robots_says(config: &Config, _url: &PageUrl) -> Option<String> {
+    match config.site.robots {
+        RobotsPolicy::Ignore => Some("not asked: site.robots is \"ignore\"".into()),
+        RobotsPolicy::Obey => None,
+    }
+}
+
+/// Why the URL looks endless. No rule looks at that yet.
+fn trap_says(_config: &Config, _url: &PageUrl) -> Option<String> {
+    None
+}
+
+/// The pattern by which forms on this page are enumerated.
+fn forms_say(config: &Config, url: &PageUrl) -> Option<String> {
+    let matches = |pattern: &&String| Regex::new(pattern).is_ok_and(|r| r.is_match(url.as_str()));
+    let pattern = config.crawl.forms.iter().find(matches)?;
+    Some(format!("enumerated: `{pattern}` in crawl.forms matches"))
+}
+
+/// What became of a page that is none yet.
+fn not_had(pending: &Pending) -> String {
+    let from = pending
+        .from
+        .as_ref()
+        .map(|from| format!(" (linked from {from})"));
+    let from = from.unwrap_or_default();
+    format!("  not had  {}{from}\n", pending.why)
 }
 
 fn described(entry: Option<&Entry>) -> String {
@@ -96,6 +183,18 @@ fn dated(manifest: &Manifest, entry: &Entry) -> anyhow::Result<String> {
         "  changed  in generation {}{when}\n",
         entry.changed
     ))
+}
+
+/// How often in a row a stored page was not there lately.
+fn missing(manifest: &Manifest, url: &PageUrl) -> anyhow::Result<String> {
+    let missing = manifest.missing(url).map_err(RunError::from)?;
+    let lately = missing.filter(|missing| missing.crawl == manifest.about().crawls);
+    Ok(lately.map_or_else(String::new, |missing| {
+        format!(
+            "  missing  answered {} in the last {} crawls, kept for now\n",
+            missing.status, missing.strikes
+        )
+    }))
 }
 
 fn tiers(

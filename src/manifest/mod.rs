@@ -240,6 +240,14 @@ impl Manifest {
         scan.map(|record| codec::keyed_by_url(record?, 1))
     }
 
+    /// Why earlier crawls could not have a URL that was never stored, if they met it.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn pending_note(&self, url: &PageUrl) -> Result<Option<Pending>, ManifestError> {
+        codec::get(&self.db, &keys::pending(url))
+    }
+
     /// When and by which run a generation was committed.
     ///
     /// # Errors

@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_origin;
 mod bad_tier;
 mod copies;
+mod explain;
 mod faults;
 mod fetch;
 mod formats;

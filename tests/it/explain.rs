@@ -1,0 +1,76 @@
+//! Promise: `explain` says which rule decides about a URL, under which spelling the mirror knows it, and why a page
+//! that was linked to is none; checked on a small site with one broken link.
+
+use crate::support::binary::{Mirror, folder_tier, site};
+use crate::support::origin::{Origin, Page};
+
+fn mirrored(options: &str) -> (Origin, Mirror) {
+    let origin = Origin::start();
+    origin.set(
+        "/",
+        Page::html("<a href=/page>Page</a> <a href=/lost>Lost</a>"),
+    );
+    origin.set("/page", Page::html("<p>A page.</p>"));
+    let mirror = Mirror::new(&[site(&origin), options.to_owned(), folder_tier("copy")].concat());
+    mirror.run(&["run", "--json"]);
+    (origin, mirror)
+}
+
+#[test]
+fn a_link_that_led_nowhere_is_explained() {
+    let (origin, mirror) = mirrored("");
+    let told = mirror.run(&["explain", &origin.url("/lost")]).expect(0);
+    let line = format!(
+        "  not had  the answer was 404 (linked from {})\n",
+        origin.url("/")
+    );
+    assert!(told.stdout.contains(&line), "{told:#?}");
+    assert!(told.stdout.contains("entry    none: never stored"));
+    let json = mirror
+        .run(&["explain", &origin.url("/lost"), "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(json["pending"]["why"], "the answer was 404");
+    assert_eq!(json["pending"]["from"], origin.url("/"));
+    assert_eq!(json["entry"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_page_is_explained_under_its_own_spelling() {
+    let (origin, mirror) =
+        mirrored("robots = \"ignore\"\n[crawl]\nforms = [\"/none/\", \"/page$\"]\n");
+    let asked = origin.url("/a/../page#part");
+    let told = mirror.run(&["explain", &asked]).expect(0);
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!(lines[0], origin.url("/page"));
+    assert_eq!(
+        lines[1],
+        format!("  asked    {asked}: known under the URL above")
+    );
+    for line in [
+        "  robots   not asked: site.robots is \"ignore\"",
+        "  asked if always: crawl.strategy is \"full\"",
+        "  forms    enumerated: `/page$` in crawl.forms matches",
+    ] {
+        assert!(lines.contains(&line), "{line}\n{told:#?}");
+    }
+    let json = mirror.run(&["explain", &asked, "--json"]).expect(0).json();
+    assert_eq!(json["asked"], asked);
+    assert_eq!(json["url"], origin.url("/page"));
+    assert_eq!(json["pending"], serde_json::Value::Null);
+}
+
+#[test]
+fn of_a_url_outside_the_site_the_rule_alone_is_told() {
+    let (_origin, mirror) = mirrored("");
+    let told = mirror
+        .run(&["explain", "https://elsewhere.example/"])
+        .expect(0);
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!(lines[0], "https://elsewhere.example/");
+    assert_eq!(
+        lines[1],
+        "  rule     `elsewhere.example` is not among `hosts`"
+    );
+    assert!(!told.stdout.contains("asked if"), "{told:#?}");
+}
