@@ -8,10 +8,11 @@ use futures_util::StreamExt;
 use futures_util::future::OptionFuture;
 use futures_util::stream::FuturesUnordered;
 
+use super::courtesy::{Came, Courtesy};
 use super::decide::{self, Body, Decision};
 use super::frontier::{Finished, Frontier, Position, Queued};
 use super::robots::Robots;
-use super::schedule::{Job, Schedule, Way};
+use super::schedule::{After, Job, Schedule, Turn, Way};
 use super::survival::Survival;
 use super::visit::{Seen, SeenPage, Visited, Visitor};
 use super::writer::{Report, Writer};
@@ -27,8 +28,8 @@ use crate::store::Store;
 /// attempts and time-outs, and the rest of the site would cost them too.
 const LOST_AFTER: u32 = 12;
 
-/// A `Crawl-delay` is obeyed up to here; with the minutes that some hosts name, no run would end.
-const CRAWL_DELAY_MAX: Duration = Duration::from_secs(2);
+/// Jobs in memory.
+const WINDOW: usize = 1024;
 
 /// URLs remembered in memory as known, by hash: spares most look-ups of links. Two halves of this size
 /// are kept, 16 bytes a URL; what falls out is looked up on disk.
@@ -72,7 +73,14 @@ pub async fn crawl(
         order: Arc::clone(&order),
     });
     let mut engine = Engine {
-        schedule: Schedule::new(order.concurrency, order.rate),
+        schedule: Schedule::new(Courtesy {
+            concurrency: order.concurrency,
+            rate: order.rate,
+            // The fetcher repeats.
+            attempts: 1,
+            patience: Duration::ZERO,
+            ..Courtesy::default()
+        }),
         queue: QueueEnd::default(),
         cursor: Cursor::at(position.cursor.clone()),
         robots: Vec::new(),
@@ -160,8 +168,7 @@ impl Engine<'_> {
                 Err(_) => Robots::DenyAll,
             };
             if let Some(pause) = rules.delay() {
-                self.schedule
-                    .slow_down(url.authority(), pause.min(CRAWL_DELAY_MAX));
+                self.schedule.slow_down(url.authority(), pause);
             }
             for sitemap in rules.sitemaps() {
                 self.enqueue_reference(&url, &sitemap)?;
@@ -247,15 +254,33 @@ impl Engine<'_> {
         let mut in_flight = FuturesUnordered::new();
         loop {
             self.refill()?;
-            while let Some(job) = self.schedule.next(Instant::now()) {
+            let wall = (self.order.clock)();
+            while let Some(job) = self.schedule.next(Instant::now(), wall) {
                 in_flight.push(self.start(job, Conditional::IfSurviving)?);
             }
-            let wake = self.schedule.wakes().map(tokio::time::Instant::from_std);
+            let wake = self
+                .schedule
+                .wakes(Instant::now(), wall)
+                .map(tokio::time::Instant::from_std);
             let wake = OptionFuture::from(wake.map(tokio::time::sleep_until));
             tokio::select! {
-                Some(visited) = in_flight.next() => {
-                    self.schedule.done(&visited.job.url);
+                Some(mut visited) = in_flight.next() => {
+                    let took = Duration::ZERO;
+                    let came = match &visited.result {
+                        Ok(_) => Came::Answered { took },
+                        Err(error) => Came::of_error(error, took),
+                    };
+                    match self.schedule.came(visited.job, came, Instant::now()) {
+                        After::TakeIn(job) => visited.job = job,
+                        After::Again => continue,
+                    }
+                    let lost = self.schedule.given_up(visited.job.url.authority());
+                    let lost = lost.map(|why| format!("{} {why}", visited.job.url.authority()));
                     self.take_in(visited).await?;
+                    if let Some(why) = lost {
+                        let done = self.position.counts.usable();
+                        return Err(CrawlError::OriginLost { done, why });
+                    }
                 }
                 Some(()) = wake => (),
                 else => return Ok(()),
@@ -265,10 +290,8 @@ impl Engine<'_> {
 
     /// Fills the window: new URLs first, then the manifest's entries in order.
     fn refill(&mut self) -> Result<(), CrawlError> {
-        if self.queue.unloaded < self.queue.next && self.schedule.room() > 0 {
-            let waiting = self
-                .frontier
-                .waiting(self.queue.unloaded, self.schedule.room())?;
+        if self.queue.unloaded < self.queue.next && self.room() > 0 {
+            let waiting = self.frontier.waiting(self.queue.unloaded, self.room())?;
             self.queue.unloaded = waiting
                 .last()
                 .map_or(self.queue.next, |(number, _)| number + 1);
@@ -277,14 +300,19 @@ impl Engine<'_> {
                     url: queued.url,
                     from: queued.from,
                     way: Way::Queue(number),
+                    turn: Turn::default(),
                 });
             }
         }
         // Half a window at a time: a scan costs something to begin.
-        if !self.cursor.ended && self.schedule.room() > CURSOR_STEP {
+        if !self.cursor.ended && self.room() > CURSOR_STEP {
             self.advance_cursor()?;
         }
         Ok(())
+    }
+
+    fn room(&self) -> usize {
+        WINDOW.saturating_sub(self.schedule.waiting())
     }
 
     fn advance_cursor(&mut self) -> Result<(), CrawlError> {
@@ -308,6 +336,7 @@ impl Engine<'_> {
                     url,
                     from: None,
                     way: Way::Cursor,
+                    turn: Turn::default(),
                 });
             }
         }
@@ -342,6 +371,7 @@ impl Engine<'_> {
             url: url.clone(),
             from: None,
             way: Way::First,
+            turn: Turn::default(),
         };
         Ok(self.start(job, conditional)?.await)
     }

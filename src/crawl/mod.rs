@@ -9,6 +9,7 @@
 //! takes a folder in instead ([`folder`]), by the same staging.
 
 mod body;
+mod courtesy;
 mod decide;
 mod engine;
 mod fetch;
@@ -20,6 +21,8 @@ mod robots;
 mod schedule;
 mod sightings;
 mod strategy;
+#[cfg(test)]
+mod simulation;
 mod survival;
 mod tally;
 mod told;
@@ -40,6 +43,7 @@ use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
 pub use body::{Budget, Held, TempBody};
+pub use courtesy::{Came, Courtesy, QuietHours, QuietHoursError};
 pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use folder::{FolderOrder, publish};
@@ -48,6 +52,7 @@ pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use sightings::{Sighting, Sightings, day_of};
 pub use strategy::{Due, Known, LastmodRules, Linkage, Reason, Strategy, may_retire};
+pub use schedule::{After, HostTraffic, Job, Schedule, Turn, Way};
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
 pub use told::{TOLD, left, taken};
 pub use traps::{Trap, TrapLimits, TrapReport, Variants};

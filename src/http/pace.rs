@@ -151,7 +151,7 @@ impl Limit {
 
     /// The service asked for less, or did not answer the request that was sent at `sent`.
     pub fn congested(&mut self, failure: Failure, sent: Duration, now: Duration) {
-        if self.halved.is_some_and(|halved| sent < halved) {
+        if self.halved.is_some_and(|halved| sent <= halved) {
             return;
         }
         self.halved = Some(now);
@@ -316,7 +316,7 @@ impl Circuit {
 
     /// As [`Circuit::admit`], without sending anything.
     pub fn admission(&self, now: Duration) -> Admission {
-        match self.open_until {
+        match self.open_until.map(|until| until.max(self.quiet_until)) {
             Some(until) if now < until || self.trial => Admission::Refused(until.max(now)),
             Some(_) => Admission::Trial,
             None if now < self.quiet_until => Admission::Wait(self.quiet_until),
@@ -363,8 +363,10 @@ impl Circuit {
             let patience = quick + Duration::from_secs(it.bytes / BYTES_PER_SECOND_MIN);
             it.failure != Failure::Silent && it.took <= patience && !it.is_trial
         });
-        if it.attempt < policy.attempts_max && self.budget >= 1.0 && is_quick {
-            self.budget -= 1.0;
+        // A trial costs nothing: another request would be sent in its place.
+        let price = if it.is_trial { 0.0 } else { 1.0 };
+        if it.attempt < policy.attempts_max && self.budget >= price && is_quick {
+            self.budget -= price;
             return Next::Again(self.pause(it, chance));
         }
         if let Opens::OnFailures { in_a_row } = policy.opens {
