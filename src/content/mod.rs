@@ -11,10 +11,12 @@ pub mod check;
 mod css;
 mod digest;
 mod form;
+mod header_links;
 mod headers;
 mod html;
 mod kind;
 mod links;
+mod mirror_header;
 mod references;
 mod sitemap;
 mod tags;
@@ -23,9 +25,11 @@ pub use canonical::{CanonicalRules, RulesError};
 pub use charset::Charset;
 pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
 pub use form::{Button, Choice, Field, Form};
+pub use header_links::header_links;
 pub use headers::{KEPT, KeptHeaders, never_kept};
 pub use kind::{Kind, kind};
 pub use links::{Link, Links, Role};
+pub use mirror_header::{MirrorHeader, MirrorHeaderError};
 
 use links::Collector;
 
