@@ -29,7 +29,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper_util::", &["src/http/"]),
     ("clap::", &["src/cli/"]),
     ("anyhow::", &["src/cli/", "src/main.rs"]),
-    ("flate2::", &["src/crawl/gunzip.rs", "src/demo/assets.rs"]),
+    ("flate2::", &["src/crawl/decode.rs", "src/demo/assets.rs"]),
+    ("brotli_decompressor::", &["src/crawl/decode.rs"]),
     ("texting_robots::", &["src/crawl/robots.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
 ];

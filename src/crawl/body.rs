@@ -4,6 +4,9 @@
 //! Nothing here can deadlock. A fetch waits for the budget only while it holds none of it (before the first byte
 //! of a body), and only for a limited time; a body that has begun never waits: what it cannot have at once sends it to
 //! a file. So even a consumer that sits on every permit slows the crawl down to the speed of the disk and no further.
+//!
+//! Before a file is begun, and every so often while it grows, the free space of its file system is looked at: a run
+//! that fills the disk of the machine takes others down with it.
 
 use std::fmt;
 use std::fs::File;
@@ -18,8 +21,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::content::{Digest, Digester};
 
-/// What a body of unknown length reserves to begin with; it covers most pages of most sites.
-const FIRST_RESERVATION: usize = 64 * 1024;
+/// What a body of unknown length reserves to begin with. Half of the pages of most sites are smaller; the others
+/// double it once or twice, which costs less than touching fresh memory for every small one.
+const FIRST_RESERVATION: usize = 16 * 1024;
+
+/// The most that is reserved on a guess: beyond this the guess has to come true step by step.
+const GUESS_MAX: u64 = 256 * 1024;
+
+/// The free space is looked at again after so many bytes written: one system call in some hundred. A look asks for
+/// room up to the next one, so that only other writers can make it less than it should be.
+const DISK_CHECK_EVERY: u64 = 16 * 1024 * 1024;
 
 /// Bytes are digested and written in pieces of this size: large enough for BLAKE3 to use its wide lanes (a gzip
 /// body arrives in pieces of 4 KiB), small enough to be in cache still. Each spilling body holds one piece beside
@@ -87,6 +98,10 @@ impl Budget {
     pub(super) async fn reserve(&self, bytes: usize, patience: Duration) -> Option<Permit> {
         if bytes > self.total {
             return None;
+        }
+        // Nearly always there is room, and then no timer is needed.
+        if let Some(permit) = self.try_reserve(bytes) {
+            return Some(permit);
         }
         let waiting = Arc::clone(&self.bytes).acquire_many_owned(bytes as u32);
         let granted = tokio::time::timeout(patience, waiting).await.ok()?;
@@ -167,14 +182,14 @@ impl TempBody {
                 };
                 Ok((body, file))
             }
-            Err(source) => Err(SpillError { path, source }),
+            Err(source) => Err(SpillError::Io { path, source }),
         }
     }
 
     pub(super) fn write(&mut self, file: &mut File, bytes: &[u8]) -> Result<(), SpillError> {
         if let Err(source) = file.write_all(bytes) {
             let path = self.path.clone();
-            return Err(SpillError { path, source });
+            return Err(SpillError::Io { path, source });
         }
         self.size += bytes.len() as u64;
         Ok(())
@@ -190,11 +205,28 @@ impl Drop for TempBody {
     }
 }
 
-/// A temporary file could not be written: a full disk, most of the time.
+/// Why a body could not be put into a file.
 #[derive(Debug)]
-pub(crate) struct SpillError {
-    pub(crate) path: PathBuf,
-    pub(crate) source: io::Error,
+pub(crate) enum SpillError {
+    Io {
+        path: PathBuf,
+        source: io::Error,
+    },
+    /// It would leave the file system with less than the `min` bytes that are to stay `free`.
+    Full {
+        folder: PathBuf,
+        free: u64,
+        min: u64,
+    },
+}
+
+/// Bytes that this user can still write to the file system of a folder.
+pub(crate) type FreeSpace = fn(&Path) -> io::Result<u64>;
+
+/// As the system says it.
+pub(crate) fn free_space(folder: &Path) -> io::Result<u64> {
+    let found = rustix::fs::statvfs(folder)?;
+    Ok(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 /// Where bodies go: the same for all fetches of a run.
@@ -205,6 +237,40 @@ pub(crate) struct Shelf {
     pub(crate) temp_dir: PathBuf,
     /// How long a body waits for the budget before it goes to a file.
     pub(crate) patience: Duration,
+    /// Bytes that files leave free in any case.
+    pub(crate) disk_free_min: u64,
+    pub(crate) free_space: FreeSpace,
+}
+
+impl Shelf {
+    /// An error when `coming` more bytes are too many for the file system.
+    fn check_disk(&self, coming: u64) -> Result<(), SpillError> {
+        let folder = self.temp_dir.clone();
+        let free = match (self.free_space)(&folder) {
+            Ok(free) => free,
+            Err(source) => {
+                return Err(SpillError::Io {
+                    path: folder,
+                    source,
+                });
+            }
+        };
+        let min = self.disk_free_min;
+        if free < coming.saturating_add(min) {
+            return Err(SpillError::Full { folder, free, min });
+        }
+        Ok(())
+    }
+}
+
+/// What is known of the length of a body before it comes, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Length {
+    Unknown,
+    /// It was announced.
+    Said(u64),
+    /// It is coded, and this is what it will be if it is as most are.
+    Guessed(u64),
 }
 
 /// Takes in one body, piece by piece.
@@ -227,21 +293,23 @@ enum Place {
         body: TempBody,
         file: File,
         pending: Vec<u8>,
+        /// What may be written before the free space is looked at again.
+        unseen_left: u64,
     },
 }
 
 impl<'a> Collector<'a> {
-    /// `said` is the length announced, in bytes.
     pub(crate) async fn begin(
         shelf: &'a Shelf,
-        said: Option<u64>,
+        length: Length,
     ) -> Result<Collector<'a>, SpillError> {
-        let wanted = match said {
-            None => Some(FIRST_RESERVATION.min(shelf.memory_max)),
-            Some(said) => usize::try_from(said)
-                .ok()
-                .filter(|said| *said <= shelf.memory_max),
+        let memory_max = shelf.memory_max as u64;
+        let wanted = match length {
+            Length::Unknown => Some(memory_max.min(FIRST_RESERVATION as u64)),
+            Length::Guessed(guess) => Some(guess.clamp(1024, GUESS_MAX).min(memory_max)),
+            Length::Said(said) => Some(said).filter(|said| *said <= memory_max),
         };
+        let wanted = wanted.map(|bytes| usize::try_from(bytes).expect("memory has room for it"));
         let permit = match wanted {
             Some(bytes) => shelf.budget.reserve(bytes, shelf.patience).await,
             None => None,
@@ -252,7 +320,10 @@ impl<'a> Collector<'a> {
                 digested: 0,
                 permit,
             },
-            None => Place::file(shelf)?,
+            None => match length {
+                Length::Said(said) => Place::file(shelf, said)?,
+                Length::Unknown | Length::Guessed(_) => Place::file(shelf, 0)?,
+            },
         };
         Ok(Collector {
             shelf,
@@ -288,9 +359,16 @@ impl<'a> Collector<'a> {
                 body,
                 file,
                 pending,
+                unseen_left,
             } => {
                 pending.extend_from_slice(chunk);
                 if pending.len() >= PIECE {
+                    let coming = pending.len() as u64;
+                    if coming > *unseen_left {
+                        self.shelf.check_disk(DISK_CHECK_EVERY)?;
+                        *unseen_left = DISK_CHECK_EVERY;
+                    }
+                    *unseen_left = unseen_left.saturating_sub(coming);
                     self.digester.update(pending);
                     body.write(file, pending)?;
                     pending.clear();
@@ -316,6 +394,7 @@ impl<'a> Collector<'a> {
                 mut body,
                 mut file,
                 pending,
+                ..
             } => {
                 self.digester.update(&pending);
                 body.write(&mut file, &pending)?;
@@ -355,7 +434,8 @@ impl<'a> Collector<'a> {
 
     /// Moves what is in memory to a file and gives its bytes back.
     async fn spill(&mut self) -> Result<(), SpillError> {
-        let in_memory = std::mem::replace(&mut self.place, Place::file(self.shelf)?);
+        let in_file = Place::file(self.shelf, self.size)?;
+        let in_memory = std::mem::replace(&mut self.place, in_file);
         let Place::Memory {
             bytes, digested, ..
         } = &in_memory
@@ -376,12 +456,15 @@ impl<'a> Collector<'a> {
 }
 
 impl Place {
-    fn file(shelf: &Shelf) -> Result<Place, SpillError> {
+    /// An empty file, with room on the disk for the `coming` bytes that are known of and until the next look.
+    fn file(shelf: &Shelf, coming: u64) -> Result<Place, SpillError> {
+        shelf.check_disk(coming.max(DISK_CHECK_EVERY))?;
         let (body, file) = TempBody::create(&shelf.temp_dir)?;
         Ok(Place::File {
             body,
             file,
             pending: Vec::with_capacity(PIECE),
+            unseen_left: DISK_CHECK_EVERY,
         })
     }
 }
@@ -399,6 +482,8 @@ mod tests {
             memory_max,
             temp_dir: folder.to_owned(),
             patience: PATIENCE,
+            disk_free_min: 0,
+            free_space,
         }
     }
 
@@ -406,8 +491,8 @@ mod tests {
         (0..size).map(|i| (i * 7 + i / 251) as u8).collect()
     }
 
-    async fn collect(shelf: &Shelf, said: Option<u64>, body: &[u8], step: usize) -> (Held, Digest) {
-        let mut collector = Collector::begin(shelf, said).await.unwrap();
+    async fn collect(shelf: &Shelf, length: Length, body: &[u8], step: usize) -> (Held, Digest) {
+        let mut collector = Collector::begin(shelf, length).await.unwrap();
         for chunk in body.chunks(step) {
             collector.push(chunk).await.unwrap();
         }
@@ -436,8 +521,14 @@ mod tests {
         ] {
             let body = sample(size);
             for step in [4096, 65_536, 100_001] {
-                for said in [None, Some(size as u64)] {
-                    let (held, found) = collect(&shelf, said, &body, step).await;
+                let known = size as u64;
+                for length in [
+                    Length::Unknown,
+                    Length::Said(known),
+                    Length::Guessed(known / 2),
+                    Length::Guessed(u64::MAX),
+                ] {
+                    let (held, found) = collect(&shelf, length, &body, step).await;
                     assert_eq!(matches!(held, Held::File(_)), size > 300_000, "{size}");
                     assert_eq!(bytes_of(&held), body, "{size} in steps of {step}");
                     assert_eq!(found, digest(&body), "{size} in steps of {step}");
@@ -455,7 +546,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let shelf = shelf(1 << 20, 300_000, folder.path());
         for size in [0, 2_000, 70_000] {
-            let (held, _) = collect(&shelf, None, &sample(size), 4096).await;
+            let (held, _) = collect(&shelf, Length::Unknown, &sample(size), 4096).await;
             assert_eq!(shelf.budget.free(), shelf.budget.total() - size);
             drop(held);
         }
@@ -466,15 +557,15 @@ mod tests {
     async fn a_spent_budget_means_a_file_and_never_a_deadlock() {
         let folder = tempfile::tempdir().unwrap();
         let shelf = shelf(100_000, 90_000, folder.path());
-        let (other, _) = collect(&shelf, Some(30_000), &sample(30_000), 8192).await;
+        let (other, _) = collect(&shelf, Length::Said(30_000), &sample(30_000), 8192).await;
         let body = sample(80_000);
-        let (grown, found) = collect(&shelf, None, &body, 8192).await;
+        let (grown, found) = collect(&shelf, Length::Unknown, &body, 8192).await;
         assert!(
             matches!(grown, Held::File(_)),
-            "64 KiB fit, the rest did not"
+            "some fitted, the rest did not"
         );
         assert_eq!((bytes_of(&grown), found), (body.clone(), digest(&body)));
-        let (known, _) = collect(&shelf, Some(80_000), &body, 8192).await;
+        let (known, _) = collect(&shelf, Length::Said(80_000), &body, 8192).await;
         assert!(matches!(known, Held::File(_)));
         assert_eq!(files_in(folder.path()), 2);
         drop((other, grown, known));
@@ -488,9 +579,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut shelf = shelf(100_000, 100_000, folder.path());
         shelf.patience = Duration::from_secs(60);
-        let (other, _) = collect(&shelf, Some(90_000), &sample(90_000), 8192).await;
+        let (other, _) = collect(&shelf, Length::Said(90_000), &sample(90_000), 8192).await;
         let body = sample(50_000);
-        let waiting = collect(&shelf, Some(50_000), &body, 8192);
+        let waiting = collect(&shelf, Length::Said(50_000), &body, 8192);
         let letting_go = async {
             tokio::task::yield_now().await;
             drop(other);
@@ -505,8 +596,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut shelf = shelf(1_000, 1 << 20, folder.path());
         shelf.patience = Duration::from_secs(3600);
-        for said in [None, Some(5_000)] {
-            let (held, _) = collect(&shelf, said, &sample(5_000), 512).await;
+        for length in [Length::Unknown, Length::Said(5_000)] {
+            let (held, _) = collect(&shelf, length, &sample(5_000), 512).await;
             assert!(matches!(held, Held::File(_)));
         }
     }
@@ -516,13 +607,13 @@ mod tests {
     async fn kept_files_stay_and_others_go() {
         let folder = tempfile::tempdir().unwrap();
         let shelf = shelf(1 << 20, 10, folder.path());
-        let (held, _) = collect(&shelf, Some(100), &sample(100), 50).await;
+        let (held, _) = collect(&shelf, Length::Said(100), &sample(100), 50).await;
         let Held::File(file) = held else {
             panic!("100 > 10")
         };
         let path = file.keep();
         assert_eq!(std::fs::read(&path).unwrap(), sample(100));
-        let (dropped, _) = collect(&shelf, Some(100), &sample(100), 50).await;
+        let (dropped, _) = collect(&shelf, Length::Said(100), &sample(100), 50).await;
         drop(dropped);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -532,11 +623,75 @@ mod tests {
     async fn a_missing_folder_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let shelf = shelf(1 << 20, 10, &folder.path().join("absent"));
-        let Err(error) = Collector::begin(&shelf, Some(100)).await else {
+        let Err(error) = Collector::begin(&shelf, Length::Said(100)).await else {
             panic!("there is no folder")
         };
-        assert!(error.path.starts_with(folder.path().join("absent")));
-        assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
+        let SpillError::Io { path, source } = error else {
+            panic!("the disk is not full")
+        };
+        assert!(path.starts_with(folder.path().join("absent")));
+        assert_eq!(source.kind(), io::ErrorKind::NotFound);
         assert_eq!(shelf.budget.free(), 1 << 20);
+    }
+
+    thread_local! {
+        /// What the file systems of this thread's tests have free, and how often that was asked.
+        static DISK: std::cell::Cell<(u64, u32)> = const { std::cell::Cell::new((0, 0)) };
+    }
+
+    /// Each look finds 16 MiB less.
+    fn shrinking(_: &Path) -> io::Result<u64> {
+        let (free, looks) = DISK.get();
+        DISK.set((free.saturating_sub(DISK_CHECK_EVERY), looks + 1));
+        Ok(free)
+    }
+
+    /// Promise: a body that would leave too little on the disk is refused: at once when its length is announced, and
+    /// when others have filled the disk meanwhile before its next 16 MiB; nothing stays behind. Bodies in memory never
+    /// look.
+    #[tokio::test]
+    async fn a_disk_that_fills_up_is_noticed() {
+        const MIB: u64 = 1024 * 1024;
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = shelf(1 << 20, 100_000, folder.path());
+        shelf.disk_free_min = 100 * MIB;
+        shelf.free_space = shrinking;
+        DISK.set((150 * MIB, 0));
+        let (held, _) = collect(&shelf, Length::Unknown, &sample(90_000), 4096).await;
+        assert!(matches!(held, Held::Memory(..)));
+        assert_eq!(DISK.get().1, 0);
+
+        let refused = Collector::begin(&shelf, Length::Said(50 * MIB + 1)).await;
+        assert!(matches!(refused, Err(SpillError::Full { free, min, .. })
+                if (free, min) == (150 * MIB, 100 * MIB)),);
+        assert_eq!((DISK.get().1, files_in(folder.path())), (1, 0));
+
+        DISK.set((150 * MIB, 0));
+        let mut collector = Collector::begin(&shelf, Length::Unknown).await.unwrap();
+        let piece = sample(1 << 20);
+        let mut taken = 0;
+        let error = loop {
+            match collector.push(&piece).await {
+                Ok(()) => taken += 1,
+                Err(error) => break error,
+            }
+        };
+        // 150, 134 and 118 MiB were enough; 102 MiB are not for one more.
+        assert!(
+            matches!(error, SpillError::Full { free, .. } if free == 102 * MIB),
+            "{error:?}"
+        );
+        assert_eq!((taken, DISK.get().1), (48, 4));
+        drop((collector, held));
+        assert_eq!(files_in(folder.path()), 0);
+        assert_eq!(shelf.budget.free(), shelf.budget.total());
+    }
+
+    /// Promise: the system's own answer is in bytes and not nothing.
+    #[test]
+    fn the_system_knows_its_free_space() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(free_space(folder.path()).unwrap() > 1024 * 1024);
+        assert!(free_space(&folder.path().join("absent")).is_err());
     }
 }

@@ -1,8 +1,12 @@
-//! One page, asked for: a request, its answer taken in whole, and as many repetitions as the fault deserves.
+//! One page, asked for: a request, and its answer taken in whole.
 //!
-//! What comes out as an [`Answer`] may be believed: a body is as long as it was announced to be, its gzip
-//! stream ends where it should, and a 304 answers a condition that was really sent. All else is a [`FetchError`]
-//! and says what to do about it; an error page, a cut body or an empty page never gets further than this file.
+//! What comes out as an [`Answer`] may be believed: a body is as long as it was announced to be, its coded
+//! stream ends where it should, a 304 answers a condition that was really sent, and no mirror stood in for the
+//! origin. All else is a [`FetchError`] and says what to do about it; an error page, a cut body or an empty page never
+//! gets further than this file.
+//!
+//! Nothing that a server sends takes more than it is given: headers, body, the ratio of a body to what was sent, the
+//! time until the headers, between two pieces and for a trickle have bounds, and so has what files leave of the disk.
 
 use std::fmt;
 use std::io;
@@ -12,20 +16,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest::header::{
-    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+    ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
 
-use super::body::{Budget, Collector, Held, Shelf, SpillError};
-use super::gunzip::Gunzip;
-use crate::content::{Digest, KeptHeaders};
+use tokio::time::Instant;
+
+use super::body::{Budget, Collector, Held, Length, Shelf, SpillError, free_space};
+use super::decode::{CODINGS, Decoder};
+use crate::content::{Digest, KeptHeaders, MirrorHeader, Role, header_links};
 use crate::db::way_out;
-use crate::http::client::{HttpError, PermitsPrivate, address_permitted, reason, refusal};
+use crate::http::client::{
+    HEADER_BYTES_MAX, HttpError, PermitsPrivate, address_permitted, is_malformed, reason, refusal,
+};
 use crate::site::PageUrl;
 
 /// A `Retry-After` up to this is waited for; a longer one ends the attempts, since a request sent earlier than
 /// the site asked would be the impolite thing, and one fetch must not hold its place for minutes.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+
+/// A body up to this size, in bytes, may have any ratio to what was sent: it fits into memory, and pages full of blanks
+/// are no attack.
+const RATIO_FREE: u64 = 8 * 1024 * 1024;
+
+/// Markup is four to six times as long as its gzip; of a coded body so much is expected.
+const USUAL_RATIO: u64 = 5;
 
 /// The body of a redirect or an error is read up to these bounds and thrown away, so that the connection can be
 /// used again; beyond them a new connection is cheaper.
@@ -42,6 +57,16 @@ pub struct FetchLimits {
     pub body_max: u64,
     /// The largest body held in memory, in bytes; larger ones go to a file.
     pub memory_max: usize,
+    /// How many times as long as what was sent a body of more than 8 MiB may become: zip bombs reach 1,000 (gzip) to
+    /// 600,000 (brotli), markup hardly ever 50.
+    pub ratio_max: u64,
+    /// A body of which fewer than `slow_bytes_min` bytes come in `slow_window` is given up: one byte every nine
+    /// seconds breaks no other bound and would hold its place for ever. 100 bytes a second is a tenth of the slowest
+    /// line that anybody serves a site from.
+    pub slow_window: Duration,
+    pub slow_bytes_min: u64,
+    /// What bodies in files leave free on their file system, in bytes.
+    pub disk_free_min: u64,
     /// Requests for one page, the first included.
     pub attempts: u32,
     /// Before the second request; doubled before each further one, give or take half.
@@ -55,6 +80,10 @@ impl Default for FetchLimits {
             idle_timeout: Duration::from_secs(10),
             body_max: 5 * 1024 * 1024 * 1024,
             memory_max: 8 * 1024 * 1024,
+            ratio_max: 250,
+            slow_window: Duration::from_secs(60),
+            slow_bytes_min: 6_000,
+            disk_free_min: 1024 * 1024 * 1024,
             attempts: 3,
             retry_pause: Duration::from_millis(200),
         }
@@ -86,7 +115,7 @@ pub enum Answer {
     },
 }
 
-/// A 200 or 203 with its complete body, gzip removed.
+/// A 200 or 203 with its complete body, its coding removed.
 #[derive(Debug)]
 pub struct Received {
     pub status: u16,
@@ -95,6 +124,8 @@ pub struct Received {
     pub headers: KeptHeaders,
     pub etag: Option<String>,
     pub last_modified: Option<String>,
+    /// What the headers refer to, as written; relative to the URL asked for, whatever base the body names.
+    pub header_links: Vec<(String, Role)>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -104,14 +135,16 @@ pub enum FetchError {
     Unreachable { url: PageUrl, why: String },
     #[error("{url}: no answer within {} ms", waited.as_millis())]
     NoAnswer { url: PageUrl, waited: Duration },
-    #[error("{url}: nothing more came for {} ms after {got} bytes", waited.as_millis())]
+    /// The body stopped coming, or came too slowly to ever end: `came` of its `got` bytes in the time.
+    #[error("{url}: {} came for {} ms after {} bytes", nothing_or(*came), waited.as_millis(), got - came)]
     Stalled {
         url: PageUrl,
         got: u64,
+        came: u64,
         waited: Duration,
     },
-    /// The body ended early, or its framing or gzip stream is broken. `got` and `said` (what was announced, if
-    /// anything was) count bytes as they were sent, with gzip still on.
+    /// The body ended early, or its framing or coded stream is broken. `got` and `said` (what was announced, if
+    /// anything was) count bytes as they were sent, with the coding still on.
     #[error("{url}: the body broke off after {got} bytes{}: {why}", of_said(*said))]
     Truncated {
         url: PageUrl,
@@ -119,14 +152,28 @@ pub enum FetchError {
         said: Option<u64>,
         why: String,
     },
-    #[error("{url}: the answer was {status}")]
+    /// Headers that are no HTTP or too many, a part in the place of the whole, or an HTTP/2 stream that the server took
+    /// back: the host is there, this answer is none.
+    #[error("{url}: the answer cannot be understood: {why}")]
+    Malformed { url: PageUrl, why: String },
+    #[error("{url}: the answer was {status}{}", unasked(*status))]
     Status {
         url: PageUrl,
         status: u16,
+        /// As long as the server asked for, be it seconds or days.
         retry_after: Option<Duration>,
     },
     #[error("{url}: the body has more than the {limit} bytes that `body_max` permits")]
     TooLarge { url: PageUrl, limit: u64 },
+    #[error(
+        "{url}: {coded} bytes became {plain}, more than the {limit} for each that `crawl.decompression_ratio_max` permits"
+    )]
+    Bomb {
+        url: PageUrl,
+        coded: u64,
+        plain: u64,
+        limit: u64,
+    },
     #[error("{url}: {why}")]
     Forbidden { url: PageUrl, why: String },
     /// 200 with no byte of HTML: an origin in trouble, not a page.
@@ -135,6 +182,17 @@ pub enum FetchError {
     /// A content coding that was not asked for; stored as it is, it would reach readers without its label.
     #[error("{url}: the body is coded as `{coding}`, which was not asked for")]
     Coding { url: PageUrl, coding: String },
+    /// A mirror stood in for the origin: no news, neither of the page nor of its absence.
+    #[error("{url}: a mirror answered, as its header `{header}` says (`crawl.mirror_headers`)")]
+    Mirrored { url: PageUrl, header: String },
+    #[error(
+        "{}: only {free} bytes are free, and `crawl.disk_free_min` leaves {min}; free some space and run again", folder.display()
+    )]
+    DiskFull {
+        folder: PathBuf,
+        free: u64,
+        min: u64,
+    },
     #[error("{}: {source}{}", path.display(), way_out(source))]
     Io { path: PathBuf, source: io::Error },
 }
@@ -142,7 +200,7 @@ pub enum FetchError {
 /// What an error asks of the caller.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Class {
-    /// It may pass; out of a [`Fetcher`] it has outlived the attempts, so: another day.
+    /// It may pass; out of [`Fetcher::fetch`] it has outlived the attempts, so: another day.
     Retry,
     /// This page cannot be had; others can.
     Skip,
@@ -157,12 +215,31 @@ impl FetchError {
             | FetchError::NoAnswer { .. }
             | FetchError::Stalled { .. }
             | FetchError::Truncated { .. }
+            | FetchError::Malformed { .. }
             | FetchError::EmptyPage { .. } => Class::Retry,
             FetchError::Status { status, .. } => status_class(*status),
             FetchError::TooLarge { .. }
+            | FetchError::Bomb { .. }
             | FetchError::Forbidden { .. }
-            | FetchError::Coding { .. } => Class::Skip,
-            FetchError::Io { .. } => Class::Stop,
+            | FetchError::Coding { .. }
+            | FetchError::Mirrored { .. } => Class::Skip,
+            FetchError::DiskFull { .. } | FetchError::Io { .. } => Class::Stop,
+        }
+    }
+
+    /// The status, where it is what was wrong.
+    pub fn status(&self) -> Option<u16> {
+        match self {
+            FetchError::Status { status, .. } => Some(*status),
+            _ => None,
+        }
+    }
+
+    /// How long the server asked to be left alone, if it did.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            FetchError::Status { retry_after, .. } => *retry_after,
+            _ => None,
         }
     }
 
@@ -183,6 +260,7 @@ pub struct Fetcher {
     shelf: Shelf,
     permits_private: PermitsPrivate,
     also_kept: Vec<String>,
+    mirrors: Vec<MirrorHeader>,
     attempts: AtomicU64,
 }
 
@@ -200,6 +278,8 @@ impl Fetcher {
             memory_max: limits.memory_max,
             temp_dir,
             patience: limits.idle_timeout,
+            disk_free_min: limits.disk_free_min,
+            free_space,
         };
         Fetcher {
             client,
@@ -207,6 +287,7 @@ impl Fetcher {
             shelf,
             permits_private: Arc::new(|_| false),
             also_kept: Vec::new(),
+            mirrors: Vec::new(),
             attempts: AtomicU64::new(0),
         }
     }
@@ -224,41 +305,33 @@ impl Fetcher {
         self
     }
 
-    /// Sends the request, again after faults that may pass, and takes in the answer. Dropping the future at any
-    /// point gives back its memory and removes its file.
-    pub async fn fetch(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
-        let host = ask.url.host();
+    /// Answers with one of these headers were sent by a mirror: they are errors, never pages.
+    pub fn refusing_mirrors(mut self, mirrors: Vec<MirrorHeader>) -> Fetcher {
+        self.mirrors = mirrors;
+        self
+    }
+
+    /// Sends the request and takes in its answer, without repeating or waiting for anything. Dropping the future at
+    /// any point gives back its memory and removes its file.
+    pub async fn once(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        let url = ask.url;
+        let host = url.host();
         if !address_permitted(host, &*self.permits_private) {
             return Err(FetchError::Forbidden {
-                url: ask.url.clone(),
+                url: url.clone(),
                 why: format!("{host} is a private address; name it in `hosts` to permit it"),
             });
         }
-        let mut attempt = 1;
-        loop {
-            let error = match self.attempt(ask).await {
-                Ok(answer) => return Ok(answer),
-                Err(error) => error,
-            };
-            let Some(pause) = pause_before_retry(&self.limits, attempt, &error) else {
-                return Err(error);
-            };
-            tokio::time::sleep(pause).await;
-            attempt += 1;
-        }
-    }
-
-    /// Requests sent so far, repetitions included.
-    pub fn attempts(&self) -> u64 {
-        self.attempts.load(Ordering::Relaxed)
-    }
-
-    async fn attempt(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
-        let url = ask.url;
         let condition = condition(&ask);
         let conditional = condition.is_some();
         let response = self.send(url, condition).await?;
         let status = response.status().as_u16();
+        check_headers(url, status, response.headers())?;
+        if let Some(header) = self.mirror(status, response.headers()) {
+            drain(response).await;
+            let url = url.clone();
+            return Err(FetchError::Mirrored { url, header });
+        }
         match status {
             200 | 203 => {
                 let received = self.receive(url, response).await?;
@@ -277,6 +350,27 @@ impl Fetcher {
         }
     }
 
+    /// As [`Fetcher::once`], and asks again after faults that may pass: for those few who have no schedule.
+    pub async fn fetch(&self, ask: Ask<'_>) -> Result<Answer, FetchError> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.once(ask).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let Some(pause) = pause_before_retry(&self.limits, attempt, &error) else {
+                return Err(error);
+            };
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Requests sent so far, repetitions included.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Ordering::Relaxed)
+    }
+
     /// One request, up to the headers of its answer.
     async fn send(
         &self,
@@ -284,7 +378,7 @@ impl Fetcher {
         condition: Option<(HeaderName, HeaderValue)>,
     ) -> Result<reqwest::Response, FetchError> {
         let request = self.client.get(url.as_str());
-        let mut request = request.header(ACCEPT_ENCODING, "gzip");
+        let mut request = request.header(ACCEPT_ENCODING, HeaderValue::from_static(CODINGS));
         if let Some((name, value)) = condition {
             request = request.header(name, value);
         }
@@ -298,42 +392,78 @@ impl Fetcher {
         }
     }
 
+    /// The rule by which an answer that would otherwise be believed was sent by a mirror.
+    fn mirror(&self, status: u16, headers: &HeaderMap) -> Option<String> {
+        let is_believed = matches!(status, 200 | 203 | 300..400 | 404 | 410);
+        let mut rules = self.mirrors.iter().filter(|_| is_believed);
+        let told = rules.find(|rule| {
+            let mut values = headers.get_all(rule.name()).iter();
+            values.any(|value| rule.is_told_by(value.as_bytes()))
+        });
+        told.map(MirrorHeader::to_string)
+    }
+
     async fn receive(
         &self,
         url: &PageUrl,
         mut response: reqwest::Response,
     ) -> Result<Received, FetchError> {
-        let mut gunzip = decoder(url, response.headers())?;
+        let mut decoder = decoder(url, response.headers())?;
         let said = announced(response.headers());
         self.check_size(url, said.unwrap_or(0))?;
-        let size = if gunzip.is_none() { said } else { None };
-        let mut collector = Collector::begin(&self.shelf, size).await?;
-
-        let mut got = 0;
-        while let Some(chunk) = self.chunk(url, &mut response, got).await? {
-            got += chunk.len() as u64;
-            match &mut gunzip {
+        let length = match (said, &decoder) {
+            (None, _) => Length::Unknown,
+            (Some(said), None) => Length::Said(said),
+            (Some(said), Some(_)) => Length::Guessed(said.saturating_mul(USUAL_RATIO)),
+        };
+        let mut collector = Collector::begin(&self.shelf, length).await?;
+        let mut flow = Flow::begin(said);
+        while let Some(chunk) = self.chunk(url, &mut response, &mut flow).await? {
+            match &mut decoder {
                 None => self.take(url, &mut collector, &chunk).await?,
-                Some(gunzip) => {
-                    let mut coded = &chunk[..];
-                    while !coded.is_empty() {
-                        let plain = gunzip.step(&mut coded);
-                        let plain = plain.map_err(|why| truncated(url, got, said, &why))?;
-                        self.take(url, &mut collector, plain).await?;
-                    }
+                Some(decoder) => {
+                    self.decode(url, decoder, &chunk, &flow, &mut collector)
+                        .await?;
                 }
             }
         }
-        if said.is_some_and(|said| said != got) {
+        if said.is_some_and(|said| said != flow.got) {
             // hyper has noticed before; this line is what the manifest relies on, so it stands here as well.
-            return Err(truncated(url, got, said, &"the connection was closed"));
+            return Err(flow.truncated(url, &"the connection was closed"));
         }
-        if let Some(gunzip) = gunzip {
-            let rest = gunzip.finish();
-            let rest = rest.map_err(|why| truncated(url, got, said, &why))?;
-            self.take(url, &mut collector, &rest).await?;
+        if let Some(decoder) = decoder {
+            decoder.finish().map_err(|why| flow.truncated(url, &why))?;
         }
         received(url, &response, &self.also_kept, collector)
+    }
+
+    /// Adds what a piece of a coded body means, a step at a time, so that a bomb is seen while it is small.
+    async fn decode(
+        &self,
+        url: &PageUrl,
+        decoder: &mut Decoder,
+        chunk: &[u8],
+        flow: &Flow,
+        collector: &mut Collector<'_>,
+    ) -> Result<(), FetchError> {
+        let mut coded = chunk;
+        loop {
+            let step = decoder.step(&mut coded);
+            let Some(plain) = step.map_err(|why| flow.truncated(url, &why))? else {
+                return Ok(());
+            };
+            self.take(url, collector, plain).await?;
+            let (taken, given) = (decoder.taken(), decoder.given());
+            let limit = self.limits.ratio_max;
+            if given > RATIO_FREE && given > taken.saturating_mul(limit) {
+                return Err(FetchError::Bomb {
+                    url: url.clone(),
+                    coded: taken,
+                    plain: given,
+                    limit,
+                });
+            }
+        }
     }
 
     /// Adds bytes of the page to those that are here.
@@ -356,34 +486,87 @@ impl Fetcher {
         Ok(())
     }
 
-    /// The next piece of a body as it was sent, of which `got` bytes are here.
+    /// The next piece of a body as it was sent.
     async fn chunk(
         &self,
         url: &PageUrl,
         response: &mut reqwest::Response,
-        got: u64,
+        flow: &mut Flow,
     ) -> Result<Option<bytes::Bytes>, FetchError> {
         let waited = self.limits.idle_timeout;
-        match tokio::time::timeout(waited, response.chunk()).await {
-            Ok(Ok(chunk)) => Ok(chunk),
-            Ok(Err(error)) => {
-                let said = announced(response.headers());
-                Err(truncated(url, got, said, &reason(&error)))
+        let chunk = match tokio::time::timeout(waited, response.chunk()).await {
+            Ok(Ok(chunk)) => chunk,
+            Ok(Err(error)) => return Err(flow.truncated(url, &reason(&error))),
+            Err(_) => {
+                return Err(FetchError::Stalled {
+                    url: url.clone(),
+                    got: flow.got,
+                    came: 0,
+                    waited,
+                });
             }
-            Err(_) => Err(FetchError::Stalled {
-                url: url.clone(),
-                got,
-                waited,
-            }),
+        };
+        if let Some(chunk) = &chunk {
+            flow.take(url, chunk.len() as u64, &self.limits)?;
+        }
+        Ok(chunk)
+    }
+}
+
+/// How a body comes in, in bytes as they are sent.
+struct Flow {
+    said: Option<u64>,
+    got: u64,
+    /// The window in which it must not be too slow: when it began, and what has come in it.
+    since: Instant,
+    came: u64,
+}
+
+impl Flow {
+    fn begin(said: Option<u64>) -> Flow {
+        Flow {
+            said,
+            got: 0,
+            since: Instant::now(),
+            came: 0,
+        }
+    }
+
+    fn take(&mut self, url: &PageUrl, bytes: u64, limits: &FetchLimits) -> Result<(), FetchError> {
+        self.got += bytes;
+        self.came += bytes;
+        if self.came >= limits.slow_bytes_min {
+            self.came = 0;
+            self.since = Instant::now();
+            return Ok(());
+        }
+        let waited = self.since.elapsed();
+        if waited < limits.slow_window {
+            return Ok(());
+        }
+        Err(FetchError::Stalled {
+            url: url.clone(),
+            got: self.got,
+            came: self.came,
+            waited,
+        })
+    }
+
+    fn truncated(&self, url: &PageUrl, why: &dyn fmt::Display) -> FetchError {
+        FetchError::Truncated {
+            url: url.clone(),
+            got: self.got,
+            said: self.said,
+            why: why.to_string(),
         }
     }
 }
 
 impl From<SpillError> for FetchError {
     fn from(error: SpillError) -> FetchError {
-        FetchError::Io {
-            path: error.path,
-            source: error.source,
+        match error {
+            SpillError::Io { path, source } => FetchError::Io { path, source },
+            SpillError::Full { folder, free, min } => FetchError::DiskFull { folder, free, min },
         }
     }
 }
@@ -404,8 +587,31 @@ fn send_error(url: PageUrl, error: &reqwest::Error) -> FetchError {
     let why = reason(error);
     match refusal(error) {
         Some(HttpError::PrivateOnly { .. }) => FetchError::Forbidden { url, why },
+        None if is_malformed(error) => FetchError::Malformed { url, why },
         _ => FetchError::Unreachable { url, why },
     }
+}
+
+/// Refuses what no page of a site says of itself, before anything of it is kept.
+fn check_headers(url: &PageUrl, status: u16, headers: &HeaderMap) -> Result<(), FetchError> {
+    let is_page = matches!(status, 200 | 203);
+    let malformed = |why: String| {
+        let url = url.clone();
+        Err(FetchError::Malformed { url, why })
+    };
+    let pairs = headers.iter();
+    let bytes: usize = pairs
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if bytes > HEADER_BYTES_MAX as usize {
+        return malformed(format!(
+            "its headers have {bytes} bytes, more than {HEADER_BYTES_MAX}"
+        ));
+    }
+    if is_page && headers.contains_key(CONTENT_RANGE) {
+        return malformed("it has a part of the page, which was not asked for".to_owned());
+    }
+    Ok(())
 }
 
 /// Every answer that is neither a page nor gone.
@@ -490,8 +696,11 @@ fn status_class(status: u16) -> Class {
     }
 }
 
-/// What takes the content coding off a body, if it has one that was asked for.
-fn decoder(url: &PageUrl, headers: &HeaderMap) -> Result<Option<Gunzip>, FetchError> {
+/// What takes the content coding off a body, if it has one that was asked for. Several in a row were not.
+fn decoder(url: &PageUrl, headers: &HeaderMap) -> Result<Option<Decoder>, FetchError> {
+    if !headers.contains_key(CONTENT_ENCODING) {
+        return Ok(None);
+    }
     let mut codings = Vec::new();
     for value in headers.get_all(CONTENT_ENCODING) {
         let value = String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase();
@@ -499,10 +708,13 @@ fn decoder(url: &PageUrl, headers: &HeaderMap) -> Result<Option<Gunzip>, FetchEr
         let real = named.filter(|name| !matches!(*name, "" | "identity"));
         codings.extend(real.map(str::to_owned));
     }
-    match codings.join(", ") {
-        none if none.is_empty() => Ok(None),
-        gzip if gzip == "gzip" || gzip == "x-gzip" => Ok(Some(Gunzip::new())),
-        coding => Err(FetchError::Coding {
+    if codings.is_empty() {
+        return Ok(None);
+    }
+    let coding = codings.join(", ");
+    match Decoder::of(&coding) {
+        Some(decoder) => Ok(Some(decoder)),
+        None => Err(FetchError::Coding {
             url: url.clone(),
             coding,
         }),
@@ -528,6 +740,7 @@ fn received(
         headers,
         etag: text(response.headers(), &ETAG),
         last_modified: text(response.headers(), &LAST_MODIFIED),
+        header_links: header_links(pairs(response.headers())),
     })
 }
 
@@ -536,17 +749,25 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.parse().ok()
 }
 
-fn truncated(url: &PageUrl, got: u64, said: Option<u64>, why: &dyn fmt::Display) -> FetchError {
-    FetchError::Truncated {
-        url: url.clone(),
-        got,
-        said,
-        why: why.to_string(),
+fn of_said(said: Option<u64>) -> String {
+    said.map_or_else(String::new, |said| format!(" of {said}"))
+}
+
+fn nothing_or(came: u64) -> String {
+    match came {
+        0 => "nothing more".to_owned(),
+        came => format!("only {came} more bytes"),
     }
 }
 
-fn of_said(said: Option<u64>) -> String {
-    said.map_or_else(String::new, |said| format!(" of {said}"))
+/// What a status means that answers another question than ours.
+fn unasked(status: u16) -> &'static str {
+    match status {
+        204 | 205 => " (no content)",
+        206 => " (a part of the page, which was not asked for)",
+        304 => " (not modified, but no condition was sent)",
+        _ => "",
+    }
 }
 
 fn is_html(headers: &KeptHeaders) -> bool {
@@ -561,10 +782,13 @@ fn is_html(headers: &KeptHeaders) -> bool {
 }
 
 fn kept(headers: &HeaderMap, also: &[String]) -> KeptHeaders {
-    let pairs = headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()));
-    KeptHeaders::keep_also(also, pairs)
+    KeptHeaders::keep_also(also, pairs(headers))
+}
+
+/// Names, in lower case, and values.
+fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    let headers = headers.iter();
+    headers.map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 /// A header whose value is plain text and not empty.

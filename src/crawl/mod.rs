@@ -11,12 +11,12 @@
 mod body;
 mod courtesy;
 mod decide;
+mod decode;
 mod engine;
 mod fetch;
 mod folder;
 mod forms;
 mod frontier;
-mod gunzip;
 mod robots;
 mod schedule;
 mod sightings;

@@ -1,12 +1,17 @@
 //! The HTTP client underneath crawl, gateway, replay and notifications: one connection pool that follows no
 //! redirect, keeps no cookie, reads no proxy from the environment and sends no `Referer`. It hands bodies over as
-//! they were sent: whoever wants gzip asks for it and takes it off (`crawl/gunzip.rs` says why).
+//! they were sent: whoever wants a coding asks for it and takes it off (`crawl/decode.rs` says why).
+//!
+//! Over TLS the server chooses HTTP/2 where it has it (ALPN), and HTTP/1.1 with keep-alive else. Nothing is sent
+//! twice from here but for requests of which the server, or a connection that was closed while it was idle, has
+//! said that they were never looked at.
 //!
 //! It also keeps a run from being led into the operator's own network by a DNS answer. Names go through
 //! [`PublicOnly`], which drops every address that is not public; a host that is written as an address never
 //! reaches a resolver, so whoever sends a request asks [`address_permitted`] first.
 
 use std::error::Error;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +22,33 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 /// Says for a host (as in `PageUrl::host`) whether its private addresses may be spoken to.
 pub type PermitsPrivate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 
+/// The addresses of a host, in the place of the machine's own resolver. It must not block.
+pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
+
+/// What the headers of one answer may have together, in bytes: four times what common servers put out at most.
+/// Over HTTP/2 the server is told, and each header counts for 32 bytes more (RFC 9113, 6.5.2). Over HTTP/1 a
+/// connection holds up to 408 KiB of headers before its answer can be judged.
+pub const HEADER_BYTES_MAX: u32 = 64 * 1024;
+
+/// Headers of one answer; hyper's own bound, written down.
+const HEADERS_MAX: usize = 100;
+
+/// Connections kept open for a host between requests: more than a crawl has in flight.
+const IDLE_PER_HOST_MAX: usize = 64;
+
+/// Less than the 60 to 75 s after which common servers close idle connections themselves.
+const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
+
+/// What an HTTP/2 server may send unread, per request and per connection, in bytes. Bodies are read as they come, so
+/// this is memory only while we are behind: 1 MiB is 50 ms away at 20 MB/s.
+const STREAM_WINDOW: u32 = 1024 * 1024;
+const CONNECTION_WINDOW: u32 = 4 * 1024 * 1024;
+
+/// All requests to an HTTP/2 host share one connection, so one that has died silently is found out by asking it:
+/// otherwise each of them would wait for its own time-out.
+const PING_EVERY: Duration = Duration::from_secs(5);
+const PING_PATIENCE: Duration = Duration::from_secs(5);
+
 pub struct ClientOptions {
     pub user_agent: String,
     /// Name lookup, TCP and TLS together.
@@ -24,6 +56,24 @@ pub struct ClientOptions {
     /// Sent with every request; the values may be secrets and are never printed.
     pub headers: Vec<(String, String)>,
     pub permits_private: PermitsPrivate,
+    /// Certificates, each as DER or any number of them as PEM, that are trusted beside those of the machine.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// In the place of the machine's resolver; what it says is judged all the same.
+    pub lookup: Option<Lookup>,
+}
+
+impl Default for ClientOptions {
+    /// No private address, nothing added.
+    fn default() -> ClientOptions {
+        ClientOptions {
+            user_agent: concat!("Standin/", env!("CARGO_PKG_VERSION")).to_owned(),
+            connect_timeout: Duration::from_secs(5),
+            headers: Vec::new(),
+            permits_private: Arc::new(|_| false),
+            extra_roots: Vec::new(),
+            lookup: None,
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +85,8 @@ pub enum HttpError {
     /// The value stays out of the message: it may be a secret.
     #[error("the header `{name}` is not one that can be sent")]
     Header { name: String },
+    #[error("an extra root certificate can be read neither as PEM nor as DER")]
+    Root(#[source] reqwest::Error),
     #[error("the HTTP client cannot be set up")]
     Setup(#[source] reqwest::Error),
 }
@@ -58,8 +110,19 @@ pub fn client(options: &ClientOptions) -> Result<reqwest::Client, HttpError> {
         .referer(false)
         .no_proxy()
         .no_gzip()
+        .pool_max_idle_per_host(IDLE_PER_HOST_MAX)
+        .pool_idle_timeout(IDLE_TIME_MAX)
+        .http1_max_headers(HEADERS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX)
+        .http2_initial_stream_window_size(STREAM_WINDOW)
+        .http2_initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PING_PATIENCE)
+        .tls_certs_merge(roots(&options.extra_roots)?)
+        // The addresses that are judged here are those that are connected to: nobody resolves a second time.
         .dns_resolver(PublicOnly {
             permits_private: Arc::clone(&options.permits_private),
+            lookup: options.lookup.clone(),
         })
         .build()
         .map_err(HttpError::Setup)
@@ -93,6 +156,25 @@ pub fn reason(error: &reqwest::Error) -> String {
     innermost.to_string().replace(['\n', '\r'], " ")
 }
 
+/// Whether a server was there, but broke the protocol before the headers of its answer were complete: they cannot be
+/// read, there are more of them than is permitted, or it took its HTTP/2 stream back.
+pub fn is_malformed(error: &reqwest::Error) -> bool {
+    let mut told = causes(error).filter_map(|cause| cause.downcast_ref::<hyper::Error>());
+    told.any(|error| error.is_parse() || is_http2(error))
+}
+
+/// hyper has no word for this kind: it is what has a cause that is not the socket's, and is none of those it has words
+/// for.
+fn is_http2(error: &hyper::Error) -> bool {
+    let has_a_word = error.is_canceled()
+        || error.is_closed()
+        || error.is_incomplete_message()
+        || error.is_timeout()
+        || error.is_user();
+    let cause = error.source();
+    !has_a_word && cause.is_some_and(|cause| !cause.is::<io::Error>())
+}
+
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let outermost: &(dyn Error + 'static) = error;
     std::iter::successors(Some(outermost), |&cause| cause.source())
@@ -117,24 +199,57 @@ fn header_value(name: &str, value: &str) -> Result<HeaderValue, HttpError> {
     })
 }
 
+fn roots(certificates: &[Vec<u8>]) -> Result<Vec<reqwest::Certificate>, HttpError> {
+    let mut roots = Vec::new();
+    for bytes in certificates {
+        if bytes.trim_ascii_start().starts_with(b"-----BEGIN") {
+            let bundle = reqwest::Certificate::from_pem_bundle(bytes);
+            roots.extend(bundle.map_err(HttpError::Root)?);
+        } else {
+            let root = reqwest::Certificate::from_der(bytes);
+            roots.push(root.map_err(HttpError::Root)?);
+        }
+    }
+    Ok(roots)
+}
+
 /// Resolves as the machine does, minus the addresses that are not public.
 struct PublicOnly {
     permits_private: PermitsPrivate,
+    lookup: Option<Lookup>,
 }
 
 impl Resolve for PublicOnly {
     fn resolve(&self, name: Name) -> Resolving {
         let host = name.as_str().to_owned();
         let private_too = (self.permits_private)(&host);
-        Box::pin(async move { Ok(lookup(host, private_too).await?) })
+        let given = self.lookup.as_ref().map(|lookup| lookup(&host));
+        Box::pin(async move {
+            let found = match given {
+                Some(given) => given.map(|given| given.into_iter().map(any_port).collect()),
+                None => system_lookup(&host).await,
+            };
+            Ok(judged(host, found, private_too)?)
+        })
     }
 }
 
-async fn lookup(host: String, private_too: bool) -> Result<Addrs, HttpError> {
-    // Port 0 stands for "the port of the URL".
-    let found: Result<Vec<SocketAddr>, _> = tokio::net::lookup_host((host.as_str(), 0))
-        .await
-        .map(Iterator::collect);
+/// Port 0 stands for "the port of the URL".
+fn any_port(address: IpAddr) -> SocketAddr {
+    SocketAddr::new(address, 0)
+}
+
+async fn system_lookup(host: &str) -> io::Result<Vec<SocketAddr>> {
+    let found = tokio::net::lookup_host((host, 0)).await?;
+    Ok(found.collect())
+}
+
+/// Of the addresses found for a host those that may be spoken to; an error when none is left.
+fn judged(
+    host: String,
+    found: io::Result<Vec<SocketAddr>>,
+    private_too: bool,
+) -> Result<Addrs, HttpError> {
     let found = match found {
         Ok(found) if found.is_empty() => {
             let why = "it has no address".to_owned();
@@ -222,10 +337,8 @@ mod tests {
 
     fn options(permits: fn(&str) -> bool) -> ClientOptions {
         ClientOptions {
-            user_agent: "Standin/0.1".to_owned(),
-            connect_timeout: Duration::from_secs(5),
-            headers: Vec::new(),
             permits_private: Arc::new(permits),
+            ..ClientOptions::default()
         }
     }
 
@@ -314,5 +427,63 @@ mod tests {
         install_crypto();
         install_crypto();
         assert!(client(&options(|_| false)).is_ok());
+    }
+
+    /// Promise: a resolver that was handed in is asked instead of the machine's, and judged like that: of several
+    /// addresses only the public ones are left, and when there is none the host is refused.
+    #[tokio::test]
+    async fn a_resolver_handed_in_is_judged_too() {
+        let answers = |name: &str| -> io::Result<Vec<IpAddr>> {
+            let texts: &[&str] = match name {
+                "mixed.example" => &["10.0.0.1", "192.0.1.1", "::1"],
+                "inside.example" => &["169.254.169.254", "fd00::1"],
+                "empty.example" => &[],
+                _ => return Err(io::Error::other("no such name")),
+            };
+            Ok(texts.iter().map(|text| text.parse().unwrap()).collect())
+        };
+        for (name, permits, expected) in [
+            ("mixed.example", false, Ok(1)),
+            ("mixed.example", true, Ok(3)),
+            ("inside.example", true, Ok(2)),
+            (
+                "inside.example",
+                false,
+                Err("resolves only to private addresses"),
+            ),
+            (
+                "empty.example",
+                false,
+                Err("does not resolve: it has no address"),
+            ),
+            (
+                "other.example",
+                false,
+                Err("does not resolve: no such name"),
+            ),
+        ] {
+            let resolver = PublicOnly {
+                permits_private: Arc::new(move |_| permits),
+                lookup: Some(Arc::new(answers)),
+            };
+            match (resolver.resolve(name.parse().unwrap()).await, expected) {
+                (Ok(addresses), Ok(count)) => assert_eq!(addresses.count(), count, "{name}"),
+                (Err(error), Err(why)) => assert!(error.to_string().contains(why), "{error}"),
+                (result, _) => panic!("{name}: {:?}", result.map(Iterator::collect::<Vec<_>>)),
+            }
+        }
+    }
+
+    /// Promise: a root certificate that is none is refused before anything is sent.
+    #[test]
+    fn a_root_that_is_no_certificate_is_refused() {
+        for bytes in [
+            &b"-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"[..],
+            b"\x30\x00",
+        ] {
+            let mut options = options(|_| false);
+            options.extra_roots = vec![bytes.to_vec()];
+            assert!(client(&options).is_err());
+        }
     }
 }

@@ -8,5 +8,5 @@ pub mod client;
 pub mod pace;
 mod server;
 
-pub use client::{ClientOptions, HttpError, client, install_crypto};
+pub use client::{ClientOptions, HttpError, Lookup, client, install_crypto};
 pub use server::{Handler, Server};

@@ -78,6 +78,7 @@ pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetch
             .map(|(name, value)| (name.clone(), value.expose().to_owned()))
             .collect(),
         permits_private: Arc::clone(&permits_private),
+        ..ClientOptions::default()
     })?;
     let limits = FetchLimits {
         answer_timeout: Duration::from_secs(config.crawl.answer_timeout_s),

@@ -2,106 +2,16 @@
 //! a page, never asks more often than it may, and never keeps memory or files. Checked against the scripted origin,
 //! with exact counts of requests.
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::io::Write;
 use std::time::Duration;
 
-use standin::content::digest;
-use standin::crawl::Robots;
-use standin::crawl::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
-use standin::crawl::{Budget, Held};
-use standin::http::client::{ClientOptions, client};
+use standin::content::{Role, digest};
+use standin::crawl::{Answer, Budget, Class, FetchError, FetchLimits, Fetcher, Held, Robots};
+use standin::http::client::client;
 use standin::site::PageUrl;
 
+use crate::support::desk::{BODY_MAX, Desk, MEMORY_MAX, bytes_of, limits};
 use crate::support::origin::{Origin, Page, compressed};
-
-const MEMORY_MAX: usize = 100_000;
-const BODY_MAX: u64 = 400_000;
-
-/// A fetcher and what it may not keep.
-struct Desk {
-    fetcher: Fetcher,
-    budget: Budget,
-    folder: tempfile::TempDir,
-}
-
-fn limits() -> FetchLimits {
-    FetchLimits {
-        // Long enough for a busy machine; the tests of silence have shorter ones.
-        answer_timeout: Duration::from_secs(20),
-        idle_timeout: Duration::from_secs(20),
-        body_max: BODY_MAX,
-        memory_max: MEMORY_MAX,
-        attempts: 3,
-        retry_pause: Duration::from_millis(1),
-    }
-}
-
-impl Desk {
-    fn new(limits: FetchLimits) -> Desk {
-        let folder = tempfile::tempdir().unwrap();
-        let temp_dir = folder.path().to_owned();
-        Desk::with_folder(limits, folder, temp_dir)
-    }
-
-    fn with_folder(limits: FetchLimits, folder: tempfile::TempDir, temp_dir: PathBuf) -> Desk {
-        let options = ClientOptions {
-            user_agent: "Standin/0.1".to_owned(),
-            connect_timeout: Duration::from_secs(2),
-            headers: vec![("x-mirror".to_owned(), "yes".to_owned())],
-            permits_private: Arc::new(|host| host == "127.0.0.1"),
-        };
-        let budget = Budget::new(1_000_000);
-        let client = client(&options).unwrap();
-        let fetcher = Fetcher::new(client, limits, budget.clone(), temp_dir)
-            .permitting_private(Arc::clone(&options.permits_private));
-        Desk {
-            fetcher,
-            budget,
-            folder,
-        }
-    }
-
-    async fn get(&self, url: &str) -> Result<Answer, FetchError> {
-        self.ask(url, None, None).await
-    }
-
-    async fn ask(
-        &self,
-        url: &str,
-        etag: Option<&str>,
-        last_modified: Option<&str>,
-    ) -> Result<Answer, FetchError> {
-        let url = PageUrl::parse(url).unwrap();
-        let ask = Ask {
-            url: &url,
-            etag,
-            last_modified,
-        };
-        can_be_spawned(self.fetcher.fetch(ask)).await
-    }
-
-    async fn body(&self, url: &str) -> Box<Received> {
-        match self.get(url).await {
-            Ok(Answer::Body(received)) => received,
-            other => panic!("{url} gave {other:?}"),
-        }
-    }
-
-    async fn error(&self, url: &str) -> FetchError {
-        self.get(url).await.expect_err("this must not succeed")
-    }
-
-    /// All memory given back, no file left.
-    fn is_clean(&self) -> bool {
-        let files = std::fs::read_dir(self.folder.path()).unwrap().count();
-        self.budget.free() == self.budget.total() && files == 0
-    }
-}
-
-fn can_be_spawned<F: Future + Send>(fetch: F) -> F {
-    fetch
-}
 
 fn sample(size: usize) -> Vec<u8> {
     (0..size).map(|i| (i * 7 + i / 251) as u8).collect()
@@ -119,14 +29,7 @@ fn noise(size: usize) -> Vec<u8> {
     (0..size).map(|_| next()).collect()
 }
 
-fn bytes_of(held: &Held) -> Vec<u8> {
-    match held {
-        Held::Memory(bytes, _) => bytes.to_vec(),
-        Held::File(file) => std::fs::read(file.path()).unwrap(),
-    }
-}
-
-/// A page comes with bytes, digest, headers and validators, in one request that asks for gzip and says no more
+/// A page comes with bytes, digest, headers and validators, in one request that asks for the codings and says no more
 /// about us than it should.
 #[tokio::test]
 async fn a_page_arrives_whole() {
@@ -159,7 +62,7 @@ async fn a_page_arrives_whole() {
         let found = sent.iter().find(|(sent, _)| sent == name);
         found.map(|(_, value)| value.as_str())
     };
-    assert_eq!(header("accept-encoding"), Some("gzip"));
+    assert_eq!(header("accept-encoding"), Some("gzip, br, zstd"));
     assert_eq!(header("user-agent"), Some("Standin/0.1"));
     assert_eq!(header("x-mirror"), Some("yes"));
     for name in ["referer", "cookie", "if-none-match", "if-modified-since"] {
@@ -578,20 +481,273 @@ async fn an_empty_html_page_is_an_error() {
     assert_eq!(desk.body(&origin.url("/e")).await.digest, digest(b""));
 }
 
-/// A coding that was not asked for is refused rather than stored without its label.
+/// A page in each coding that was asked for arrives as the page, held by its own size; one that is cut anywhere or
+/// followed by something is an error, and an empty body with a label is an empty body.
+#[tokio::test]
+async fn every_coding_is_taken_off() {
+    let origin = Origin::start();
+    let desk = Desk::new(limits());
+    for (coding, whole, text) in codings() {
+        let page = |bytes: &[u8]| {
+            let page = Page::new("text/css", bytes.to_vec());
+            page.header("content-encoding", coding)
+        };
+        for page in [page(&whole), page(&whole).chunked()] {
+            origin.set("/c", page);
+            let received = desk.body(&origin.url("/c")).await;
+            assert_eq!(bytes_of(&received.body), text, "{coding}");
+            assert_eq!(received.digest, digest(&text), "{coding}");
+            assert_eq!(desk.budget.free(), desk.budget.total() - text.len());
+        }
+        let cut = whole[..whole.len() - 1].to_vec();
+        let followed = [&whole[..], b"x"].concat();
+        for broken in [cut, followed, b"<p>plain".to_vec()] {
+            origin.set("/c", page(&broken));
+            let error = desk.once(&origin.url("/c")).await.unwrap_err();
+            assert!(matches!(error, FetchError::Truncated { .. }), "{error:?}");
+            assert_eq!(error.class(), Class::Retry);
+        }
+        origin.set("/c", page(b""));
+        assert_eq!(desk.body(&origin.url("/c")).await.digest, digest(b""));
+        assert!(desk.is_clean(), "{coding}");
+    }
+}
+
+/// One text in each coding. (brotli as the reference implementation compresses it.)
+fn codings() -> [(&'static str, Vec<u8>, Vec<u8>); 3] {
+    let text = "<p>a body of some length, a body of some length</p>\n".repeat(40);
+    let brotli =
+        "1b1f086815a1d23dc6f691f50d5314d88003f6888b68613fa4dae465494b185597bef116c4063f7dd315";
+    let zstd = zstd::encode_all(text.as_bytes(), 3).unwrap();
+    let text = text.into_bytes();
+    [
+        ("gzip", compressed(&text), text.clone()),
+        ("br", hex::decode(brotli).unwrap(), text.clone()),
+        ("zstd", zstd, text),
+    ]
+}
+
+/// A coding that was not asked for, or several on top of each other, is refused rather than stored without its label.
 #[tokio::test]
 async fn a_foreign_coding_is_refused() {
     let origin = Origin::start();
     let desk = Desk::new(limits());
-    origin.set("/b", Page::html("br").header("content-encoding", "br"));
-    let error = desk.error(&origin.url("/b")).await;
-    assert!(
-        matches!(&error, FetchError::Coding { coding, .. } if coding == "br"),
-        "{error:?}"
-    );
+    for foreign in ["deflate", "compress", "gzip, br", "br, gzip", "gzip, gzip"] {
+        origin.clear_requests();
+        let page = Page::html("coded").header("content-encoding", foreign);
+        origin.set("/b", page);
+        let error = desk.error(&origin.url("/b")).await;
+        assert!(
+            matches!(&error, FetchError::Coding { coding, .. } if coding == foreign),
+            "{error:?}"
+        );
+        assert_eq!(origin.requests().len(), 1);
+    }
     let plain = Page::html("plain").header("content-encoding", "identity");
     origin.set("/b", plain);
     assert_eq!(bytes_of(&desk.body(&origin.url("/b")).await.body), b"plain");
+}
+
+/// 256 MB out of some kilobytes are refused once they are past what any page may be, in each coding, having kept no more
+/// than that; the message names the option. The same bytes are taken where the ratio permits them.
+#[tokio::test]
+async fn a_bomb_is_defused() {
+    const MIB: u64 = 1024 * 1024;
+    let zeros = vec![0; 256 << 20];
+    let brotli = [
+        "cbffff3f002400e2b14072effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffc",
+        "ffff034002200e0b40f7fe8fffff7f004800c46101e8defff1ffff0f000980382c00ddfb3ffeffff012001108705a07bffc7ffff",
+        "3f002400e2b00074effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffcffff03",
+        "4002200e0b40f7fe8fffff7f004800c46101e8defff1ffff0f000980382c00ddfb3ffeffff012001108705a07bffc7ffff3f0024",
+        "00e2b00074effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffcffff03400220",
+        "0e0b40f7fe8fffff7f004800c46101e8defff1ffff0f000980382c00ddfb3ffeffff012001108705a07bffc7ffff3f002400e2b0",
+        "0074effff8ffff078004401c1680eefd1fffffff00900088c302d0bdffe3ffff1f001200715800baf77ffcffff034002200e0b40",
+        "f7fe8fffff7f004800c46101e8defff1ffff0f000980382c00ddfbbffcffff032001108705a07bff07",
+    ];
+    let bombs = [
+        ("gzip", compressed_well(&zeros)),
+        ("br", hex::decode(brotli.concat()).unwrap()),
+        ("zstd", zstd::encode_all(&zeros[..], 1).unwrap()),
+    ];
+    drop(zeros);
+    let mut wide = limits();
+    wide.body_max = 1 << 40;
+    let origin = Origin::start();
+    let desk = Desk::new(wide.clone());
+    for (coding, bomb) in &bombs {
+        let page = Page::html(bomb.clone()).header("content-encoding", coding);
+        origin.set("/bomb", page);
+        let error = desk.error(&origin.url("/bomb")).await;
+        let FetchError::Bomb { plain, .. } = &error else {
+            panic!("{coding}: {error:?}")
+        };
+        assert!((8 * MIB..9 * MIB).contains(plain), "{coding}: {plain}");
+        assert_eq!(error.class(), Class::Skip);
+        let line = error.to_string();
+        assert!(line.contains("`crawl.decompression_ratio_max`"), "{line}");
+        assert!(desk.is_clean());
+    }
+    assert_eq!(origin.requests().len(), 3, "none was asked for again");
+    wide.ratio_max = 2_000_000;
+    let trusting = Desk::new(wide);
+    let received = trusting.body(&origin.url("/bomb")).await;
+    assert_eq!(received.digest.size, 256 * MIB);
+}
+
+fn compressed_well(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One request is one request, whatever the fault; the schedule learns of it what it needs.
+#[tokio::test]
+async fn once_is_once() {
+    let origin = Origin::start();
+    let desk = Desk::new(limits());
+    let busy = Page::html("busy").header("retry-after", "86400");
+    for status in [429, 500, 503] {
+        origin.set("/s", busy.clone().status(status));
+        let error = desk.once(&origin.url("/s")).await.unwrap_err();
+        assert_eq!(error.status(), Some(status));
+        assert_eq!(error.retry_after(), Some(Duration::from_secs(86_400)));
+        assert_eq!(
+            (error.class(), error.is_connection()),
+            (Class::Retry, false)
+        );
+    }
+    origin.set("/s", Page::html("cut short").truncated(3));
+    let error = desk.once(&origin.url("/s")).await.unwrap_err();
+    assert!(matches!(error, FetchError::Truncated { .. }), "{error:?}");
+    assert_eq!((error.status(), error.retry_after()), (None, None));
+    assert_eq!(origin.requests().len(), 4);
+    assert_eq!(desk.fetcher.attempts(), 4);
+}
+
+/// An answer that a mirror gave in the origin's place is an error, be it a page, a redirect, a 404 or a 304; trouble
+/// stays what it is, since it is no evidence of anything.
+#[tokio::test]
+async fn what_a_mirror_sent_is_not_taken() {
+    let origin = Origin::start();
+    let mut desk = Desk::new(limits());
+    let rules = ["x-mirror", "X-Served-By: Mirror"].map(|rule| rule.parse().unwrap());
+    desk.fetcher = desk.fetcher.refusing_mirrors(rules.to_vec());
+    let page = Page::html("stale").etag("\"v1\"");
+    for answer in [
+        page.clone(),
+        page.clone().status(203),
+        page.clone().status(404),
+        page.clone().status(410),
+        Page::redirect(301, "/b"),
+    ] {
+        for (name, value, rule) in [
+            ("x-mirror", "", "x-mirror"),
+            (
+                "X-Served-By",
+                "cache-lhr, the-mirror-s3",
+                "x-served-by: mirror",
+            ),
+        ] {
+            origin.clear_requests();
+            origin.set("/a", answer.clone().header(name, value));
+            let asked = desk.ask(&origin.url("/a"), Some("\"v1\""), None).await;
+            let error = asked.expect_err("no mirror is believed");
+            assert!(
+                matches!(&error, FetchError::Mirrored { header, .. } if header == rule),
+                "{error:?}"
+            );
+            assert_eq!(error.class(), Class::Skip);
+            assert!(error.to_string().contains(rule), "{error}");
+            assert_eq!(origin.requests().len(), 1);
+        }
+    }
+    let seen: Vec<u16> = origin.requests().iter().map(|seen| seen.2).collect();
+    assert_eq!(seen, [301]);
+    origin.set("/a", page.clone().header("x-mirror", "").status(503));
+    assert_eq!(desk.error(&origin.url("/a")).await.status(), Some(503));
+    origin.set("/a", page.header("x-served-by", "origin"));
+    drop(desk.body(&origin.url("/a")).await);
+    assert!(desk.is_clean());
+}
+
+/// What the headers of a page refer to comes with it, as written.
+#[tokio::test]
+async fn header_links_come_with_the_page() {
+    let origin = Origin::start();
+    let page = Page::html("<p>")
+        .header("link", "</a.css>; rel=preload, <?page=2>; rel=\"next\"")
+        .header("link", "<https://cdn.example>; rel=preconnect")
+        .header("refresh", "30; url=/later")
+        .header("sourcemap", "a.map");
+    origin.set("/a", page);
+    let received = Desk::new(limits()).body(&origin.url("/a")).await;
+    let mut found = received.header_links.clone();
+    found.sort();
+    let expected = [
+        ("/a.css", Role::Asset),
+        ("/later", Role::Page),
+        ("?page=2", Role::Page),
+        ("a.map", Role::Asset),
+    ];
+    assert_eq!(found, expected.map(|(link, role)| (link.to_owned(), role)));
+}
+
+/// Answers to questions that were not asked are errors that say so: parts, nothing at all, not modified.
+#[tokio::test]
+async fn answers_that_were_not_asked_for_say_so() {
+    let origin = Origin::start();
+    let desk = Desk::new(limits());
+    for (status, told) in [
+        (204, "204 (no content)"),
+        (205, "205 (no content)"),
+        (206, "206 (a part of the page, which was not asked for)"),
+        (304, "304 (not modified, but no condition was sent)"),
+    ] {
+        origin.set("/s", Page::html("").status(status));
+        let error = desk.once(&origin.url("/s")).await.unwrap_err();
+        assert!(error.to_string().ends_with(told), "{error}");
+        assert_eq!(error.class(), Class::Skip);
+    }
+    let part = Page::html("half").header("content-range", "bytes 0-3/8");
+    origin.set("/s", part.clone());
+    let error = desk.once(&origin.url("/s")).await.unwrap_err();
+    assert!(matches!(error, FetchError::Malformed { .. }), "{error:?}");
+    origin.set("/s", part.status(206));
+    assert_eq!(
+        desk.once(&origin.url("/s")).await.unwrap_err().status(),
+        Some(206)
+    );
+}
+
+/// A body for a file stops the run while the disk still has what it is to keep, and says which option decides;
+/// a body in memory does not care.
+#[tokio::test]
+async fn a_disk_that_is_nearly_full_stops_the_run() {
+    let origin = Origin::start();
+    origin.set(
+        "/large",
+        Page::new("application/zip", sample(MEMORY_MAX + 1)),
+    );
+    let chunked = Page::new("application/zip", sample(MEMORY_MAX + 1)).chunked();
+    origin.set("/growing", chunked);
+    origin.set("/small", Page::new("application/zip", sample(MEMORY_MAX)));
+    let mut careful = limits();
+    careful.disk_free_min = u64::MAX;
+    let desk = Desk::new(careful);
+    for path in ["/large", "/growing"] {
+        let error = desk.error(&origin.url(path)).await;
+        let folder_is_named = matches!(&error, FetchError::DiskFull { folder, free, .. }
+            if folder == desk.folder.path() && *free > 0);
+        assert!(folder_is_named, "{error:?}");
+        assert_eq!(error.class(), Class::Stop);
+        assert!(
+            error.to_string().contains("`crawl.disk_free_min`"),
+            "{error}"
+        );
+        assert!(desk.is_clean());
+    }
+    drop(desk.body(&origin.url("/small")).await);
+    assert_eq!(origin.requests().len(), 3);
 }
 
 /// A folder that cannot be written stops the run and is named; nothing is repeated.
@@ -622,12 +778,7 @@ async fn a_small_budget_serves_many() {
     origin.set("/unknown", chunked);
     let mut desk = Desk::new(limits());
     desk.budget = Budget::new(200_000);
-    let options = ClientOptions {
-        user_agent: "Standin/0.1".to_owned(),
-        connect_timeout: Duration::from_secs(2),
-        headers: Vec::new(),
-        permits_private: Arc::new(|_| true),
-    };
+    let options = Desk::options();
     let mut impatient = limits();
     // Also how long the bodies that do not fit wait before they go to files.
     impatient.idle_timeout = Duration::from_secs(2);

@@ -117,12 +117,7 @@ fn into_memory(file: &mut File, size: u64) -> io::Result<Vec<u8>> {
 }
 
 fn into_file(file: &mut File, size: u64, incoming: &Path) -> Result<(Digest, TempBody), ReadError> {
-    let spilled = |error: crate::crawl::body::SpillError| {
-        ReadError::Stop(FetchError::Io {
-            path: error.path,
-            source: error.source,
-        })
-    };
+    let spilled = |error: crate::crawl::body::SpillError| ReadError::Stop(error.into());
     let (mut body, mut target) = TempBody::create(incoming).map_err(spilled)?;
     let mut digester = Digester::new();
     let mut piece = vec![0; PIECE];
