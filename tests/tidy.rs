@@ -31,8 +31,17 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("anyhow::", &["src/cli/", "src/main.rs"]),
     ("flate2::", &["src/crawl/decode.rs", "src/demo/assets.rs"]),
     ("brotli_decompressor::", &["src/crawl/decode.rs"]),
+    (
+        "flate2::",
+        &[
+            "src/content/sitemap.rs",
+            "src/crawl/gunzip.rs",
+            "src/demo/assets.rs",
+        ],
+    ),
     ("texting_robots::", &["src/crawl/robots.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
+    ("encoding_rs::", &["src/content/charset.rs"]),
 ];
 
 /// What is never left behind. Written in two halves so that this file does not find itself.

@@ -180,7 +180,7 @@ mod tests {
     fn configured_patterns_apply_to_text_and_may_overlap() {
         let rules = rules(&["built [0-9]+", "[0-9]+ ms", "x*"]);
         let form = ContentHash::of(b"\0, \0y");
-        for kind in [Kind::Html, Kind::Css, Kind::Sitemap] {
+        for kind in [Kind::Html, Kind::Css, Kind::Xml] {
             assert_eq!(
                 canonical(kind, "built 12 ms, xxy", &rules),
                 form,

@@ -1,8 +1,15 @@
-//! The links of a style sheet: `url(…)` and `@import`, outside comments and strings.
+//! The links of a style sheet: `url(…)`, `src("…")`, `image-set("…")`, `@import`, outside comments and strings, and
+//! its source map. A browser loads all of them by itself.
 
-use super::{Collector, is_space, skip_space};
+use super::{Collector, Role, is_space, script, skip_space};
 
-/// Collects the links of a style sheet, a `<style>` element or a `style` attribute.
+/// Collects the links of a style sheet of its own.
+pub(super) fn sheet(css: &[u8], links: &mut Collector) {
+    scan(css, links);
+    script::source_map(css, links);
+}
+
+/// Collects the links of a `<style>` element or a `style` attribute.
 pub(super) fn scan(css: &[u8], links: &mut Collector) {
     let mut at = 0;
     let mut room = Vec::new();
@@ -42,24 +49,74 @@ fn is_word(word: &[u8], expected: &[u8]) -> bool {
     word.eq_ignore_ascii_case(expected)
 }
 
-/// Passes a name, and takes the link when it is `url(`. As a whole: `my-url(x)` is another function.
+/// Passes a name, and takes the links of the functions that have some. As a whole: `my-url(x)` is another
+/// function.
 fn word(css: &[u8], at: usize, links: &mut Collector) -> usize {
     let end = name_end(css, at);
-    if css.get(end) != Some(&b'(') || !is_word(&css[at..end], b"url") {
+    if css.get(end) != Some(&b'(') {
         return end;
     }
+    let name = &css[at..end];
     let start = skip_space(css, end + 1);
-    let mut room = Vec::new();
-    match css.get(start) {
-        Some(b'"' | b'\'') => {
-            let (is_whole, end) = string(css, start, &mut room);
-            if is_whole {
-                links.push(&room);
-            }
-            end
-        }
-        _ => bare_url(css, start, links),
+    let is_string = matches!(css.get(start), Some(b'"' | b'\''));
+    if is_word(name, b"url") && !is_string {
+        return bare_url(css, start, links);
     }
+    if is_word(name, b"image-set") || is_word(name, b"-webkit-image-set") {
+        return image_set(css, end + 1, links);
+    }
+    if !is_string || !(is_word(name, b"url") || is_word(name, b"src")) {
+        return end;
+    }
+    let mut room = Vec::new();
+    let (is_whole, end) = string(css, start, &mut room);
+    if is_whole {
+        links.push(&room, Role::Asset);
+    }
+    let close = skip_space(css, end);
+    match css.get(close) {
+        Some(b')') => close + 1,
+        _ => end,
+    }
+}
+
+/// Passes what stands in the parentheses of an image set and takes its images, which may be bare strings. A
+/// string in a function in it (`type("image/avif")`) is none.
+fn image_set(css: &[u8], mut at: usize, links: &mut Collector) -> usize {
+    let mut room = Vec::new();
+    let mut depth = 1usize;
+    while let Some(byte) = css.get(at) {
+        at = match byte {
+            b'/' => comment_end(css, at).unwrap_or(at + 1),
+            b'"' | b'\'' => {
+                let (is_whole, end) = string(css, at, &mut room);
+                if is_whole && depth == 1 {
+                    links.push(&room, Role::Asset);
+                }
+                end
+            }
+            b'(' => {
+                depth += 1;
+                at + 1
+            }
+            b')' if depth == 1 => return at + 1,
+            b')' => {
+                depth -= 1;
+                at + 1
+            }
+            // Somebody has forgotten a parenthesis; the rule ends all the same.
+            b';' | b'}' => return at,
+            _ if is_name(*byte) => {
+                let end = name_end(css, at);
+                match is_word(&css[at..end], b"url") {
+                    true => word(css, at, links),
+                    false => end,
+                }
+            }
+            _ => at + 1,
+        };
+    }
+    at
 }
 
 /// Passes `@name`, and takes the string of `@import "x"`; its `url(x)` is found like any other. That
@@ -83,7 +140,7 @@ fn at_rule(css: &[u8], at: usize, links: &mut Collector) -> usize {
     let mut room = Vec::new();
     let (is_whole, end) = string(css, start, &mut room);
     if is_whole {
-        links.push(&room);
+        links.push(&room, Role::Asset);
     }
     end
 }
@@ -129,7 +186,7 @@ fn bare_url(css: &[u8], mut at: usize, links: &mut Collector) -> usize {
             }
         }
     }
-    links.push(&url);
+    links.push(&url, Role::Asset);
     (at + 1).min(css.len())
 }
 
@@ -225,6 +282,17 @@ mod tests {
             ),
             ("url(a)\\", &["a"]),
             ("@import '\\", &[]),
+            ("@import 'a' layer(b) supports(display:grid) print;", &["a"]),
+            (
+                "a{b:image-set('c.avif' type('image/avif') 1x, url(d.png) 2x) , 'e'}",
+                &["c.avif", "d.png"],
+            ),
+            (
+                "a{b:-WebKit-Image-Set(/* ) */ url('c') 1x,\"d\" 2x);e:url(f)}",
+                &["c", "d", "f"],
+            ),
+            ("a{b:image-set('c' 1x;d:'e'}f{g:url(h)}", &["c", "h"]),
+            ("a{b:src('c');d:src(var(--e))}", &["c"]),
         ];
         for (css, expected) in rows {
             let mut links = Collector::default();

@@ -1,8 +1,13 @@
 //! What the start tags of an HTML, XHTML or SVG document say: links, the base, volatile values.
 
+use std::borrow::Cow;
+
 use super::links::{is_skipped, trim};
-use super::tags::{Attribute, AttributeName, Element, Tag, Tags};
-use super::{Collector, Span, canonical, css, is_space, references, skip_space};
+use super::tags::{Attribute, AttributeName, Element, Nobody, Tag, Tags, Watch};
+use super::{
+    Charset, Collector, Role, Span, canonical, css, data, instruction, is_space, references,
+    script, skip_space,
+};
 
 /// Names of `<meta>` elements whose content is a token made for each answer.
 const META_TOKENS: [&[u8]; 3] = [b"csrf-token", b"_csrf", b"csrf"];
@@ -19,85 +24,221 @@ const INPUT_TOKENS: [&[u8]; 7] = [
     b"csrf_token",
 ];
 
-/// Properties and names of `<meta>` elements whose content is an image of this site.
-const META_IMAGES: [&[u8]; 5] = [
+/// Properties, names and item properties of `<meta>` elements whose content is a picture, a film or a sound.
+const META_ASSETS: [&[u8]; 23] = [
     b"og:image",
     b"og:image:url",
     b"og:image:secure_url",
+    b"og:video",
+    b"og:video:url",
+    b"og:video:secure_url",
+    b"og:audio",
+    b"og:audio:url",
+    b"og:audio:secure_url",
     b"twitter:image",
     b"twitter:image:src",
+    b"twitter:player:stream",
+    b"thumbnail",
+    b"image",
+    b"logo",
+    b"thumbnailurl",
+    b"contenturl",
+    b"msapplication-tileimage",
+    b"msapplication-config",
+    b"msapplication-square70x70logo",
+    b"msapplication-square150x150logo",
+    b"msapplication-wide310x150logo",
+    b"msapplication-square310x310logo",
 ];
 
-/// Collects the links of `body`; returns the base and the volatile spans, in no order.
-pub(super) fn scan(body: &[u8], links: &mut Collector) -> (Option<String>, Vec<Span>) {
+/// The same for pages. `og:url` is what `<link rel=canonical>` is, for other readers.
+const META_PAGES: [&[u8]; 4] = [
+    b"og:url",
+    b"twitter:player",
+    b"embedurl",
+    b"msapplication-starturl",
+];
+
+/// Relations of `<link>` elements that the browser loads by itself.
+const REL_ASSETS: [&[u8]; 11] = [
+    b"stylesheet",
+    b"icon",
+    b"preload",
+    b"modulepreload",
+    b"manifest",
+    b"apple-touch-icon",
+    b"apple-touch-icon-precomposed",
+    b"apple-touch-startup-image",
+    b"mask-icon",
+    b"fluid-icon",
+    b"image_src",
+];
+
+/// Relations that name a host to get ready for, and nothing on it.
+const REL_HOSTS: [&[u8]; 2] = [b"dns-prefetch", b"preconnect"];
+
+/// So many documents may stand inside each other by `srcdoc`, beside the page itself. Each level takes
+/// one more scan of what is in it; nobody writes more than one.
+const SRCDOC_DEPTH_MAX: u8 = 3;
+
+/// Collects the links of a document whose markup stands in ASCII; returns the base and the volatile spans,
+/// in no order.
+pub(super) fn scan(
+    body: &[u8],
+    charset: Charset,
+    links: &mut Collector,
+    watch: &mut impl Watch,
+) -> (Option<String>, Vec<Span>) {
     let mut page = Page {
         body,
+        charset,
         links,
         room: Vec::new(),
         base: None,
         volatile: Vec::new(),
+        srcdoc_depth: 0,
     };
-    let mut tags = Tags::new(body);
-    let mut tag = Tag::default();
-    while tags.next(&mut tag) {
-        page.take(&tag);
+    let conditional = page.walk(watch);
+    // What old browsers read in comments has links, and nothing of it is volatile: it never was.
+    let (base, volatile) = (page.base.take(), std::mem::take(&mut page.volatile));
+    for comment in conditional {
+        page.inside(comment.of(body), charset, page.srcdoc_depth);
     }
     // A base that cannot be followed counts as the first one all the same; the page is its own then.
-    let base = page
-        .base
-        .filter(|base| !base.is_empty() && !is_skipped(base.as_bytes()));
-    (base, page.volatile)
+    let base = base.filter(|base| !base.is_empty() && !is_skipped(base.as_bytes()));
+    (base, volatile)
+}
+
+/// A value as a reader of the document has it, in UTF-8.
+pub(super) fn read<'a>(charset: Charset, value: &'a [u8], room: &'a mut Vec<u8>) -> Cow<'a, [u8]> {
+    match charset.value(value) {
+        Cow::Borrowed(value) => Cow::Borrowed(references::decode(value, room)),
+        Cow::Owned(value) => Cow::Owned(references::decode(&value, room).to_vec()),
+    }
 }
 
 struct Page<'a> {
     body: &'a [u8],
+    charset: Charset,
     links: &'a mut Collector,
     /// Where values with character references are decoded.
     room: Vec<u8>,
     base: Option<String>,
     volatile: Vec<Span>,
+    /// How many `srcdoc` attributes this document stands in.
+    srcdoc_depth: u8,
 }
 
 impl Page<'_> {
+    /// Returns the conditional comments on the way.
+    fn walk(&mut self, watch: &mut impl Watch) -> Vec<Span> {
+        if self.body.starts_with(b"<?xml") {
+            instruction::scan(self.body, self.links);
+        }
+        let mut tags = Tags::new(self.body);
+        let mut tag = Tag::default();
+        while tags.next(&mut tag, watch) {
+            self.take(&tag);
+        }
+        tags.conditional
+    }
+
+    /// Takes the links of markup inside this document. Its base is this one's, in a `srcdoc` too unless that
+    /// has one of its own, which is not looked for. Comments inside a comment are just that, so that no byte
+    /// is scanned more than twice on each level.
+    fn inside(&mut self, body: &[u8], charset: Charset, srcdoc_depth: u8) -> Vec<Span> {
+        let mut page = Page {
+            body,
+            charset,
+            links: self.links,
+            room: Vec::new(),
+            base: None,
+            volatile: Vec::new(),
+            srcdoc_depth,
+        };
+        page.walk(&mut Nobody)
+    }
+
     fn take(&mut self, tag: &Tag) {
         for attribute in &tag.attributes {
-            self.attribute(tag.element, *attribute);
+            self.attribute(tag, *attribute);
         }
         match (tag.element, tag.text) {
             (Element::Meta, _) => self.meta(tag),
             (Element::Input, _) => self.input(tag),
-            (Element::Style, Some(text)) => css::scan(text.of(self.body), self.links),
+            (Element::Form, _) => self.form(tag),
+            (Element::Applet, _) => self.applet(tag),
+            (Element::Style, Some(text)) => {
+                css::scan(&self.charset.value(text.of(self.body)), self.links);
+            }
+            (Element::Script, Some(text)) => self.script(tag, text),
             _ => {}
         }
     }
 
     /// Links are taken from whatever element has such an attribute: a custom element's `href` that
     /// leads nowhere is one request, an overlooked one is a page that the mirror lacks.
-    fn attribute(&mut self, element: Element, attribute: Attribute) {
+    fn attribute(&mut self, tag: &Tag, attribute: Attribute) {
         use AttributeName::*;
-        if attribute.name == Nonce {
-            self.volatile.push(attribute.value);
-            return;
-        }
-        let value = attribute.value.of(self.body);
+        let value = attribute.value;
         match attribute.name {
-            Href if element == Element::Base => self.base(value),
-            Data if element != Element::Object => {}
-            Href | Src | Poster | Background | Longdesc | XlinkHref | Data => {
-                self.links.push(references::decode(value, &mut self.room));
+            Nonce => self.volatile.push(value),
+            Href if tag.element == Element::Base => self.base(value),
+            Href | XlinkHref => {
+                if let Some(role) = self.href_role(tag) {
+                    self.link(value, role);
+                }
             }
-            Srcset | Imagesrcset => {
-                srcset(references::decode(value, &mut self.room), self.links);
+            Data if tag.element != Element::Object => {}
+            Src | Poster | Background | Data => self.link(value, Role::Asset),
+            DataSrc if is_lazy(tag.element) => self.link(value, Role::Asset),
+            Longdesc | Cite => self.link(value, Role::Page),
+            DataSrcset if !is_lazy(tag.element) => {}
+            Srcset | Imagesrcset | DataSrcset => {
+                let value = read(self.charset, value.of(self.body), &mut self.room);
+                srcset(&value, self.links);
             }
-            Style => css::scan(references::decode(value, &mut self.room), self.links),
-            Content | HttpEquiv | Name | Nonce | Property | Value => {}
+            Style => {
+                let value = read(self.charset, value.of(self.body), &mut self.room);
+                css::scan(&value, self.links);
+            }
+            Srcdoc => self.srcdoc(value),
+            _ => {}
         }
     }
 
-    fn base(&mut self, value: &[u8]) {
+    fn link(&mut self, value: Span, role: Role) {
+        let value = read(self.charset, value.of(self.body), &mut self.room);
+        self.links.push(&value, role);
+    }
+
+    /// What an element wants with the target of its `href`; `None` where that is no link.
+    fn href_role(&self, tag: &Tag) -> Option<Role> {
+        match tag.element {
+            Element::Link => match tag.value(AttributeName::Rel) {
+                Some(rel) => rel_role(rel.of(self.body)),
+                None => Some(Role::Page),
+            },
+            Element::SvgPart | Element::Script => Some(Role::Asset),
+            _ => Some(Role::Page),
+        }
+    }
+
+    fn base(&mut self, value: Span) {
         if self.base.is_none() {
-            let base = trim(references::decode(value, &mut self.room));
-            self.base = Some(String::from_utf8_lossy(base).into_owned());
+            let base = read(self.charset, value.of(self.body), &mut self.room);
+            self.base = Some(String::from_utf8_lossy(trim(&base)).into_owned());
+        }
+    }
+
+    fn srcdoc(&mut self, value: Span) {
+        if self.srcdoc_depth == SRCDOC_DEPTH_MAX {
+            return;
+        }
+        let document = read(self.charset, value.of(self.body), &mut self.room).into_owned();
+        let depth = self.srcdoc_depth + 1;
+        for comment in self.inside(&document, Charset::UTF_8, depth) {
+            self.inside(comment.of(&document), Charset::UTF_8, depth);
         }
     }
 
@@ -109,21 +250,34 @@ impl Page<'_> {
         if let Some(pragma) = tag.value(AttributeName::HttpEquiv) {
             let pragma = trim(pragma.of(self.body));
             if pragma.eq_ignore_ascii_case(b"refresh") {
-                refresh(references::decode(value, &mut self.room), self.links);
+                refresh(&read(self.charset, value, &mut self.room), self.links);
             } else if is_policy(pragma) {
                 canonical::find_nonces(value, content.start, &mut self.volatile);
             }
         }
-        for name in [AttributeName::Name, AttributeName::Property] {
-            let Some(name) = tag.value(name) else {
+        for attribute in [AttributeName::Name, AttributeName::Property] {
+            let Some(name) = tag.value(attribute) else {
                 continue;
             };
             let name = trim(name.of(self.body));
             if is_among(name, &META_TOKENS) {
                 self.volatile.push(content);
-            } else if is_among(name, &META_IMAGES) {
-                self.links.push(references::decode(value, &mut self.room));
+            } else {
+                self.meta_link(name, content);
             }
+        }
+        if let Some(name) = tag.value(AttributeName::Itemprop) {
+            self.meta_link(trim(name.of(self.body)), content);
+        }
+    }
+
+    fn meta_link(&mut self, name: &[u8], content: Span) {
+        // `msapplication-config` says so when there is no such file.
+        if content.of(self.body) == b"none" {
+        } else if is_among(name, &META_ASSETS) {
+            self.link(content, Role::Asset);
+        } else if is_among(name, &META_PAGES) {
+            self.link(content, Role::Page);
         }
     }
 
@@ -137,6 +291,83 @@ impl Page<'_> {
             self.volatile.push(value);
         }
     }
+
+    /// Where a form leads that is sent with GET: whatever the method says that is no other one.
+    fn form(&mut self, tag: &Tag) {
+        let method = tag.value(AttributeName::Method);
+        if is_get(method.map(|method| method.of(self.body)))
+            && let Some(action) = tag.value(AttributeName::Action)
+        {
+            self.link(action, Role::Page);
+        }
+    }
+
+    /// Classes and archives of an applet are relative to its code base.
+    fn applet(&mut self, tag: &Tag) {
+        let mut room = Vec::new();
+        let base = tag.value(AttributeName::Codebase);
+        let base = base.map_or(&b""[..], |base| trim(base.of(self.body)));
+        for name in [AttributeName::Code, AttributeName::Archive] {
+            let Some(value) = tag.value(name) else {
+                continue;
+            };
+            let value = read(self.charset, value.of(self.body), &mut self.room);
+            for file in value.split(|byte| *byte == b',').take(APPLET_FILES_MAX) {
+                room.clear();
+                room.extend_from_slice(base);
+                if !base.is_empty() && !base.ends_with(b"/") {
+                    room.push(b'/');
+                }
+                room.extend_from_slice(trim(file));
+                if !trim(file).is_empty() {
+                    self.links.push(&room, Role::Asset);
+                }
+            }
+        }
+    }
+
+    /// The inline scripts that name what they load. Others are programs, whose texts mean anything.
+    fn script(&mut self, tag: &Tag, text: Span) {
+        let Some(kind) = tag.value(AttributeName::Type) else {
+            return;
+        };
+        let kind = kind.of(self.body).split(|byte| *byte == b';').next();
+        let kind = trim(kind.unwrap_or_default());
+        let scan = match kind.to_ascii_lowercase().as_slice() {
+            b"module" => script::scan,
+            b"importmap" => data::import_map,
+            b"speculationrules" => data::speculation_rules,
+            b"application/ld+json" => data::linked_data,
+            _ => return,
+        };
+        scan(&self.charset.value(text.of(self.body)), self.links);
+    }
+}
+
+/// So many files of one applet are taken: its code base is repeated for each.
+const APPLET_FILES_MAX: usize = 100;
+
+/// The elements whose files scripts load late, from `data-src` and `data-srcset`.
+fn is_lazy(element: Element) -> bool {
+    matches!(element, Element::Media | Element::Iframe)
+}
+
+/// Whether a form with this `method` is sent with GET: anything else than the two other words means it.
+pub(super) fn is_get(method: Option<&[u8]>) -> bool {
+    let is = |word: &[u8]| method.is_some_and(|method| method.eq_ignore_ascii_case(word));
+    !is(b"post") && !is(b"dialog")
+}
+
+fn rel_role(rel: &[u8]) -> Option<Role> {
+    let words = || {
+        rel.split(|byte| is_space(*byte))
+            .filter(|word| !word.is_empty())
+    };
+    if words().any(|word| is_among(word, &REL_ASSETS)) {
+        return Some(Role::Asset);
+    }
+    let is_host = words().next().is_some() && words().all(|word| is_among(word, &REL_HOSTS));
+    (!is_host).then_some(Role::Page)
 }
 
 fn is_policy(pragma: &[u8]) -> bool {
@@ -168,7 +399,7 @@ fn srcset(value: &[u8], links: &mut Collector) {
             .iter()
             .rposition(|byte| *byte != b',')
             .map_or(0, |last| last + 1);
-        links.push(&url[..bare]);
+        links.push(&url[..bare], Role::Asset);
         if bare == url.len() {
             at = descriptors_end(value, at);
         }
@@ -202,7 +433,7 @@ fn refresh(content: &[u8], links: &mut Collector) {
         at += 1;
     }
     let target = &content[skip_space(content, at)..];
-    links.push(unquoted(after_url_sign(target)));
+    links.push(unquoted(after_url_sign(target)), Role::Page);
 }
 
 /// What follows `url =`; all of `target` when it does not begin so.
@@ -235,7 +466,7 @@ mod tests {
 
     fn scanned(body: &str) -> (Vec<String>, Option<String>, Vec<&str>) {
         let mut links = Collector::default();
-        let (base, volatile) = scan(body.as_bytes(), &mut links);
+        let (base, volatile) = scan(body.as_bytes(), Charset::UTF_8, &mut links, &mut Nobody);
         let volatile = volatile
             .iter()
             .map(|span| &body[span.start..span.end])
@@ -299,6 +530,152 @@ mod tests {
         for (body, expected) in rows {
             assert_eq!(scanned(body).0, *expected, "{body}");
         }
+    }
+
+    // long: a table
+    #[test]
+    fn every_link_has_its_role() {
+        // One place each: pages that it names, and what the browser loads by itself.
+        let rows: &[(&str, &[&str], &[&str])] = &[
+            (
+                "<a href=a><area href=b><blockquote cite=c>",
+                &["a", "b", "c"],
+                &[],
+            ),
+            (
+                "<link rel=stylesheet href=a><link rel='shortcut ICON' href=b><link rel=preload href=c>",
+                &[],
+                &["a", "b", "c"],
+            ),
+            (
+                "<link rel=modulepreload href=a><link rel=manifest href=b><link rel='alternate stylesheet' href=c>",
+                &[],
+                &["a", "b", "c"],
+            ),
+            (
+                "<link rel=alternate href=a><link rel=next href=b><link rel=canonical href=c><link rel=amphtml href=d>",
+                &["a", "b", "c", "d"],
+                &[],
+            ),
+            (
+                "<link rel=dns-prefetch href=//a><link rel='preconnect dns-prefetch' href=//b><link href=c>",
+                &["c"],
+                &[],
+            ),
+            ("<img src=a><a href=a><img src=b>", &["a"], &["b"]),
+            (
+                "<img data-src=a data-srcset='b 1x, c 2x'><video data-src=d><iframe data-src=e></iframe><div data-src=f data-srcset=g>",
+                &[],
+                &["a", "b", "c", "d", "e"],
+            ),
+            (
+                "<iframe src=a></iframe><frame src=b><embed src=c><object data=d></object><track src=e>",
+                &[],
+                &["a", "b", "c", "d", "e"],
+            ),
+            (
+                "<applet codebase=/j code=A.class archive='b.jar, c.jar'></applet>",
+                &[],
+                &["/j/A.class", "/j/b.jar", "/j/c.jar"],
+            ),
+            (
+                "<svg><a href=a /><use href='b#c'/><image xlink:href=d /><script href=e /></svg>",
+                &["a"],
+                &["b", "d", "e"],
+            ),
+            (
+                "<form action=a><form method=GET action=b><form method=post action=c><form method=dialog action=d>",
+                &["a", "b"],
+                &[],
+            ),
+            (
+                "<a ping=a><button formaction=b>x</button><input type=image src=c>",
+                &[],
+                &["c"],
+            ),
+            (
+                "<meta property=og:image content=a><meta property=og:url content=b><meta itemprop=image content=c>",
+                &["b"],
+                &["a", "c"],
+            ),
+            (
+                "<meta name=msapplication-TileImage content=a><meta name=msapplication-config content=none>",
+                &[],
+                &["a"],
+            ),
+            (
+                "<script type=application/ld+json>{\"url\":\"/a\",\"image\":\"b.png\"}</script>",
+                &["/a"],
+                &["b.png"],
+            ),
+            (
+                "<script type=Module>import './a.js'</script><script>import('./b.js')</script>",
+                &[],
+                &["./a.js"],
+            ),
+            (
+                "<script type=importmap>{\"imports\":{\"a\":\"/a.js\"}}</script>",
+                &[],
+                &["/a.js"],
+            ),
+            (
+                "<!--[if lt IE 9]><link href=a><img src=b><![endif]--><!-- <a href=c> -->",
+                &["a"],
+                &["b"],
+            ),
+            ("<!--[if !IE]><!--><a href=a><!--<![endif]-->", &["a"], &[]),
+            ("<![if !IE]><a href=a><![endif]>", &["a"], &[]),
+            (
+                "<iframe srcdoc='<a href=&quot;/?a&amp;amp;b&quot;><img src=c>'></iframe>",
+                &["/?a&b"],
+                &["c"],
+            ),
+            (
+                "<?xml version='1.0'?><?xml-stylesheet href='a.css'?><html/>",
+                &[],
+                &["a.css"],
+            ),
+            (
+                "<textarea><a href=a></textarea><title><a href=b></title>",
+                &[],
+                &[],
+            ),
+        ];
+        for (body, pages, assets) in rows {
+            let mut links = Collector::default();
+            scan(body.as_bytes(), Charset::UTF_8, &mut links, &mut Nobody);
+            let links = links.into_links();
+            let of = |role| {
+                let those = links.iter().filter(move |link| link.role == role);
+                those.map(|link| link.reference).collect::<Vec<_>>()
+            };
+            assert_eq!(of(Role::Page), *pages, "{body}");
+            assert_eq!(of(Role::Asset), *assets, "{body}");
+        }
+    }
+
+    #[test]
+    fn documents_in_documents_are_followed_only_so_far() {
+        // Each level of `srcdoc` costs one more scan, whatever a page would like.
+        let mut page = String::from("<a href=deepest>");
+        for level in 0..=SRCDOC_DEPTH_MAX {
+            let inside = page.replace('&', "&amp;").replace('"', "&quot;");
+            page = format!("<a href=level{level}><iframe srcdoc=\"{inside}\"></iframe>");
+        }
+        let (links, ..) = scanned(&page);
+        assert_eq!(links, ["level3", "level2", "level1", "level0"]);
+    }
+
+    #[test]
+    fn values_are_read_in_the_encoding_of_the_document() {
+        // References stand for characters and not for bytes, whatever the bytes around them are.
+        let latin = b"<a href='/caf\xe9?a&amp;b=&#233;'><style>a{b:url(\xe9)}</style>";
+        let mut links = Collector::default();
+        let charset = Charset::of(crate::content::Kind::Html, latin, None);
+        scan(latin, charset, &mut links, &mut Nobody);
+        let links = links.into_links();
+        let found: Vec<_> = links.references().collect();
+        assert_eq!(found, ["/caf\u{e9}?a&b=\u{e9}", "\u{e9}"]);
     }
 
     #[test]

@@ -7,7 +7,11 @@ pub enum Kind {
     Html,
     Css,
     /// Any other XML: sitemaps, Atom and RSS feeds, and whatever else may name pages in the same way.
-    Sitemap,
+    Xml,
+    /// JavaScript: what it imports.
+    Script,
+    /// A web application's manifest, which is JSON.
+    Manifest,
     /// Everything else: no links, nothing volatile.
     Other,
 }
@@ -16,23 +20,31 @@ pub enum Kind {
 ///
 /// The header decides when there is one. Without one the path's extension does; a path without an
 /// extension counts as HTML, since looking for links in something else costs little and missing a
-/// page's links loses pages.
+/// page's links loses pages. Manifests are told by their name, since hardly any server has a type for them.
 pub fn kind(content_type: Option<&str>, path: &str) -> Kind {
     let essence = content_type
         .and_then(|value| value.split(';').next())
         .map(str::trim);
     match essence {
-        Some(essence) if !essence.is_empty() => of_type(&essence.to_ascii_lowercase()),
+        Some(essence) if !essence.is_empty() => of_type(&essence.to_ascii_lowercase(), path),
         _ => of_path(path),
     }
 }
 
-fn of_type(essence: &str) -> Kind {
+fn of_type(essence: &str, path: &str) -> Kind {
     match essence {
         "text/html" | "image/svg+xml" => Kind::Html,
         "text/css" => Kind::Css,
+        "application/manifest+json" => Kind::Manifest,
+        "application/json" | "text/json" | "text/plain" | "application/octet-stream"
+            if of_path(path) == Kind::Manifest =>
+        {
+            Kind::Manifest
+        }
+        "text/jscript" | "text/livescript" => Kind::Script,
+        script if script.ends_with("javascript") || script.ends_with("ecmascript") => Kind::Script,
         xhtml if xhtml.ends_with("xhtml+xml") => Kind::Html,
-        xml if xml.ends_with("/xml") || xml.ends_with("+xml") => Kind::Sitemap,
+        xml if xml.ends_with("/xml") || xml.ends_with("+xml") => Kind::Xml,
         _ => Kind::Other,
     }
 }
@@ -45,7 +57,10 @@ fn of_path(path: &str) -> Kind {
     match extension.to_ascii_lowercase().as_str() {
         "html" | "htm" | "shtml" | "xhtml" | "xht" | "svg" => Kind::Html,
         "css" => Kind::Css,
-        "xml" | "atom" | "rss" | "rdf" => Kind::Sitemap,
+        "xml" | "atom" | "rss" | "rdf" => Kind::Xml,
+        "js" | "mjs" => Kind::Script,
+        "webmanifest" => Kind::Manifest,
+        "json" if file.eq_ignore_ascii_case("manifest.json") => Kind::Manifest,
         _ => Kind::Other,
     }
 }
@@ -64,20 +79,28 @@ mod tests {
             (Some("application/vnd.wap.xhtml+xml"), "/", Kind::Html),
             (Some("image/svg+xml"), "/", Kind::Html),
             (Some("text/css;charset=x"), "/", Kind::Css),
-            (Some("text/xml"), "/", Kind::Sitemap),
-            (Some("application/xml"), "/", Kind::Sitemap),
-            (Some("application/atom+xml; type=feed"), "/", Kind::Sitemap),
+            (Some("text/xml"), "/", Kind::Xml),
+            (Some("application/xml"), "/", Kind::Xml),
+            (Some("application/atom+xml; type=feed"), "/", Kind::Xml),
             (Some("application/octet-stream"), "/a.html", Kind::Other),
             (Some("text/plain"), "/a.html", Kind::Other),
             (Some("xml"), "/a.xml", Kind::Other),
-            (Some(""), "/sitemap.XML", Kind::Sitemap),
+            (Some(""), "/sitemap.XML", Kind::Xml),
             (Some("; charset=utf-8"), "/a.htm", Kind::Html),
             (None, "/a/b.CSS", Kind::Css),
             (None, "/a.b/", Kind::Html),
             (None, "/a.b/page", Kind::Html),
-            (None, "/feed.rss", Kind::Sitemap),
+            (None, "/feed.rss", Kind::Xml),
             (None, "/drawing.svg", Kind::Html),
             (None, "/report.pdf", Kind::Other),
+            (Some("text/javascript; charset=x"), "/a", Kind::Script),
+            (Some("application/x-javascript"), "/a.css", Kind::Script),
+            (None, "/a.MJS", Kind::Script),
+            (Some("application/manifest+json"), "/a", Kind::Manifest),
+            (Some("application/json"), "/x/manifest.json", Kind::Manifest),
+            (Some("application/json"), "/x/data.json", Kind::Other),
+            (Some("text/plain"), "/site.webmanifest", Kind::Manifest),
+            (Some("text/html"), "/site.webmanifest", Kind::Html),
             (None, "", Kind::Html),
         ];
         for (content_type, path, expected) in rows {

@@ -8,7 +8,13 @@ use std::hash::{BuildHasher, RandomState};
 pub struct Links {
     text: String,
     ends: Vec<u32>,
+    roles: Vec<Role>,
+    /// As long as `ends`, with [`UNDATED`] where nothing is known; empty when nothing is known of any.
+    lastmods: Vec<i64>,
 }
+
+/// In the place of a time: a moment that no calendar reaches.
+const UNDATED: i64 = i64::MIN;
 
 /// What a document wants with the page that it refers to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,8 +49,12 @@ impl Links {
     pub fn iter(&self) -> impl Iterator<Item = Link<'_>> {
         (0..self.ends.len()).map(|index| Link {
             reference: self.get(index),
-            role: Role::Page,
-            lastmod: None,
+            role: self.roles[index],
+            lastmod: self
+                .lastmods
+                .get(index)
+                .copied()
+                .filter(|lastmod| *lastmod != UNDATED),
         })
     }
 
@@ -78,38 +88,60 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Takes a decoded reference: cuts it, and drops it when it is empty, not to be followed or
-    /// already there.
-    pub(super) fn push(&mut self, reference: &[u8]) {
+    /// Takes a decoded reference: cuts it, and drops it when it is empty or not to be followed. One that is
+    /// already there keeps its place, and the lesser of its roles.
+    pub(super) fn push(&mut self, reference: &[u8], role: Role) {
+        self.push_dated(reference, role, None);
+    }
+
+    /// As [`Collector::push`], with what is said of the page's last change; of several times the latest counts.
+    pub(super) fn push_dated(&mut self, reference: &[u8], role: Role, lastmod: Option<i64>) {
         let reference = trim(reference);
         if is_skipped(reference) {
             return;
         }
         let end = memchr::memchr(b'#', reference).unwrap_or(reference.len());
         let link = trim(&reference[..end]);
-        if !link.is_empty() {
-            self.insert(&String::from_utf8_lossy(link));
+        if link.is_empty() {
+            return;
+        }
+        let index = self.insert(&String::from_utf8_lossy(link), role);
+        if let (Some(lastmod), Some(index)) = (lastmod, index) {
+            let lastmods = &mut self.links.lastmods;
+            lastmods.resize(self.links.ends.len(), UNDATED);
+            lastmods[index] = lastmods[index].max(lastmod);
         }
     }
 
-    pub(super) fn into_links(self) -> Links {
+    pub(super) fn is_empty(&self) -> bool {
+        self.links.is_empty()
+    }
+
+    pub(super) fn into_links(mut self) -> Links {
+        if !self.links.lastmods.is_empty() {
+            self.links.lastmods.resize(self.links.ends.len(), UNDATED);
+        }
         self.links
     }
 
-    fn insert(&mut self, link: &str) {
+    /// Where the link stands now; `None` when there is no room for it.
+    fn insert(&mut self, link: &str, role: Role) -> Option<usize> {
         if (self.links.len() + 1) * 2 > self.table.len() {
             self.grow();
         }
         let slot = self.slot(link);
-        // 4 GiB of links on one page is more than any body that is parsed: the rest is left out.
-        let Ok(end) = u32::try_from(self.links.text.len() + link.len()) else {
-            return;
-        };
-        if self.table[slot] == 0 {
-            self.links.text.push_str(link);
-            self.links.ends.push(end);
-            self.table[slot] = self.links.ends.len() as u32;
+        if self.table[slot] != 0 {
+            let index = self.table[slot] as usize - 1;
+            self.links.roles[index] = self.links.roles[index].min(role);
+            return Some(index);
         }
+        // 4 GiB of links on one page is more than any body that is parsed: the rest is left out.
+        let end = u32::try_from(self.links.text.len() + link.len()).ok()?;
+        self.links.text.push_str(link);
+        self.links.ends.push(end);
+        self.links.roles.push(role);
+        self.table[slot] = self.links.ends.len() as u32;
+        Some(self.links.ends.len() - 1)
     }
 
     /// The slot that holds `link`, or the empty one where it belongs.
@@ -174,7 +206,7 @@ mod tests {
     fn collected(references: &[&str]) -> Vec<String> {
         let mut collector = Collector::default();
         for reference in references {
-            collector.push(reference.as_bytes());
+            collector.push(reference.as_bytes(), Role::Page);
         }
         collector
             .into_links()
@@ -213,11 +245,33 @@ mod tests {
     fn bytes_that_are_not_text_become_replacement_characters() {
         // A Latin-1 link is kept, visibly damaged, and never a panic.
         let mut collector = Collector::default();
-        collector.push(b"/caf\xe9");
+        collector.push(b"/caf\xe9", Role::Page);
         assert_eq!(
             collector.into_links().references().collect::<Vec<_>>(),
             ["/caf\u{fffd}"]
         );
+    }
+
+    #[test]
+    fn the_least_role_and_the_latest_time_of_a_link_count() {
+        // A page that is an asset elsewhere is a page; times stay with their own link.
+        let mut collector = Collector::default();
+        collector.push(b"a", Role::Asset);
+        collector.push_dated(b"b", Role::Sitemap, Some(5));
+        collector.push(b"a#x", Role::Page);
+        collector.push_dated(b"b", Role::Sitemap, Some(3));
+        collector.push(b"c", Role::Asset);
+        let links = collector.into_links();
+        let found: Vec<_> = links
+            .iter()
+            .map(|link| (link.reference, link.role, link.lastmod))
+            .collect();
+        let expected = [
+            ("a", Role::Page, None),
+            ("b", Role::Sitemap, Some(5)),
+            ("c", Role::Asset, None),
+        ];
+        assert_eq!(found, expected);
     }
 
     proptest! {

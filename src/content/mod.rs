@@ -9,15 +9,21 @@ mod canonical;
 mod charset;
 pub mod check;
 mod css;
+mod data;
 mod digest;
 mod form;
 mod header_links;
 mod headers;
 mod html;
+mod instruction;
+mod json;
 mod kind;
+mod lastmod;
 mod links;
 mod mirror_header;
+mod reading;
 mod references;
+mod script;
 mod sitemap;
 mod tags;
 
@@ -31,7 +37,10 @@ pub use kind::{Kind, kind};
 pub use links::{Link, Links, Role};
 pub use mirror_header::{MirrorHeader, MirrorHeaderError};
 
+use std::borrow::Cow;
+
 use links::Collector;
+use sitemap::Root;
 
 /// What one scan finds in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,38 +94,108 @@ pub struct Document<'a> {
 }
 
 /// Scans a document as its kind asks. Total.
+///
+/// The canonical hash depends on nothing but the body, its kind and its encoding: that somebody takes it for a
+/// sitemap, or wants its text, changes no hash.
 pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
-    let Document {
-        kind,
-        body,
-        content,
-        ..
-    } = *document;
-    let mut found = Collector::default();
-    let mut base = None;
-    let mut volatile = Vec::new();
-    match kind {
-        Kind::Html => (base, volatile) = html::scan(body, &mut found),
-        Kind::Css => css::scan(body, &mut found),
-        Kind::Sitemap => sitemap::scan(body, &mut found),
-        Kind::Other => {}
-    }
-    if kind != Kind::Other {
-        rules.find(body, &mut volatile);
-    }
-    Parsed {
-        canonical: canonical::hash(body, volatile, content),
-        links: found.into_links(),
-        base,
-        charset: Charset::UTF_8,
+    let charset = Charset::of(document.kind, document.body, document.content_type);
+    let text = text_of(document, charset);
+    let mut parsed = Parsed {
+        canonical: document.content,
+        links: Links::default(),
+        base: None,
+        charset,
         forms: Vec::new(),
         text: None,
         sitemap: None,
+    };
+    let mut found = Collector::default();
+    let mut volatile = Vec::new();
+    match document.kind {
+        Kind::Html => volatile = page(document, &text, &mut found, &mut parsed),
+        Kind::Css => css::sheet(&text, &mut found),
+        Kind::Xml => parsed.sitemap = sitemap::scan(&text, &mut found),
+        Kind::Script => script::file(&text, &mut found),
+        Kind::Manifest => data::manifest(&text, &mut found),
+        Kind::Other => {}
+    }
+    if matches!(document.kind, Kind::Html | Kind::Css | Kind::Xml) {
+        let hashed = match charset.is_ascii_compatible() {
+            true => document.body,
+            false => &text,
+        };
+        rules.find(hashed, &mut volatile);
+        parsed.canonical = canonical::hash(hashed, volatile, document.content);
+    }
+    if document.asked.sitemap && parsed.sitemap.is_none() {
+        let mut listed = Collector::default();
+        if let Some(kind) = list(document, &mut listed) {
+            parsed.sitemap = Some(kind);
+            found = listed;
+        }
+    }
+    parsed.links = found.into_links();
+    parsed
+}
+
+/// The text in which markup is looked for. Where it stands in ASCII that is the body itself, whose values are
+/// decoded one by one; what has no markup around its values is decoded as a whole.
+fn text_of<'a>(document: &Document<'a>, charset: Charset) -> Cow<'a, [u8]> {
+    let is_whole = match document.kind {
+        Kind::Html => !charset.is_ascii_compatible(),
+        Kind::Css | Kind::Xml | Kind::Script | Kind::Manifest => true,
+        Kind::Other => false,
+    };
+    match is_whole {
+        true => charset.document(document.body),
+        false => Cow::Borrowed(document.body),
     }
 }
 
+/// Scans a page; returns what is volatile in `text`.
+fn page(
+    document: &Document<'_>,
+    text: &[u8],
+    found: &mut Collector,
+    parsed: &mut Parsed,
+) -> Vec<Span> {
+    let charset = match parsed.charset {
+        charset if charset.is_ascii_compatible() => charset,
+        _ => Charset::UTF_8,
+    };
+    let asked = document.asked;
+    if !asked.forms && !asked.text {
+        let (base, volatile) = html::scan(text, charset, found, &mut tags::Nobody);
+        parsed.base = base;
+        return volatile;
+    }
+    let mut reader = reading::Reader::new(text, charset, asked);
+    let (base, volatile) = html::scan(text, charset, found, &mut reader);
+    parsed.base = base;
+    (parsed.forms, parsed.text) = reader.finish();
+    volatile
+}
+
+/// Reads a body as the sitemap that somebody has called it, whatever its type says: gzip, XML, a feed, or a list
+/// of URLs. `None` when it is none of these.
+fn list(document: &Document<'_>, found: &mut Collector) -> Option<Sitemap> {
+    let unpacked = sitemap::gunzip(document.body);
+    let body = unpacked.as_deref().unwrap_or(document.body);
+    let charset = Charset::of(Kind::Xml, body, document.content_type);
+    let text = charset.document(body);
+    match sitemap::root(&text) {
+        Root::Other => return None,
+        Root::None => sitemap::lines(&text, found),
+        Root::Index | Root::Urls | Root::Feed => {
+            let kind = sitemap::scan(&text, found);
+            return kind.or(Some(Sitemap::Pages));
+        }
+    }
+    (!found.is_empty()).then_some(Sitemap::Pages)
+}
+
 /// A stretch of a body, in bytes from its start; the end is exclusive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Span {
     start: usize,
     end: usize,

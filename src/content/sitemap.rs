@@ -1,38 +1,123 @@
-//! The links of an XML document: sitemaps, sitemap indexes, Atom and RSS feeds.
+//! The links of an XML document: sitemaps, sitemap indexes, Atom and RSS feeds. And sitemaps that are none:
+//! plain text, one URL a line, and either of them in gzip.
 
+use std::io::Read;
+
+use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{Collector, references};
+use super::{Collector, Role, Sitemap, data, instruction, lastmod, references};
 
-/// Collects `<loc>` and `<link>` texts, the `href` of a `<link>` and the `url` of an `<enclosure>`,
-/// each under any namespace prefix. What follows the first error in broken XML is not looked at.
-pub(super) fn scan(body: &[u8], links: &mut Collector) {
-    let mut reader = reader(body);
-    let mut room = Vec::new();
-    // The text of a `<loc>` or `<link>` so far, while inside of one.
-    let mut text: Option<Vec<u8>> = None;
+/// The size that the sitemap protocol allows; what comes after it is not looked at.
+const SITEMAP_BYTES_MAX: u64 = 50 << 20;
+
+/// So many times longer than its gzip may a sitemap be: they repeat one host over and over and come to 20 or 40;
+/// beyond it somebody wants to fill our memory.
+const GZIP_RATIO_MAX: u64 = 250;
+
+/// A short sitemap may be longer in spite of that.
+const GZIP_FREE_BYTES: u64 = 1 << 20;
+
+/// Takes gzip off a body that somebody has named as a sitemap; `None` when it has none. Of a broken or an
+/// endless one what came before the end is taken.
+pub(super) fn gunzip(body: &[u8]) -> Option<Vec<u8>> {
+    if !body.starts_with(b"\x1f\x8b") {
+        return None;
+    }
+    let ratio_max = (body.len() as u64).saturating_mul(GZIP_RATIO_MAX);
+    let max = ratio_max.clamp(GZIP_FREE_BYTES, SITEMAP_BYTES_MAX);
+    let mut text = Vec::new();
+    // What was read before an error stays in `text`.
+    drop(MultiGzDecoder::new(body).take(max).read_to_end(&mut text));
+    Some(text)
+}
+
+/// What the root element of a text says that it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Root {
+    Index,
+    Urls,
+    Feed,
+    Other,
+    /// It is no markup at all.
+    None,
+}
+
+/// The root element of a text that may be XML.
+pub(super) fn root(text: &[u8]) -> Root {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if !text.trim_ascii_start().starts_with(b"<") {
+        return Root::None;
+    }
+    let mut reader = reader(text);
+    loop {
+        match reader.read_event() {
+            Ok(Event::Start(tag) | Event::Empty(tag)) => return root_of(tag.local_name().as_ref()),
+            Ok(Event::Eof) | Err(_) => return Root::Other,
+            Ok(_) => {}
+        }
+    }
+}
+
+fn root_of(local_name: &[u8]) -> Root {
+    match local_name {
+        b"sitemapindex" => Root::Index,
+        b"urlset" => Root::Urls,
+        b"rss" | b"feed" | b"RDF" => Root::Feed,
+        _ => Root::Other,
+    }
+}
+
+/// Collects the URLs of a list, one a line; lines that are none are passed.
+pub(super) fn lines(text: &[u8], links: &mut Collector) {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    for line in text.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let is_url = std::str::from_utf8(line).is_ok_and(data::is_absolute);
+        if is_url {
+            links.push(line, Role::Page);
+        }
+    }
+}
+
+/// Collects the links of an XML document, each under any namespace prefix. What follows the first error in
+/// broken XML is not looked at. Entities that a document declares stay as written: whoever makes them
+/// grow makes nothing grow here.
+pub(super) fn scan(text: &[u8], links: &mut Collector) -> Option<Sitemap> {
+    let mut walk = Walk {
+        links,
+        room: Vec::new(),
+        root: None,
+        image_depth: 0,
+        text: None,
+        item: None,
+    };
+    let mut reader = reader(text);
     loop {
         match reader.read_event() {
             Ok(Event::Start(tag)) => {
-                attributes(&tag, &mut room, links);
-                text = has_link_text(tag.local_name().as_ref()).then(Vec::new);
+                walk.start(&tag);
+                walk.open(&tag);
             }
-            Ok(Event::Empty(tag)) => attributes(&tag, &mut room, links),
-            Ok(Event::Text(piece)) => extend(&mut text, &piece),
-            Ok(Event::CData(piece)) => extend(&mut text, &piece),
+            Ok(Event::Empty(tag)) => walk.start(&tag),
+            Ok(Event::Text(piece)) => walk.extend(&piece),
+            Ok(Event::CData(piece)) => walk.extend(&piece),
             Ok(Event::GeneralRef(name)) => {
                 let written = [b"&", &*name, b";"].concat();
-                extend(&mut text, references::decode(&written, &mut room));
+                let mut room = Vec::new();
+                walk.extend(references::decode(&written, &mut room));
             }
-            Ok(Event::End(_)) => {
-                if let Some(link) = text.take() {
-                    links.push(&link);
-                }
-            }
-            Ok(Event::Eof) | Err(_) => return,
+            Ok(Event::End(tag)) => walk.end(tag.local_name().as_ref()),
+            Ok(Event::PI(instruction)) => instruction::take(&instruction, walk.links),
+            Ok(Event::Eof) | Err(_) => break,
             Ok(_) => {}
         }
+    }
+    walk.flush();
+    match walk.root {
+        Some(Root::Index) => Some(Sitemap::Index),
+        Some(Root::Urls) => Some(Sitemap::Pages),
+        _ => None,
     }
 }
 
@@ -46,26 +131,189 @@ fn reader(body: &[u8]) -> Reader<&[u8]> {
     reader
 }
 
-fn has_link_text(local_name: &[u8]) -> bool {
-    matches!(local_name, b"loc" | b"link")
+/// What the text of an element is good for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meaning {
+    /// The page that an item is about.
+    Subject,
+    /// The same, of an RSS feed, if it is a URL.
+    Guid,
+    Page,
+    Asset,
+    Changed,
+    /// When it first came; the change where no other is told.
+    Published,
 }
 
-fn extend(text: &mut Option<Vec<u8>>, piece: &[u8]) {
-    if let Some(text) = text {
-        text.extend_from_slice(piece);
+/// An entry of a sitemap or a feed: the page that it is about is known before its date or after it.
+#[derive(Default)]
+struct Item {
+    subjects: Vec<Vec<u8>>,
+    changed: Option<i64>,
+    published: Option<i64>,
+}
+
+struct Walk<'a> {
+    links: &'a mut Collector,
+    room: Vec<u8>,
+    root: Option<Root>,
+    /// How many `<image>` elements are open.
+    image_depth: usize,
+    /// The text so far of an element that has a meaning, while inside of one.
+    text: Option<(Meaning, Vec<u8>)>,
+    item: Option<Item>,
+}
+
+impl Walk<'_> {
+    /// What an element says by its attributes, be it empty or not.
+    fn start(&mut self, tag: &BytesStart<'_>) {
+        let name = tag.local_name();
+        if self.root.is_none() {
+            self.root = Some(root_of(name.as_ref()));
+        }
+        match name.as_ref() {
+            b"link" => self.link(tag),
+            b"enclosure" | b"thumbnail" => self.named(tag, b"url", Role::Asset),
+            // Media RSS has the address in `url`, Atom in `src`.
+            b"content" => {
+                self.named(tag, b"url", Role::Asset);
+                self.named(tag, b"src", Role::Page);
+            }
+            _ => {}
+        }
     }
-}
 
-fn attributes(tag: &BytesStart<'_>, room: &mut Vec<u8>, links: &mut Collector) {
-    let wanted: &[u8] = match tag.local_name().as_ref() {
-        b"link" => b"href",
-        b"enclosure" => b"url",
-        _ => return,
-    };
-    // Without the check for duplicates, whose cost is quadratic.
-    for attribute in tag.attributes().with_checks(false).flatten() {
-        if attribute.key.local_name().as_ref() == wanted {
-            links.push(references::decode(&attribute.value, room));
+    fn link(&mut self, tag: &BytesStart<'_>) {
+        let Some(href) = self.attribute(tag, b"href") else {
+            return;
+        };
+        let rel = self.attribute(tag, b"rel").unwrap_or_default();
+        match rel.as_slice() {
+            b"" | b"alternate" if self.root == Some(Root::Feed) => self.subject(href),
+            b"enclosure" => self.links.push(&href, Role::Asset),
+            _ => self.links.push(&href, Role::Page),
+        }
+    }
+
+    fn named(&mut self, tag: &BytesStart<'_>, name: &[u8], role: Role) {
+        if let Some(value) = self.attribute(tag, name) {
+            self.links.push(&value, role);
+        }
+    }
+
+    fn attribute(&mut self, tag: &BytesStart<'_>, name: &[u8]) -> Option<Vec<u8>> {
+        // Without the check for duplicates, whose cost is quadratic.
+        let mut attributes = tag.attributes();
+        let mut attributes = attributes.with_checks(false).flatten();
+        let found = attributes.find(|attribute| attribute.key.local_name().as_ref() == name)?;
+        Some(references::decode(&found.value, &mut self.room).to_vec())
+    }
+
+    /// Enters an element that has content.
+    fn open(&mut self, tag: &BytesStart<'_>) {
+        let name = tag.local_name();
+        match name.as_ref() {
+            b"url" if self.image_depth == 0 => self.begin(),
+            b"sitemap" | b"item" | b"entry" => self.begin(),
+            b"image" => self.image_depth += 1,
+            _ => {}
+        }
+        self.text = self
+            .meaning(name.as_ref(), tag)
+            .map(|meaning| (meaning, Vec::new()));
+    }
+
+    fn meaning(&mut self, name: &[u8], tag: &BytesStart<'_>) -> Option<Meaning> {
+        let is_inside_image = self.image_depth > 0;
+        let meaning = match name {
+            b"loc" | b"url" if is_inside_image => Meaning::Asset,
+            b"loc"
+                if tag
+                    .name()
+                    .prefix()
+                    .is_some_and(|prefix| prefix.as_ref() == b"image") =>
+            {
+                Meaning::Asset
+            }
+            b"loc" => Meaning::Subject,
+            b"link" if is_inside_image => Meaning::Page,
+            b"link" => Meaning::Subject,
+            b"guid" => match self.attribute(tag, b"isPermaLink") {
+                Some(word) if word.eq_ignore_ascii_case(b"false") => return None,
+                _ => Meaning::Guid,
+            },
+            b"comments" => Meaning::Page,
+            b"content_loc" | b"player_loc" | b"thumbnail_loc" | b"icon" | b"logo" => Meaning::Asset,
+            b"lastmod" | b"updated" | b"modified" => Meaning::Changed,
+            b"pubDate" | b"published" | b"date" => Meaning::Published,
+            _ => return None,
+        };
+        Some(meaning)
+    }
+
+    fn extend(&mut self, piece: &[u8]) {
+        if let Some((_, text)) = &mut self.text {
+            text.extend_from_slice(piece);
+        }
+    }
+
+    fn end(&mut self, name: &[u8]) {
+        if let Some((meaning, text)) = self.text.take() {
+            self.take(meaning, text);
+        }
+        match name {
+            b"url" if self.image_depth == 0 => self.flush(),
+            b"sitemap" | b"item" | b"entry" => self.flush(),
+            b"image" => self.image_depth = self.image_depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+
+    fn take(&mut self, meaning: Meaning, text: Vec<u8>) {
+        match (meaning, &mut self.item) {
+            (Meaning::Subject, _) => self.subject(text),
+            (Meaning::Guid, _) => {
+                if std::str::from_utf8(&text).is_ok_and(data::is_absolute) {
+                    self.subject(text);
+                }
+            }
+            (Meaning::Page, _) => self.links.push(&text, Role::Page),
+            (Meaning::Asset, _) => self.links.push(&text, Role::Asset),
+            (Meaning::Changed, Some(item)) => item.changed = lastmod::parse(&text),
+            (Meaning::Published, Some(item)) => item.published = lastmod::parse(&text),
+            // When a feed as a whole changed is no word on the pages in it.
+            (Meaning::Changed | Meaning::Published, None) => {}
+        }
+    }
+
+    fn subject(&mut self, link: Vec<u8>) {
+        match &mut self.item {
+            Some(item) => item.subjects.push(link),
+            None => self.links.push(&link, self.subject_role()),
+        }
+    }
+
+    fn subject_role(&self) -> Role {
+        match self.root {
+            Some(Root::Index) => Role::Sitemap,
+            _ => Role::Page,
+        }
+    }
+
+    /// Begins an entry; one that was never ended ends here.
+    fn begin(&mut self) {
+        self.flush();
+        self.item = Some(Item::default());
+    }
+
+    fn flush(&mut self) {
+        let Some(item) = self.item.take() else {
+            return;
+        };
+        let role = self.subject_role();
+        let changed = item.changed.or(item.published);
+        for link in item.subjects {
+            self.links.push_dated(&link, role, changed);
         }
     }
 }
@@ -73,6 +321,128 @@ fn attributes(tag: &BytesStart<'_>, room: &mut Vec<u8>, links: &mut Collector) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Pages, assets and sitemaps, with their times.
+    fn found(body: &str) -> (Option<Sitemap>, Vec<(String, Role, Option<i64>)>) {
+        let mut links = Collector::default();
+        let sitemap = scan(body.as_bytes(), &mut links);
+        let links = links.into_links();
+        let links = links
+            .iter()
+            .map(|link| (link.reference.to_owned(), link.role, link.lastmod));
+        (sitemap, links.collect())
+    }
+
+    fn link(reference: &str, role: Role, lastmod: Option<i64>) -> (String, Role, Option<i64>) {
+        (reference.into(), role, lastmod)
+    }
+
+    #[test]
+    fn entries_of_sitemaps_have_roles_and_times() {
+        let (sitemap, links) = found(
+            "<urlset><url><lastmod>1970-01-02</lastmod><loc>/a</loc><image:image><image:loc>/i</image:loc></image:image>
+             <video:video><video:content_loc>/v</video:content_loc><video:publication_date>2000</video:publication_date></video:video>
+             <xhtml:link rel='alternate' hreflang='de' href='/de/a'/></url>
+             <url><loc>/b</loc></url><url><loc>/c</loc><lastmod>soon</lastmod></url></urlset>",
+        );
+        assert_eq!(sitemap, Some(Sitemap::Pages));
+        let expected = [
+            link("/i", Role::Asset, None),
+            link("/v", Role::Asset, None),
+            link("/de/a", Role::Page, None),
+            link("/a", Role::Page, Some(86_400)),
+            link("/b", Role::Page, None),
+            link("/c", Role::Page, None),
+        ];
+        assert_eq!(links, expected);
+        let (sitemap, links) = found(
+            "<sitemapindex><sitemap><loc>/s</loc><lastmod>1970-01-01T00:00:09Z</lastmod></sitemap><sitemap><loc>/t",
+        );
+        assert_eq!(sitemap, Some(Sitemap::Index));
+        assert_eq!(links, [link("/s", Role::Sitemap, Some(9))]);
+    }
+
+    #[test]
+    fn entries_of_feeds_have_roles_and_times() {
+        let (sitemap, links) = found(
+            "<rss><channel><link>/</link><image><url>/logo</url><link>/home</link></image><item><link>/a</link>
+             <guid>https://h/a</guid><comments>/a/c</comments><enclosure url='/a.mp3'/><media:content url='/a.jpg'/>
+             <pubDate>Thu, 01 Jan 1970 00:00:07 GMT</pubDate></item>
+             <item><link>/b</link><guid isPermaLink='false'>https://h/x</guid></item></channel></rss>",
+        );
+        assert_eq!(sitemap, None);
+        let expected = [
+            link("/", Role::Page, None),
+            link("/logo", Role::Asset, None),
+            link("/home", Role::Page, None),
+            link("/a/c", Role::Page, None),
+            link("/a.mp3", Role::Asset, None),
+            link("/a.jpg", Role::Asset, None),
+            link("/a", Role::Page, Some(7)),
+            link("https://h/a", Role::Page, Some(7)),
+            link("/b", Role::Page, None),
+        ];
+        assert_eq!(links, expected);
+        let (_, links) = found(
+            "<feed><icon>/i</icon><link rel='self' href='/f'/><updated>1970-01-01T00:00:01Z</updated><entry>
+             <link href='/a'/><link rel='enclosure' href='/e'/><content src='/c'/>
+             <published>1970-01-01T00:00:02Z</published><updated>1970-01-01T00:00:03Z</updated></entry></feed>",
+        );
+        let expected = [
+            link("/i", Role::Asset, None),
+            link("/f", Role::Page, None),
+            link("/e", Role::Asset, None),
+            link("/c", Role::Page, None),
+            link("/a", Role::Page, Some(3)),
+        ];
+        assert_eq!(links, expected);
+    }
+
+    #[test]
+    fn entities_that_a_document_declares_never_grow() {
+        // A billion laughs: the text of the link is the reference itself.
+        let mut body = String::from("<!DOCTYPE x [<!ENTITY a 'ha'>");
+        for (name, of) in ('b'..='k').zip('a'..) {
+            let ten = format!("&{of};").repeat(10);
+            body.push_str(&format!("<!ENTITY {name} '{ten}'>"));
+        }
+        body.push_str("]><urlset><url><loc>/&k;</loc></url></urlset>");
+        assert_eq!(found(&body).1, [link("/&k;", Role::Page, None)]);
+    }
+
+    #[test]
+    fn gzip_is_taken_off_within_its_bounds() {
+        use std::io::Write;
+        let packed = |text: &[u8]| {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        };
+        let text = b"https://h/a\n".repeat(1000);
+        let whole = packed(&text);
+        assert_eq!(gunzip(&whole), Some(text.clone()));
+        let cut = gunzip(&whole[..whole.len() - 12]).unwrap();
+        assert!(text.starts_with(&cut), "what came before the break");
+        assert_eq!(gunzip(&text), None);
+        let bomb = packed(&vec![b' '; 16 << 20]);
+        let taken = gunzip(&bomb).unwrap().len() as u64;
+        assert_eq!(
+            taken,
+            bomb.len() as u64 * GZIP_RATIO_MAX,
+            "the bound springs"
+        );
+    }
+
+    #[test]
+    fn lists_have_one_url_a_line() {
+        let text = "\u{feff}https://h/a\r\n\r\n  http://h/b\t\n# no\n/c\rHTTPS://h/d";
+        let mut links = Collector::default();
+        lines(text.as_bytes(), &mut links);
+        let links = links.into_links();
+        let found: Vec<_> = links.references().collect();
+        assert_eq!(found, ["https://h/a", "http://h/b", "HTTPS://h/d"]);
+    }
 
     #[test]
     fn links_are_read_from_sitemaps_and_feeds() {

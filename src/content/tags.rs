@@ -14,6 +14,8 @@ use super::{Span, is_space, skip_space};
 #[derive(Debug, Default)]
 pub(super) struct Tag {
     pub element: Element,
+    /// As written.
+    pub name: Span,
     /// Those with a name of [`AttributeName`], the first of each name, in the order written.
     pub attributes: Vec<Attribute>,
     /// The content of a raw text element such as `<style>`; empty for others.
@@ -30,15 +32,31 @@ pub(super) struct Attribute {
 /// The elements that are treated differently from any other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Element {
+    Applet,
     Base,
+    Button,
+    Fieldset,
+    Form,
+    Iframe,
     Input,
+    Link,
+    /// What shows or plays something: `<img>`, `<source>`, `<video>` and their like.
+    Media,
     Meta,
     Object,
+    Optgroup,
+    Option,
     Script,
+    Select,
     Style,
+    /// `<use>`, `<image>` and `<feImage>`: what SVG takes in from elsewhere.
+    SvgPart,
+    Template,
+    Textarea,
     /// `<svg>` and `<math>`: XML rules hold inside.
     Foreign,
-    /// Elements whose content is text up to their own end tag.
+    Title,
+    /// Further elements whose content is text up to their own end tag.
     Raw,
     /// Everything that follows is text.
     Plaintext,
@@ -46,26 +64,70 @@ pub(super) enum Element {
     Other,
 }
 
-/// The attributes that can matter.
+/// The attributes that can matter. Fewer than 64, so that a set of them is a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum AttributeName {
+    Action,
+    Archive,
     Background,
+    Checked,
+    Cite,
+    Code,
+    Codebase,
     Content,
     Data,
+    DataSrc,
+    DataSrcset,
+    Disabled,
+    Form,
+    Formaction,
+    Formmethod,
     Href,
     HttpEquiv,
+    Id,
     Imagesrcset,
+    Itemprop,
     Longdesc,
+    Method,
+    Multiple,
     Name,
     Nonce,
     Poster,
     Property,
+    Rel,
+    Selected,
     Src,
+    Srcdoc,
     Srcset,
     Style,
+    Type,
     Value,
     XlinkHref,
 }
+
+/// What a walk meets besides the start tags that it returns. Nobody listens in the usual pass, and the
+/// compiler then leaves the calls out.
+pub(super) trait Watch {
+    /// Text between tags, its references not resolved.
+    fn text(&mut self, text: Span);
+    /// Text in which nothing is a reference.
+    fn literal(&mut self, text: Span);
+    fn start(&mut self, tag: &Tag);
+    fn end(&mut self, element: Element, name: Span);
+}
+
+/// Nobody watches.
+pub(super) struct Nobody;
+
+impl Watch for Nobody {
+    fn text(&mut self, _: Span) {}
+    fn literal(&mut self, _: Span) {}
+    fn start(&mut self, _: &Tag) {}
+    fn end(&mut self, _: Element, _: Span) {}
+}
+
+/// What opens a CDATA section.
+const CDATA: &[u8] = b"<![CDATA[";
 
 /// A walk over the start tags of `body`.
 pub(super) struct Tags<'a> {
@@ -73,6 +135,8 @@ pub(super) struct Tags<'a> {
     at: usize,
     /// How many `<svg>` and `<math>` are open; one more throughout a document that is XML.
     foreign: usize,
+    /// The contents of `<!--[if …]> … <![endif]-->`, which old browsers read as markup.
+    pub conditional: Vec<Span>,
 }
 
 impl Tag {
@@ -94,26 +158,55 @@ impl<'a> Tags<'a> {
             body,
             at: 0,
             foreign: usize::from(is_xml),
+            conditional: Vec::new(),
         }
     }
 
     /// Fills `tag` with the next start tag; false at the end. A tag that the end of the body cuts off
     /// is none.
-    pub(super) fn next(&mut self, tag: &mut Tag) -> bool {
+    pub(super) fn next(&mut self, tag: &mut Tag, watch: &mut impl Watch) -> bool {
         while let Some(distance) = memchr(b'<', &self.body[self.at..]) {
-            let open = self.at + distance;
+            let start = self.at;
+            let open = start + distance;
+            let text = Span { start, end: open };
             match self.body.get(open + 1) {
                 Some(letter) if letter.is_ascii_alphabetic() => {
+                    watch.text(text);
                     if self.start_tag(open + 1, tag) {
+                        watch.start(tag);
                         return true;
                     }
                 }
-                Some(b'/') => self.end_tag(open + 2),
-                Some(b'!') => self.declaration(open),
-                Some(b'?') => self.at = self.past(b">", open + 2),
-                _ => self.at = open + 1,
+                Some(b'/') => {
+                    watch.text(text);
+                    if let Some((element, name)) = self.end_tag(open + 2) {
+                        watch.end(element, name);
+                    }
+                }
+                Some(b'!') => {
+                    watch.text(text);
+                    if let Some(literal) = self.declaration(open) {
+                        watch.literal(literal);
+                    }
+                }
+                Some(b'?') => {
+                    watch.text(text);
+                    self.at = self.past(b">", open + 2);
+                }
+                _ => {
+                    self.at = open + 1;
+                    watch.text(Span {
+                        start,
+                        end: self.at,
+                    });
+                }
             }
         }
+        watch.text(Span {
+            start: self.at,
+            end: self.body.len(),
+        });
+        self.at = self.body.len();
         false
     }
 
@@ -123,17 +216,18 @@ impl<'a> Tags<'a> {
             end: self.name_end(name),
         };
         tag.element = element(name.of(self.body));
+        tag.name = name;
         tag.text = None;
         tag.attributes.clear();
-        let mut seen = 0u32;
+        let mut seen = 0u64;
         let mut at = name.end;
         while let Some(next) = self.attribute(at) {
             at = next.value_end;
             let Some(name) = attribute_name(next.name.of(self.body)) else {
                 continue;
             };
-            if seen & (1 << name as u32) == 0 {
-                seen |= 1 << name as u32;
+            if seen & (1 << name as u64) == 0 {
+                seen |= 1 << name as u64;
                 tag.attributes.push(Attribute {
                     name,
                     value: next.value,
@@ -162,7 +256,11 @@ impl<'a> Tags<'a> {
                 return;
             }
             Element::Script => script_end(self.body, self.at),
-            Element::Style | Element::Raw => raw_end(self.body, self.at, name.of(self.body)),
+            Element::Style
+            | Element::Title
+            | Element::Textarea
+            | Element::Iframe
+            | Element::Raw => raw_end(self.body, self.at, name.of(self.body)),
             Element::Plaintext => self.body.len(),
             _ => return,
         };
@@ -173,10 +271,11 @@ impl<'a> Tags<'a> {
         self.at = end;
     }
 
-    fn end_tag(&mut self, name: usize) {
+    /// Passes an end tag; which one, unless it is a bogus comment or cut off.
+    fn end_tag(&mut self, name: usize) -> Option<(Element, Span)> {
         if !self.body.get(name).is_some_and(u8::is_ascii_alphabetic) {
             self.at = self.past(b">", name);
-            return;
+            return None;
         }
         let name = Span {
             start: name,
@@ -186,24 +285,40 @@ impl<'a> Tags<'a> {
         while let Some(next) = self.attribute(at) {
             at = next.value_end;
         }
-        self.at = self
-            .tag_end(at)
-            .map_or(self.body.len(), |closed| closed + 1);
-        if element(name.of(self.body)) == Element::Foreign {
+        let closed = self.tag_end(at);
+        self.at = closed.map_or(self.body.len(), |closed| closed + 1);
+        let element = element(name.of(self.body));
+        if element == Element::Foreign {
             self.foreign = self.foreign.saturating_sub(1);
         }
+        closed.map(|_| (element, name))
     }
 
-    /// Passes what begins with `<!`: a comment, a doctype, a CDATA section, or a bogus comment.
-    fn declaration(&mut self, open: usize) {
+    /// Passes what begins with `<!`: a comment, a doctype, a bogus comment, or a CDATA section, whose text
+    /// is returned.
+    fn declaration(&mut self, open: usize) -> Option<Span> {
         let text = &self.body[open..];
-        self.at = if text.starts_with(b"<!--") {
-            self.comment_end(open)
-        } else if self.foreign > 0 && text.starts_with(b"<![CDATA[") {
-            self.past(b"]]>", open)
+        if text.starts_with(b"<!--") {
+            self.at = self.comment_end(open);
+            if text[4..].trim_ascii_start().starts_with(b"[if") {
+                self.conditional.push(Span {
+                    start: open + 4,
+                    end: self.at,
+                });
+            }
+        } else if self.foreign > 0 && text.starts_with(CDATA) {
+            self.at = self.past(b"]]>", open);
+            let start = open + CDATA.len();
+            let end = if self.body[..self.at].ends_with(b"]]>") {
+                self.at - 3
+            } else {
+                self.at
+            };
+            return (start < end).then_some(Span { start, end });
         } else {
-            self.past(b">", open)
-        };
+            self.at = self.past(b">", open);
+        }
+        None
     }
 
     /// A comment ends at `-->`, whose dashes may be those that opened it (`<!-->`), or at `--!>`,
@@ -304,54 +419,99 @@ struct Written {
     value_end: usize,
 }
 
+/// Finds the few names of this length and beginning that it may be, and only then compares: most elements are
+/// none of these.
 fn element(name: &[u8]) -> Element {
-    let mut room = [0; 9];
-    match lowered(name, &mut room) {
-        b"base" => Element::Base,
-        b"input" => Element::Input,
-        b"meta" => Element::Meta,
-        b"object" => Element::Object,
-        b"script" => Element::Script,
-        b"style" => Element::Style,
-        b"svg" | b"math" => Element::Foreign,
-        b"textarea" | b"title" | b"xmp" | b"iframe" | b"noembed" | b"noframes" => Element::Raw,
-        b"plaintext" => Element::Plaintext,
-        _ => Element::Other,
-    }
+    let Some(first) = name.first() else {
+        return Element::Other;
+    };
+    let candidates: &[(&[u8], Element)] = match (name.len(), first | 0x20) {
+        (3, b'i') => &[(b"img", Element::Media)],
+        (3, b's') => &[(b"svg", Element::Foreign)],
+        (3, b'u') => &[(b"use", Element::SvgPart)],
+        (3, b'x') => &[(b"xmp", Element::Raw)],
+        (4, b'b') => &[(b"base", Element::Base)],
+        (4, b'f') => &[(b"form", Element::Form)],
+        (4, b'l') => &[(b"link", Element::Link)],
+        (4, b'm') => &[(b"meta", Element::Meta), (b"math", Element::Foreign)],
+        (5, b'a') => &[(b"audio", Element::Media)],
+        (5, b'e') => &[(b"embed", Element::Media)],
+        (5, b'i') => &[(b"input", Element::Input), (b"image", Element::SvgPart)],
+        (5, b's') => &[(b"style", Element::Style)],
+        (5, b't') => &[(b"title", Element::Title), (b"track", Element::Media)],
+        (5, b'v') => &[(b"video", Element::Media)],
+        (6, b'a') => &[(b"applet", Element::Applet)],
+        (6, b'b') => &[(b"button", Element::Button)],
+        (6, b'i') => &[(b"iframe", Element::Iframe)],
+        (6, b'o') => &[(b"object", Element::Object), (b"option", Element::Option)],
+        (6, b's') => &[
+            (b"script", Element::Script),
+            (b"source", Element::Media),
+            (b"select", Element::Select),
+        ],
+        (7, b'f') => &[(b"feimage", Element::SvgPart)],
+        (7, b'n') => &[(b"noembed", Element::Raw)],
+        (8, b'f') => &[(b"fieldset", Element::Fieldset)],
+        (8, b'n') => &[(b"noframes", Element::Raw)],
+        (8, b'o') => &[(b"optgroup", Element::Optgroup)],
+        (8, b't') => &[
+            (b"textarea", Element::Textarea),
+            (b"template", Element::Template),
+        ],
+        (9, b'p') => &[(b"plaintext", Element::Plaintext)],
+        _ => return Element::Other,
+    };
+    let mut found = candidates
+        .iter()
+        .filter(|(known, _)| name.eq_ignore_ascii_case(known));
+    found.next().map_or(Element::Other, |(_, element)| *element)
 }
 
+/// Finds the one name of this length and beginning that it may be, and only then compares: most attributes
+/// are none of these.
 fn attribute_name(name: &[u8]) -> Option<AttributeName> {
-    let mut room = [0; 11];
-    let name = match lowered(name, &mut room) {
-        b"background" => AttributeName::Background,
-        b"content" => AttributeName::Content,
-        b"data" => AttributeName::Data,
-        b"href" => AttributeName::Href,
-        b"http-equiv" => AttributeName::HttpEquiv,
-        b"imagesrcset" => AttributeName::Imagesrcset,
-        b"longdesc" => AttributeName::Longdesc,
-        b"name" => AttributeName::Name,
-        b"nonce" => AttributeName::Nonce,
-        b"poster" => AttributeName::Poster,
-        b"property" => AttributeName::Property,
-        b"src" => AttributeName::Src,
-        b"srcset" => AttributeName::Srcset,
-        b"style" => AttributeName::Style,
-        b"value" => AttributeName::Value,
-        b"xlink:href" => AttributeName::XlinkHref,
+    use AttributeName::*;
+    let first = name.first()? | 0x20;
+    let (found, known): (AttributeName, &[u8]) = match (name.len(), first) {
+        (2, b'i') => (Id, b"id"),
+        (3, b's') => (Src, b"src"),
+        (3, b'r') => (Rel, b"rel"),
+        (4, b'h') => (Href, b"href"),
+        (4, b'n') => (Name, b"name"),
+        (4, b't') => (Type, b"type"),
+        (4, b'd') => (Data, b"data"),
+        (4, b'f') => (Form, b"form"),
+        (4, b'c') if name[1] | 0x20 == b'i' => (Cite, b"cite"),
+        (4, b'c') => (Code, b"code"),
+        (5, b's') => (Style, b"style"),
+        (5, b'v') => (Value, b"value"),
+        (5, b'n') => (Nonce, b"nonce"),
+        (6, b's') if name[4] | 0x20 == b'o' => (Srcdoc, b"srcdoc"),
+        (6, b's') => (Srcset, b"srcset"),
+        (6, b'a') => (Action, b"action"),
+        (6, b'm') => (Method, b"method"),
+        (6, b'p') => (Poster, b"poster"),
+        (7, b'c') if name[1] | 0x20 == b'h' => (Checked, b"checked"),
+        (7, b'c') => (Content, b"content"),
+        (7, b'a') => (Archive, b"archive"),
+        (8, b'd') if name[1] | 0x20 == b'a' => (DataSrc, b"data-src"),
+        (8, b'd') => (Disabled, b"disabled"),
+        (8, b'c') => (Codebase, b"codebase"),
+        (8, b'i') => (Itemprop, b"itemprop"),
+        (8, b'l') => (Longdesc, b"longdesc"),
+        (8, b'm') => (Multiple, b"multiple"),
+        (8, b'p') => (Property, b"property"),
+        (8, b's') => (Selected, b"selected"),
+        (10, b'b') => (Background, b"background"),
+        (10, b'f') if name[4] | 0x20 == b'a' => (Formaction, b"formaction"),
+        (10, b'f') => (Formmethod, b"formmethod"),
+        (10, b'h') => (HttpEquiv, b"http-equiv"),
+        (10, b'x') => (XlinkHref, b"xlink:href"),
+        (11, b'd') => (DataSrcset, b"data-srcset"),
+        (11, b'i') => (Imagesrcset, b"imagesrcset"),
         _ => return None,
     };
-    Some(name)
-}
-
-/// `name` in lower case; nothing when it is longer than `room`, which is no name looked for.
-fn lowered<'a>(name: &[u8], room: &'a mut [u8]) -> &'a [u8] {
-    let Some(room) = room.get_mut(..name.len()) else {
-        return &[];
-    };
-    room.copy_from_slice(name);
-    room.make_ascii_lowercase();
-    room
+    name.eq_ignore_ascii_case(known).then_some(found)
 }
 
 /// Whether `name` stands at `at`, as a whole word of a tag.
@@ -415,7 +575,7 @@ mod tests {
         let mut tags = Tags::new(body.as_bytes());
         let mut tag = Tag::default();
         let mut found = Vec::new();
-        while tags.next(&mut tag) {
+        while tags.next(&mut tag, &mut Nobody) {
             if let Some(value) = tag.value(AttributeName::Href) {
                 found.push(&body[value.start..value.end]);
             }
