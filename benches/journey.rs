@@ -4,25 +4,27 @@
 //! its own, so that its CPU seconds and its peak memory are its alone. `wget2 --mirror` does the same
 //! beside it, each time into a fresh folder, where it is installed.
 //!
-//! The folders are in memory where the machine has `/dev/shm`: on ext4, creating files costs many times its
-//! price for some minutes after thousands of files were removed, which is what a run before this one did.
-//! `STANDIN_BENCH_DIR` names another place.
+//! The folders are in memory where the machine has `/dev/shm`; `STANDIN_BENCH_DIR` names another place.
 //!
 //! `cargo bench --bench journey`, or `… --bench journey -- 20000` for another number of pages. Without
 //! `--bench` (as `cargo test --benches` starts it) a small site shows that it works.
 
+#[expect(dead_code, reason = "other measurements use more of it")]
+mod support;
+
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use standin::http::{Handler, Server};
+use support::{place, watch};
 
 /// Enough that starting up does not count; some seconds in all.
 const PAGES: usize = 4_000;
@@ -32,12 +34,6 @@ const LINKS: usize = 40;
 
 /// When everything was last changed, for requests with a condition.
 const CHANGED: &str = "Fri, 20 Nov 2026 10:00:00 GMT";
-
-/// Linux counts the CPU time of a process in hundredths of a second.
-const TICKS_A_SECOND: f64 = 100.0;
-
-/// How often the peak memory of a process is read. It only grows, so the last reading is the peak.
-const WATCH: Duration = Duration::from_millis(10);
 
 struct Site {
     pages: Vec<Bytes>,
@@ -105,19 +101,6 @@ async fn measure(pages: usize, with_peer: bool) {
     ratio("again", &again, &their_again);
 }
 
-/// Where the copies are made.
-fn place() -> PathBuf {
-    let named = std::env::var_os("STANDIN_BENCH_DIR").map(PathBuf::from);
-    let memory = PathBuf::from("/dev/shm");
-    named.unwrap_or_else(|| {
-        if memory.is_dir() {
-            memory
-        } else {
-            std::env::temp_dir()
-        }
-    })
-}
-
 /// How much CPU the one took for each second of the other, where both did the same work.
 fn ratio(name: &str, ours: &Used, theirs: &Used) {
     if theirs.requests * 10 < ours.requests * 9 {
@@ -156,7 +139,10 @@ async fn run(name: &str, site: &Site, mut command: Command) -> Used {
     let before = site.requests.load(Ordering::Relaxed);
     let begun = Instant::now();
     let mut child = command.spawn().expect("the program starts");
-    let (cpu_s, peak_mb) = watch(&child).await;
+    let id = child.id();
+    // The site is served by this thread.
+    let watching = tokio::task::spawn_blocking(move || watch(id));
+    let (cpu_s, peak_mb) = watching.await.expect("watching does not panic");
     let used = Used {
         cpu_s,
         wall_s: begun.elapsed().as_secs_f64(),
@@ -169,29 +155,6 @@ async fn run(name: &str, site: &Site, mut command: Command) -> Used {
         used.cpu_s, used.wall_s, used.peak_mb, used.requests
     );
     used
-}
-
-/// Waits until a process has ended; its CPU seconds and its peak memory. An ended process keeps its
-/// times until somebody waits for it, but not its memory.
-async fn watch(child: &Child) -> (f64, f64) {
-    let folder = format!("/proc/{}", child.id());
-    let mut peak_kb = 0.0;
-    loop {
-        let stat = std::fs::read_to_string(format!("{folder}/stat")).expect("Linux");
-        // The name before the last parenthesis may hold spaces.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        if fields[0] == "Z" {
-            let ticks = |at: usize| fields[at].parse().unwrap_or(0.0);
-            return ((ticks(11) + ticks(12)) / TICKS_A_SECOND, peak_kb / 1e3);
-        }
-        let status = std::fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(number) = line.and_then(|line| line.split_whitespace().next()) {
-            peak_kb = number.parse().unwrap_or(peak_kb);
-        }
-        tokio::time::sleep(WATCH).await;
-    }
 }
 
 impl Site {

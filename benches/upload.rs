@@ -18,6 +18,8 @@ mod faults;
 #[path = "../tests/it/support/s3_server.rs"]
 #[expect(dead_code, reason = "the tests use more of it")]
 mod s3_server;
+#[expect(dead_code, reason = "other measurements use more of it")]
+mod support;
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -26,6 +28,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use s3_server::{ACCESS_KEY, About, S3Server, SECRET_KEY, Seen};
+use support::{at_most, median, place, watch};
 
 /// Set for the process that is to be the server.
 const SERVER: &str = "STANDIN_BENCH_SERVER";
@@ -45,12 +48,6 @@ const LARGE_BYTES: u64 = 2_000_000_000;
 const CPU_RATIO_MAX: f64 = 0.5;
 const THREE_TIERS_RATIO_MAX: f64 = 1.2;
 const PEAK_MB_MAX: f64 = 100.0;
-
-/// How often the memory of a process is read. Its peak only grows, so the last reading is the peak.
-const WATCH: Duration = Duration::from_millis(2);
-
-/// Linux counts the CPU time of a process in hundredths of a second.
-const TICKS_A_SECOND: f64 = 100.0;
 
 fn main() {
     if std::env::var_os(SERVER).is_some() {
@@ -161,7 +158,7 @@ impl Bench {
         }
         if self.rclone.is_some() {
             let ratio = median(&mut firsts[0]) / median(&mut firsts[1]);
-            verdict(
+            at_most(
                 "first upload, CPU seconds of rclone's",
                 ratio,
                 CPU_RATIO_MAX,
@@ -198,7 +195,7 @@ impl Bench {
         }
         self.server.tell("delay 0");
         let ratio = median(&mut walls[1]) / median(&mut walls[0]);
-        verdict(
+        at_most(
             "three tiers, wall time of one's",
             ratio,
             THREE_TIERS_RATIO_MAX,
@@ -223,7 +220,7 @@ impl Bench {
         configure(work.path(), &self.server.endpoint, &["one"]);
         let used = self.measure("standin, one of 2 GB", standin(work.path(), site.path()));
         self.peer("rclone, one of 2 GB", site.path());
-        verdict("one large object, peak MB", used.peak_mb, PEAK_MB_MAX);
+        at_most("one large object, peak MB", used.peak_mb, PEAK_MB_MAX);
     }
 
     /// Runs a process to its end and prints what it used.
@@ -232,7 +229,7 @@ impl Bench {
         command.stdout(Stdio::piped()).stdin(Stdio::null());
         let begun = Instant::now();
         let child = command.spawn().expect("the program starts");
-        let (cpu_s, peak_mb) = watch(&child);
+        let (cpu_s, peak_mb) = watch(child.id());
         let wall_s = begun.elapsed().as_secs_f64();
         let output = child.wait_with_output().expect("it has ended");
         let said = String::from_utf8_lossy(&output.stdout);
@@ -259,25 +256,6 @@ impl Bench {
         );
         used
     }
-}
-
-fn verdict(what: &str, found: f64, bar: f64) {
-    let word = if found <= bar { "good" } else { "MISSED" };
-    println!("  => {what}: {found:.2} (at most {bar}): {word}");
-}
-
-fn median(values: &mut [f64]) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-fn place() -> PathBuf {
-    let named = std::env::var_os("STANDIN_BENCH_DIR").map(PathBuf::from);
-    let memory = PathBuf::from("/dev/shm");
-    named.unwrap_or_else(|| match memory.is_dir() {
-        true => memory,
-        false => std::env::temp_dir(),
-    })
 }
 
 fn rclone() -> Option<PathBuf> {
@@ -333,29 +311,6 @@ fn sync(rclone: &Path, endpoint: &str, site: &Path) -> Command {
         .env("RCLONE_CONFIG_SERVER_ACCESS_KEY_ID", ACCESS_KEY)
         .env("RCLONE_CONFIG_SERVER_SECRET_ACCESS_KEY", SECRET_KEY);
     command
-}
-
-/// Waits until a process has ended; its CPU seconds and its peak memory. An ended process keeps its times until
-/// somebody waits for it, but not its memory.
-fn watch(child: &Child) -> (f64, f64) {
-    let folder = format!("/proc/{}", child.id());
-    let mut peak_kb: f64 = 0.0;
-    loop {
-        let stat = fs::read_to_string(format!("{folder}/stat")).expect("Linux");
-        // The name before the last parenthesis may hold spaces.
-        let fields = stat.rsplit(')').next().unwrap_or_default();
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        if fields[0] == "Z" {
-            let ticks = |at: usize| fields[at].parse().unwrap_or(0.0);
-            return ((ticks(11) + ticks(12)) / TICKS_A_SECOND, peak_kb / 1e3);
-        }
-        let status = fs::read_to_string(format!("{folder}/status")).unwrap_or_default();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        if let Some(number) = line.and_then(|line| line.split_whitespace().next()) {
-            peak_kb = number.parse().unwrap_or(peak_kb);
-        }
-        std::thread::sleep(WATCH);
-    }
 }
 
 /// Numbers that look random and are the same every time (xorshift).
