@@ -51,6 +51,7 @@ pub fn counts(verb: &str, crawl: &CrawlCounts, fate: Fate) -> String {
         (crawl.redirects, "redirects"),
         (crawl.missing, "missing, kept for now"),
         (crawl.broken_links, "broken links"),
+        (crawl.forbidden, "forbidden by robots.txt"),
         (crawl.refused, "refused: no page can be made of them"),
         (crawl.errors, "errors"),
     ];
@@ -58,11 +59,11 @@ pub fn counts(verb: &str, crawl: &CrawlCounts, fate: Fate) -> String {
     text
 }
 
-/// What the crawl met, in more detail. `forbidden` is the count by robots.txt of [`CrawlCounts`].
-pub fn details(tally: &Tally, forbidden: u64) -> String {
+/// What the crawl met, in more detail.
+pub fn details(tally: &Tally) -> String {
     let mut text = String::new();
     statuses(tally, &mut text);
-    skipped(tally.skipped, forbidden, &mut text);
+    skipped(tally.skipped, &mut text);
     hosts(tally, &mut text);
     sitemaps(&tally.sitemaps, &mut text);
     traps(&tally.traps, &mut text);
@@ -86,9 +87,9 @@ fn statuses(tally: &Tally, text: &mut String) {
     line(text, "by status ", &each);
 }
 
-fn skipped(skipped: Skipped, forbidden: u64, text: &mut String) {
+/// But for those of robots.txt, which [`counts`] tells.
+fn skipped(skipped: Skipped, text: &mut String) {
     let reasons = [
-        (skipped.robots.max(forbidden), "forbidden by robots.txt"),
         (skipped.lastmod, "unchanged by a sitemap's word"),
         (skipped.traps, "apparently endless"),
         (skipped.host, "on a host that was given up"),
@@ -249,12 +250,12 @@ mod tests {
             ..HostTally::default()
         };
         tally.hosts.insert("a.example".into(), host);
-        assert_eq!(details(&tally, 0), "");
+        assert_eq!(details(&tally), "");
         tally.sitemaps = vec![
             sitemap("one", 95, Some(100), None),
             sitemap("two", 4, None, None),
         ];
-        assert_eq!(details(&tally, 0), "         sitemaps: 2 with 99 entries\n");
+        assert_eq!(details(&tally), "         sitemaps: 2 with 99 entries\n");
         let crawl = CrawlCounts {
             fetched: 9,
             bytes: 5_000,
@@ -313,7 +314,7 @@ mod tests {
             left_out: 3,
         };
         let expected = "         by status 200: 90, 404: 2, 503: 7
-         not asked for: 4 forbidden by robots.txt, 900 unchanged by a sitemap's word, 120 apparently endless, 40 on a host that was given up
+         not asked for: 900 unchanged by a sitemap's word, 120 apparently endless, 40 on a host that was given up
          2 withdrawn because nothing names them any more
          b.example: 19 answers (0 B), 7 errors, 14 repeated, 3 times asked to wait, then given up with 40 left: no answer 12 times in a row
          a.example: 80 answers (5.0 kB)
@@ -323,7 +324,7 @@ mod tests {
          endless? 120 URLs: more than 5000 query variants of a.example/q (crawl.query_variants_max); such as https://a.example/q?x=5001
          forms: 1 enumerated into 12 URLs, 3 left out (beyond crawl.forms_max, or with free text)
 ";
-        assert_eq!(details(&tally, 4), expected);
+        assert_eq!(details(&tally), expected);
     }
 
     #[test]
@@ -340,7 +341,7 @@ mod tests {
                 example: url("https://a.example/"),
             });
         }
-        let text = details(&tally, 0);
+        let text = details(&tally);
         assert_eq!(text.lines().count(), 1 + 3 * (SHOWN + 1), "{text}");
         assert_eq!(text.matches("and 4 more").count(), 3, "{text}");
     }

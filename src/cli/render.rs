@@ -119,7 +119,7 @@ fn crawl(report: &RunReport) -> String {
         Fate::Committed
     };
     let counts = crawled::counts(report.verb, &report.crawl, fate);
-    counts + &crawled::details(&report.tally, report.crawl.forbidden)
+    counts + &crawled::details(&report.tally)
 }
 
 fn tiers(report: &RunReport) -> String {

@@ -104,11 +104,11 @@ seeds = ["https://www.example.org/"]
 #segment_repeats_max = 4
 #query_variants_max = 5000
 
-# Query parameters that name a visitor and not a page: they are taken out of links. Without this option the
-# usual ones are known. Example:
+# Query parameters that name a visitor and not a page: they are taken out of links. One that ends in * stands for
+# all that begin so. Without this option the usual ones are known. Example:
 #session_parameters = ["sid", "PHPSESSID"]
 
-# A body that unpacks to more than so many times its size is an error.
+# A body of more than 8 MiB that unpacks to more than so many times what was sent is an error.
 #decompression_ratio_max = 250
 
 # A run stops before the disk of the state folder has less free than this. 0 does not look.
