@@ -20,6 +20,7 @@ mod frontier;
 mod robots;
 mod schedule;
 mod sightings;
+mod sitemaps;
 mod strategy;
 #[cfg(test)]
 mod simulation;
@@ -51,6 +52,7 @@ pub use forms::{Choices, enumerate};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use sightings::{Sighting, Sightings, day_of};
+pub use sitemaps::{SitemapNotes, SitemapSum, Sitemaps};
 pub use strategy::{Due, Known, LastmodRules, Linkage, Reason, Strategy, may_retire};
 pub use schedule::{After, HostTraffic, Job, Schedule, Turn, Way};
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};

@@ -354,7 +354,7 @@ fn write_checked(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// The file in the place of the one before: written beside it, made durable, renamed.
-fn replace(
+pub(super) fn replace(
     path: &Path,
     write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
 ) -> io::Result<()> {
