@@ -1,5 +1,7 @@
 //! Which headers of an answer belong to the page and are kept with it.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// The names of the headers that are kept, in lower case and sorted. `last-modified` and `etag` are
@@ -108,12 +110,16 @@ impl KeptHeaders {
     ) -> KeptHeaders {
         let mut kept = Vec::new();
         for (name, value) in headers {
-            let name = name.to_ascii_lowercase();
+            // HTTP clients and our own records have them in lower case already.
+            let name = match name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                true => Cow::Owned(name.to_ascii_lowercase()),
+                false => Cow::Borrowed(name),
+            };
             // The list first, of which nearly all are: every entry that is read passes here.
-            let is_kept = KEPT.binary_search(&name.as_str()).is_ok()
+            let is_kept = KEPT.binary_search(&&*name).is_ok()
                 || (is_asked_for(&name) && never_kept(&name).is_none());
             if is_kept {
-                kept.push((name, text_of(value.trim_ascii())));
+                kept.push((name.into_owned(), text_of(value.trim_ascii())));
             }
         }
         kept.sort_by(|one, other| one.0.cmp(&other.0));

@@ -9,7 +9,6 @@
 //! time until the headers, between two pieces and for a trickle have bounds, and so has what files leave of the disk.
 
 use std::fmt;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,17 +18,17 @@ use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, HeaderName,
     HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
 };
-
 use tokio::time::Instant;
 
-use super::body::{Budget, Collector, Held, Length, Shelf, SpillError, free_space};
+use super::body::{Budget, Collector, Held, Length, Shelf, free_space};
 use super::decode::{CODINGS, Decoder};
 use crate::content::{Digest, KeptHeaders, MirrorHeader, Role, header_links};
-use crate::db::way_out;
 use crate::http::client::{
     HEADER_BYTES_MAX, HttpError, PermitsPrivate, address_permitted, is_malformed, reason, refusal,
 };
 use crate::site::PageUrl;
+
+pub use super::fault::{Class, FetchError};
 
 /// A `Retry-After` up to this is waited for; a longer one ends the attempts, since a request sent earlier than
 /// the site asked would be the impolite thing, and one fetch must not hold its place for minutes.
@@ -41,6 +40,10 @@ const RATIO_FREE: u64 = 8 * 1024 * 1024;
 
 /// Markup is four to six times as long as its gzip; of a coded body so much is expected.
 const USUAL_RATIO: u64 = 5;
+
+/// After so many bytes of a coded body other tasks have a turn: what came in one piece may mean megabytes, and a
+/// quarter of one takes half a millisecond to decode and digest.
+const PLAIN_PER_TURN: usize = 256 * 1024;
 
 /// The body of a redirect or an error is read up to these bounds and thrown away, so that the connection can be
 /// used again; beyond them a new connection is cheaper.
@@ -61,8 +64,8 @@ pub struct FetchLimits {
     /// 600,000 (brotli), markup hardly ever 50.
     pub ratio_max: u64,
     /// A body of which fewer than `slow_bytes_min` bytes come in `slow_window` is given up: one byte every nine
-    /// seconds breaks no other bound and would hold its place for ever. 100 bytes a second is a tenth of the slowest
-    /// line that anybody serves a site from.
+    /// seconds breaks no other bound and would hold its place for ever. 100 bytes a second are below any line that
+    /// serves a site, and above what merely keeps a connection alive.
     pub slow_window: Duration,
     pub slow_bytes_min: u64,
     /// What bodies in files leave free on their file system, in bytes.
@@ -126,130 +129,6 @@ pub struct Received {
     pub last_modified: Option<String>,
     /// What the headers refer to, as written; relative to the URL asked for, whatever base the body names.
     pub header_links: Vec<(String, Role)>,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// No connection, or none that lasted until the headers.
-    #[error("{url}: {why}")]
-    Unreachable { url: PageUrl, why: String },
-    #[error("{url}: no answer within {} ms", waited.as_millis())]
-    NoAnswer { url: PageUrl, waited: Duration },
-    /// The body stopped coming, or came too slowly to ever end: `came` of its `got` bytes in the time.
-    #[error("{url}: {} came for {} ms after {} bytes", nothing_or(*came), waited.as_millis(), got - came)]
-    Stalled {
-        url: PageUrl,
-        got: u64,
-        came: u64,
-        waited: Duration,
-    },
-    /// The body ended early, or its framing or coded stream is broken. `got` and `said` (what was announced, if
-    /// anything was) count bytes as they were sent, with the coding still on.
-    #[error("{url}: the body broke off after {got} bytes{}: {why}", of_said(*said))]
-    Truncated {
-        url: PageUrl,
-        got: u64,
-        said: Option<u64>,
-        why: String,
-    },
-    /// Headers that are no HTTP or too many, a part in the place of the whole, or an HTTP/2 stream that the server took
-    /// back: the host is there, this answer is none.
-    #[error("{url}: the answer cannot be understood: {why}")]
-    Malformed { url: PageUrl, why: String },
-    #[error("{url}: the answer was {status}{}", unasked(*status))]
-    Status {
-        url: PageUrl,
-        status: u16,
-        /// As long as the server asked for, be it seconds or days.
-        retry_after: Option<Duration>,
-    },
-    #[error("{url}: the body has more than the {limit} bytes that `body_max` permits")]
-    TooLarge { url: PageUrl, limit: u64 },
-    #[error(
-        "{url}: {coded} bytes became {plain}, more than the {limit} for each that `crawl.decompression_ratio_max` permits"
-    )]
-    Bomb {
-        url: PageUrl,
-        coded: u64,
-        plain: u64,
-        limit: u64,
-    },
-    #[error("{url}: {why}")]
-    Forbidden { url: PageUrl, why: String },
-    /// 200 with no byte of HTML: an origin in trouble, not a page.
-    #[error("{url}: the answer was an empty HTML page")]
-    EmptyPage { url: PageUrl },
-    /// A content coding that was not asked for; stored as it is, it would reach readers without its label.
-    #[error("{url}: the body is coded as `{coding}`, which was not asked for")]
-    Coding { url: PageUrl, coding: String },
-    /// A mirror stood in for the origin: no news, neither of the page nor of its absence.
-    #[error("{url}: a mirror answered, as its header `{header}` says (`crawl.mirror_headers`)")]
-    Mirrored { url: PageUrl, header: String },
-    #[error(
-        "{}: only {free} bytes are free, and `crawl.disk_free_min` leaves {min}; free some space and run again", folder.display()
-    )]
-    DiskFull {
-        folder: PathBuf,
-        free: u64,
-        min: u64,
-    },
-    #[error("{}: {source}{}", path.display(), way_out(source))]
-    Io { path: PathBuf, source: io::Error },
-}
-
-/// What an error asks of the caller.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
-    /// It may pass; out of [`Fetcher::fetch`] it has outlived the attempts, so: another day.
-    Retry,
-    /// This page cannot be had; others can.
-    Skip,
-    /// Nothing can be had until somebody mends it.
-    Stop,
-}
-
-impl FetchError {
-    pub fn class(&self) -> Class {
-        match self {
-            FetchError::Unreachable { .. }
-            | FetchError::NoAnswer { .. }
-            | FetchError::Stalled { .. }
-            | FetchError::Truncated { .. }
-            | FetchError::Malformed { .. }
-            | FetchError::EmptyPage { .. } => Class::Retry,
-            FetchError::Status { status, .. } => status_class(*status),
-            FetchError::TooLarge { .. }
-            | FetchError::Bomb { .. }
-            | FetchError::Forbidden { .. }
-            | FetchError::Coding { .. }
-            | FetchError::Mirrored { .. } => Class::Skip,
-            FetchError::DiskFull { .. } | FetchError::Io { .. } => Class::Stop,
-        }
-    }
-
-    /// The status, where it is what was wrong.
-    pub fn status(&self) -> Option<u16> {
-        match self {
-            FetchError::Status { status, .. } => Some(*status),
-            _ => None,
-        }
-    }
-
-    /// How long the server asked to be left alone, if it did.
-    pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            FetchError::Status { retry_after, .. } => *retry_after,
-            _ => None,
-        }
-    }
-
-    /// Whether the host, rather than the page, did not answer.
-    pub fn is_connection(&self) -> bool {
-        matches!(
-            self,
-            FetchError::Unreachable { .. } | FetchError::NoAnswer { .. }
-        )
-    }
 }
 
 /// Asks for pages; share it by reference among the tasks of a crawl. It decides nothing about politeness: whoever
@@ -384,11 +263,13 @@ impl Fetcher {
         }
         self.attempts.fetch_add(1, Ordering::Relaxed);
         let waited = self.limits.answer_timeout;
-        let url = url.clone();
         match tokio::time::timeout(waited, request.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(send_error(url, &error)),
-            Err(_) => Err(FetchError::NoAnswer { url, waited }),
+            Ok(Err(error)) => Err(send_error(url.clone(), &error)),
+            Err(_) => Err(FetchError::NoAnswer {
+                url: url.clone(),
+                waited,
+            }),
         }
     }
 
@@ -447,12 +328,18 @@ impl Fetcher {
         collector: &mut Collector<'_>,
     ) -> Result<(), FetchError> {
         let mut coded = chunk;
+        let mut turn = 0;
         loop {
             let step = decoder.step(&mut coded);
             let Some(plain) = step.map_err(|why| flow.truncated(url, &why))? else {
                 return Ok(());
             };
+            turn += plain.len();
             self.take(url, collector, plain).await?;
+            if turn >= PLAIN_PER_TURN {
+                turn = 0;
+                tokio::task::yield_now().await;
+            }
             let (taken, given) = (decoder.taken(), decoder.given());
             let limit = self.limits.ratio_max;
             if given > RATIO_FREE && given > taken.saturating_mul(limit) {
@@ -562,15 +449,6 @@ impl Flow {
     }
 }
 
-impl From<SpillError> for FetchError {
-    fn from(error: SpillError) -> FetchError {
-        match error {
-            SpillError::Io { path, source } => FetchError::Io { path, source },
-            SpillError::Full { folder, free, min } => FetchError::DiskFull { folder, free, min },
-        }
-    }
-}
-
 /// The header that makes a request conditional. A validator that cannot be sent is left out, which makes the
 /// request an ordinary one.
 fn condition(ask: &Ask<'_>) -> Option<(HeaderName, HeaderValue)> {
@@ -661,7 +539,7 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     if let Ok(seconds) = value.parse::<u64>() {
         return Some(Duration::from_secs(seconds));
     }
-    let date = httpdate::parse_http_date(&value).ok()?;
+    let date = httpdate::parse_http_date(value).ok()?;
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
@@ -686,14 +564,6 @@ fn pause_before_retry(limits: &FetchLimits, attempt: u32, error: &FetchError) ->
 fn chance() -> f64 {
     // Without randomness from the system they are merely less spread.
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
-}
-
-fn status_class(status: u16) -> Class {
-    match status {
-        501 | 505 => Class::Skip, // "never", in the words of a server
-        408 | 425 | 429 | 500..=599 => Class::Retry,
-        _ => Class::Skip,
-    }
 }
 
 /// What takes the content coding off a body, if it has one that was asked for. Several in a row were not.
@@ -738,8 +608,8 @@ fn received(
         body,
         digest,
         headers,
-        etag: text(response.headers(), &ETAG),
-        last_modified: text(response.headers(), &LAST_MODIFIED),
+        etag: text(response.headers(), &ETAG).map(str::to_owned),
+        last_modified: text(response.headers(), &LAST_MODIFIED).map(str::to_owned),
         header_links: header_links(pairs(response.headers())),
     })
 }
@@ -747,27 +617,6 @@ fn received(
 /// The length of a body as it is sent, in bytes.
 fn announced(headers: &HeaderMap) -> Option<u64> {
     text(headers, &CONTENT_LENGTH)?.parse().ok()
-}
-
-fn of_said(said: Option<u64>) -> String {
-    said.map_or_else(String::new, |said| format!(" of {said}"))
-}
-
-fn nothing_or(came: u64) -> String {
-    match came {
-        0 => "nothing more".to_owned(),
-        came => format!("only {came} more bytes"),
-    }
-}
-
-/// What a status means that answers another question than ours.
-fn unasked(status: u16) -> &'static str {
-    match status {
-        204 | 205 => " (no content)",
-        206 => " (a part of the page, which was not asked for)",
-        304 => " (not modified, but no condition was sent)",
-        _ => "",
-    }
 }
 
 fn is_html(headers: &KeptHeaders) -> bool {
@@ -792,9 +641,9 @@ fn pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
 }
 
 /// A header whose value is plain text and not empty.
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let value = headers.get(name)?.to_str().ok()?.trim();
-    (!value.is_empty()).then(|| value.to_owned())
+    (!value.is_empty()).then_some(value)
 }
 
 async fn drain(mut response: reqwest::Response) {
@@ -902,31 +751,5 @@ mod tests {
         assert_eq!(name(None, Some("d")), Some(IF_MODIFIED_SINCE));
         assert_eq!(name(None, None), None);
         assert_eq!(name(Some("a\nb"), None), None);
-    }
-
-    /// Promise: only what may pass is repeated, and only a full disk and its like stop the run.
-    #[test]
-    fn classes_follow_the_status() {
-        for (code, class) in [
-            (400, Class::Skip),
-            (401, Class::Skip),
-            (403, Class::Skip),
-            (408, Class::Retry),
-            (429, Class::Retry),
-            (451, Class::Skip),
-            (500, Class::Retry),
-            (501, Class::Skip),
-            (503, Class::Retry),
-            (304, Class::Skip),
-            (206, Class::Skip),
-        ] {
-            assert_eq!(status(code, None).class(), class, "{code}");
-        }
-        let full = FetchError::Io {
-            path: PathBuf::from("/state/body"),
-            source: io::Error::from(io::ErrorKind::StorageFull),
-        };
-        assert_eq!(full.class(), Class::Stop);
-        assert!(full.to_string().starts_with("/state/body: "));
     }
 }

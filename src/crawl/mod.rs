@@ -13,6 +13,7 @@ mod courtesy;
 mod decide;
 mod decode;
 mod engine;
+mod fault;
 mod fetch;
 mod folder;
 mod forms;

@@ -25,7 +25,7 @@ pub type PermitsPrivate = Arc<dyn Fn(&str) -> bool + Send + Sync>;
 /// The addresses of a host, in the place of the machine's own resolver. It must not block.
 pub type Lookup = Arc<dyn Fn(&str) -> io::Result<Vec<IpAddr>> + Send + Sync>;
 
-/// What the headers of one answer may have together, in bytes: four times what common servers put out at most.
+/// What the headers of one answer may have together, in bytes: four times what Node's client takes by default.
 /// Over HTTP/2 the server is told, and each header counts for 32 bytes more (RFC 9113, 6.5.2). Over HTTP/1 a
 /// connection holds up to 408 KiB of headers before its answer can be judged.
 pub const HEADER_BYTES_MAX: u32 = 64 * 1024;
@@ -36,7 +36,8 @@ const HEADERS_MAX: usize = 100;
 /// Connections kept open for a host between requests: more than a crawl has in flight.
 const IDLE_PER_HOST_MAX: usize = 64;
 
-/// Less than the 60 to 75 s after which common servers close idle connections themselves.
+/// Less than the 60 to 75 s after which nginx and load balancers close idle connections themselves: a request that
+/// meets such an end on its way has to be sent again.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(50);
 
 /// What an HTTP/2 server may send unread, per request and per connection, in bytes. Bodies are read as they come, so

@@ -1,12 +1,15 @@
 //! Promise: the last good copy stays. Whatever the origin does (errors for everything, errors for half, refused
-//! connections, silence, bodies cut short), a run with the default settings ends within 30 seconds, replaces
+//! connections, silence, bodies cut short, bombs), a run with the default settings ends within 30 seconds, replaces
 //! nothing good, deletes nothing and says what it is worth: degraded (exit 1) when the site could be seen in part,
 //! failed (exit 2) when no seed was usable or too little was seen. The same as the very first run, where nothing
 //! may be stored that is not whole; and when the origin is well again, so is the mirror.
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 use crate::support::binary::{Mirror, folder_tier, key_start, site};
@@ -45,6 +48,9 @@ enum Ill {
     CutsMost,
     /// The half that `SaysToHalf` means.
     CutsHalf,
+    /// To that half it sends what no browser would show: a bomb, headers without end, codings that nobody asked for
+    /// or that break off, a part in the place of the whole.
+    IsHostileToHalf,
 }
 
 /// Which pages a run with an ailing origin may still take in.
@@ -100,6 +106,12 @@ impl World {
             Ill::CutsAll => self.show("second", all_cut),
             Ill::CutsMost => self.show("second", |path| !Taken::HomeAndRobots.has(path)),
             Ill::CutsHalf => self.show("second", |path| !Taken::HealthyHalf.has(path)),
+            Ill::IsHostileToHalf => {
+                self.show("second", |_| false);
+                for (path, page) in hostile_pages() {
+                    self.origin.set(path, page);
+                }
+            }
             _ => self.show("second", |_| false),
         }
         match ill {
@@ -112,7 +124,7 @@ impl World {
             }
             Ill::Refuses => self.origin.refuse(),
             Ill::IsSilent => self.origin.be_silent(),
-            Ill::CutsAll | Ill::CutsMost | Ill::CutsHalf => {}
+            Ill::CutsAll | Ill::CutsMost | Ill::CutsHalf | Ill::IsHostileToHalf => {}
         }
     }
 
@@ -161,6 +173,28 @@ impl World {
             assert!(text.contains(edition), "{key} is not {edition}: {text}");
         }
     }
+}
+
+/// One for each page of the ailing half.
+fn hostile_pages() -> [(&'static str, Page); 5] {
+    let page = || Page::html("<p>second");
+    let coded = |coding: &str, bytes: Vec<u8>| {
+        let page = Page::html(bytes);
+        page.header("content-encoding", coding)
+    };
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    bomb.write_all(&vec![b' '; 64 << 20]).unwrap();
+    let mut cut = zstd::encode_all(&b"<p>second"[..], 3).unwrap();
+    cut.pop();
+    let headers = (0..60).map(|number| (format!("x-{number}"), "x".repeat(5_000)));
+    let many = headers.fold(page(), |page, (name, value)| page.header(&name, &value));
+    [
+        ("/a0", coded("gzip", bomb.finish().unwrap())),
+        ("/b0", many),
+        ("/c0", coded("deflate", b"<p>second".to_vec())),
+        ("/d0", page().header("content-range", "bytes 0-8/100")),
+        ("/s0", coded("zstd", cut)),
+    ]
 }
 
 fn after_a_good_run(ill: Ill, code: i32, taken: Taken) {
@@ -218,6 +252,12 @@ fn a_body_cut_short_replaces_nothing() {
     after_a_good_run(Ill::CutsAll, 2, Taken::None);
     after_a_good_run(Ill::CutsMost, 2, Taken::None);
     after_a_good_run(Ill::CutsHalf, 1, Taken::HealthyHalf);
+}
+
+#[test]
+fn a_hostile_half_costs_that_half() {
+    after_a_good_run(Ill::IsHostileToHalf, 1, Taken::HealthyHalf);
+    as_the_first_run(Ill::IsHostileToHalf, 1, Taken::HealthyHalf);
 }
 
 #[test]
