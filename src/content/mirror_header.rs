@@ -4,9 +4,12 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// Written as `name`, or as `name: part` for a header whose value has the part in it. Neither the name nor the part
 /// minds upper and lower case.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct MirrorHeader {
     name: String,
     part: Option<String>,
@@ -37,6 +40,20 @@ impl FromStr for MirrorHeader {
             return Err(MirrorHeaderError { text });
         }
         Ok(MirrorHeader { name, part })
+    }
+}
+
+impl TryFrom<String> for MirrorHeader {
+    type Error = MirrorHeaderError;
+
+    fn try_from(text: String) -> Result<MirrorHeader, MirrorHeaderError> {
+        text.parse()
+    }
+}
+
+impl From<MirrorHeader> for String {
+    fn from(header: MirrorHeader) -> String {
+        header.to_string()
     }
 }
 

@@ -239,6 +239,8 @@ fn step_zstd(
 mod tests {
     use std::io::Write;
 
+    use proptest::prelude::*;
+
     use super::*;
 
     const TEXT: &str = "<p>a body of some length, a body of some length</p>\n";
@@ -273,9 +275,9 @@ mod tests {
     }
 
     /// One text in each coding.
-    fn samples() -> [(&'static str, Vec<u8>); 3] {
+    fn samples() -> Vec<(&'static str, Vec<u8>)> {
         let brotli = hex::decode(BROTLI).unwrap();
-        [
+        vec![
             ("gzip", gzip(&text())),
             ("br", brotli),
             ("zstd", zstd(&text())),
@@ -428,6 +430,27 @@ mod tests {
             }
             assert_eq!(total, 50_000_000, "{coding}");
             decoder.finish().unwrap();
+        }
+    }
+
+    proptest! {
+        /// Promise: whatever bytes a server calls coded, they are decoded or refused, the same however they are cut
+        /// into pieces, and without a panic or an endless loop.
+        #[test]
+        fn decoding_is_total(
+            sample in 0..3usize,
+            at in any::<prop::sample::Index>(),
+            instead in prop::collection::vec(any::<u8>(), 0..40),
+            overwritten in 0..40usize,
+            step in 1..200usize,
+        ) {
+            let (coding, whole) = samples().swap_remove(sample);
+            let start = at.index(whole.len());
+            let end = (start + overwritten).min(whole.len());
+            let damaged = [&whole[..start], &instead, &whole[end..]].concat();
+            let at_once = decoded(coding, &damaged, usize::MAX);
+            let in_pieces = decoded(coding, &damaged, step);
+            prop_assert_eq!(at_once.ok(), in_pieces.ok());
         }
     }
 }
