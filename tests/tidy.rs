@@ -40,6 +40,7 @@ const CONFINED: &[(&str, &[&str])] = &[
         ],
     ),
     ("texting_robots::", &["src/crawl/robots.rs"]),
+    ("flate2::", &["src/crawl/gunzip.rs", "src/demo/assets.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
     ("encoding_rs::", &["src/content/charset.rs"]),
 ];
