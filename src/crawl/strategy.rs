@@ -203,6 +203,7 @@ mod tests {
     }
 
     #[test]
+    // long: a table of cases, one line of thought each.
     fn a_page_is_skipped_only_when_nothing_speaks_against_it() {
         // Promise: each doubt by itself makes a page due; a row: fetched, checked, lastmod, what is decided.
         use Due::{Ask, Skip};
