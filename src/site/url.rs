@@ -345,7 +345,8 @@ impl Serialize for PageUrl {
 impl<'de> Deserialize<'de> for PageUrl {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<PageUrl, D::Error> {
         let text = String::deserialize(deserializer)?;
-        PageUrl::parse(&text).map_err(serde::de::Error::custom)
+        // What is read back was written by us, perhaps by an earlier version.
+        PageUrl::recorded(&text).map_err(serde::de::Error::custom)
     }
 }
 
@@ -806,6 +807,8 @@ mod tests {
         let parsed: PageUrl = serde_json::from_str("\"https://H/a\"").unwrap();
         assert_eq!(serde_json::to_string(&parsed).unwrap(), "\"https://h/a\"");
         assert!(serde_json::from_str::<PageUrl>("\"ftp://h/\"").is_err());
+        let old: PageUrl = serde_json::from_str("\"https://h/%7ea\"").unwrap();
+        assert_eq!(old.as_str(), "https://h/%7ea");
         assert_eq!(serde_json::to_string(&Scheme::Https).unwrap(), "\"https\"");
     }
 

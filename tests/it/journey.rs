@@ -219,8 +219,8 @@ fn pages(origin: &Origin) -> Vec<(&'static str, Option<&'static str>, Page)> {
             html("<p>Crêpes</p>", "\"m\""),
         ),
         (
-            "/search?q=1&page=2",
-            Some("%/search%3Fq=1&page=2"),
+            "/search?page=2&q=1",
+            Some("%/search%3Fpage=2&q=1"),
             html("<p>Page 2</p>", "\"2\""),
         ),
         (
