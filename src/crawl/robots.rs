@@ -50,8 +50,9 @@ struct Rule {
 
 impl Robots {
     /// What an answer for `/robots.txt` means to the crawler that sends `user_agent`. Redirects are the caller's
-    /// to follow, also to other hosts; one that leads nowhere counts as no robots.txt. 429 and 5xx deny everything, as the RFC has it:
-    /// whoever has no earlier text to go by had better treat the host as not usable.
+    /// to follow, also to other hosts; one that leads nowhere counts as no robots.txt. 429 and 5xx deny
+    /// everything, as the RFC has it: whoever has no earlier text to go by had better treat the host as not
+    /// usable.
     pub fn from_answer(status: u16, body: &[u8], user_agent: &str) -> Robots {
         match status {
             200..=299 => Robots::Rules(Rules::parse(body, &product_token(user_agent))),
@@ -577,6 +578,7 @@ mod tests {
 
     /// Promise: what other parsers are tested with (Google's, reppy, rep-cpp, texting_robots) comes out the same:
     /// wildcards, anchors, precedence. One row: the rules, what they allow, what they forbid.
+    // long: a table.
     #[test]
     fn patterns_match_as_others_have_them() {
         let fish = &["/fish", "/fish/salmon", "/fishheads", "/fish.html?id=a"][..];
