@@ -363,28 +363,30 @@ fn a_full_disk_under_a_tier_is_said_and_forgiven() {
 
 #[test]
 fn a_full_disk_under_the_state_is_said_and_forgiven() {
-    // Wherever the disk fills up, in the databases, in the store's segments or in a large body on its way there,
-    // the run ends by itself, and once there is room the next one ends well with every page in the tier.
+    // Wherever the disk fills up, in the databases, in the store's segments or before a large body on its way there,
+    // which leaves the disk what it is to keep, the run ends by itself, and once there is room the next one ends well
+    // with every page in the tier.
     let origin = start_site();
-    for (size, body) in [
-        ("16k", 1 << 10),
-        ("40k", 1 << 10),
-        ("80k", 40 << 10),
-        ("96k", 40 << 10),
-        ("2m", 4 << 20),
-        ("2m", 9 << 20),
+    let (full, keeps_none) = ("No space left on device", "disk_free_min = \"0\"");
+    let keeps = "and `crawl.disk_free_min` leaves 1073741824; ";
+    for (size, body, enough, setting, told) in [
+        ("16k", 1 << 10, "64m", keeps_none, full),
+        ("40k", 1 << 10, "64m", "", full),
+        ("80k", 40 << 10, "64m", keeps_none, full),
+        ("96k", 40 << 10, "64m", "", full),
+        ("2m", 4 << 20, "64m", "", full),
+        ("2m", 9 << 20, "64m", keeps_none, " bytes are free, "),
+        ("64m", 9 << 20, "2g", "", keeps),
     ] {
         origin.set("/page", Page::new("application/zip", vec![9; body]));
         for json in ["", "--json"] {
-            let mirror = Mirror::new(&usual(&origin));
+            let mirror = Mirror::new(&format!("{}[crawl]\n{setting}\n", usual(&origin)));
             let first = format!("timeout 20 \"$0\" run {json}; code=$?; ");
-            let then = "mount -o remount,size=64m tmpfs state && \"$0\" run --quiet || exit 99; exit $code";
-            let ran = run_on_a_small_disk(&mirror, "state", size, &(first + then)).expect(2);
-            let words = [
-                "state/",
-                "No space left on device",
-                "free some space and run again",
-            ];
+            let then = format!(
+                "mount -o remount,size={enough} tmpfs state && \"$0\" run --quiet || exit 99; exit $code"
+            );
+            let ran = run_on_a_small_disk(&mirror, "state", size, &(first + &then)).expect(2);
+            let words = ["state/", told, "free some space and run again"];
             if json.is_empty() {
                 says(&ran, &words);
             } else {
