@@ -29,18 +29,16 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper_util::", &["src/http/"]),
     ("clap::", &["src/cli/"]),
     ("anyhow::", &["src/cli/", "src/main.rs"]),
-    ("flate2::", &["src/crawl/decode.rs", "src/demo/assets.rs"]),
     ("brotli_decompressor::", &["src/crawl/decode.rs"]),
     (
         "flate2::",
         &[
             "src/content/sitemap.rs",
-            "src/crawl/gunzip.rs",
+            "src/crawl/decode.rs",
             "src/demo/assets.rs",
         ],
     ),
     ("texting_robots::", &["src/crawl/robots.rs"]),
-    ("flate2::", &["src/crawl/gunzip.rs", "src/demo/assets.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
     ("encoding_rs::", &["src/content/charset.rs"]),
 ];
