@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::args::Args;
 use super::{EXIT_USAGE, Outcome};
-use crate::config::{self, TierTarget};
+use crate::config::{self, StrategyName, TierTarget};
 
 pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
@@ -20,6 +20,20 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     }
     if let Some(policy) = &config.site.cache_control {
         writeln!(text, "  caching {policy}")?;
+    }
+    let crawl = &config.crawl;
+    if crawl.strategy == StrategyName::Lastmod {
+        let days = crawl.max_age_days;
+        writeln!(
+            text,
+            "  asks    for what no sitemap calls unchanged, and for all within {days} days"
+        )?;
+    }
+    if !crawl.quiet_hours.is_empty() {
+        writeln!(text, "  quiet   {} UTC", crawl.quiet_hours.join(", "))?;
+    }
+    if !crawl.forms.is_empty() {
+        writeln!(text, "  forms   on {}", crawl.forms.join(", "))?;
     }
     writeln!(text, "  state   {}", config.state.dir.display())?;
     let mut tiers = Vec::new();
@@ -45,6 +59,9 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         "layout": config.site.layout,
         "keep_headers": config.site.keep_headers,
         "cache_control": config.site.cache_control,
+        "strategy": crawl.strategy,
+        "quiet_hours": crawl.quiet_hours,
+        "forms": crawl.forms,
         "tiers": tiers,
         "problems": problems,
     });

@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use load::load;
 pub use names::{TierName, TierNameError};
@@ -126,7 +126,7 @@ pub struct CrawlConfig {
 }
 
 /// Which of the known pages a run asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StrategyName {
     /// All of them, with a condition where the stored copy can be confirmed.

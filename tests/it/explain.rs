@@ -1,5 +1,6 @@
 //! Promise: `explain` says which rule decides about a URL, under which spelling the mirror knows it, and why a page
-//! that was linked to is none; checked on a small site with one broken link.
+//! that was linked to is none; checked on a small site with one broken link. `config check` says what a crawl
+//! leaves out on purpose.
 
 use crate::support::binary::{Mirror, folder_tier, site};
 use crate::support::origin::{Origin, Page};
@@ -73,4 +74,22 @@ fn of_a_url_outside_the_site_the_rule_alone_is_told() {
         "  rule     `elsewhere.example` is not among `hosts`"
     );
     assert!(!told.stdout.contains("asked if"), "{told:#?}");
+}
+
+#[test]
+fn a_configuration_that_asks_for_less_says_so() {
+    let crawl =
+        "[crawl]\nstrategy = \"lastmod\"\nquiet_hours = [\"22:00-06:00\"]\nforms = [\"/y/\"]\n";
+    let site = "[site]\nseeds = [\"https://www.example.org/\"]\n";
+    let mirror = Mirror::new(&[site, crawl, &folder_tier("copy")].concat());
+    let told = mirror.run(&["config", "check"]).expect(0);
+    for line in [
+        "  asks    for what no sitemap calls unchanged, and for all within 30 days\n",
+        "  quiet   22:00-06:00 UTC\n",
+        "  forms   on /y/\n",
+    ] {
+        assert!(told.stdout.contains(line), "{line}{told:#?}");
+    }
+    let json = mirror.run(&["config", "check", "--json"]).expect(0).json();
+    assert_eq!(json["strategy"], "lastmod");
 }
