@@ -13,8 +13,8 @@ use super::{ConfigError, CrawlConfig};
 /// The longest wait that can be configured; anything longer is a unit mistaken.
 const TIMEOUT_S_MAX: u64 = 3_600;
 
-/// A hundred years; anything longer is a unit mistaken, and seconds are counted without overflow.
-const DAYS_MAX: u64 = 36_500;
+/// When a page was last seen and named is remembered for little more than a year.
+const DAYS_MAX: u64 = 365;
 
 /// A body that fits must fit with some others: below this a crawl would go one page at a time.
 const MEMORY_MIN: u64 = 1 << 20;
@@ -334,13 +334,13 @@ strategy = "sometimes"
 => standin.toml:4: crawl.strategy: unknown variant `sometimes`, expected `full` or `lastmod`
 
 max_age_days = 0
-=> standin.toml:4: crawl.max_age_days: must be 1 to 36500 days; to ask for every page in every run write strategy = "full"
+=> standin.toml:4: crawl.max_age_days: must be 1 to 365 days; to ask for every page in every run write strategy = "full"
 
 refetch_share = 2
 => standin.toml:4: crawl.refetch_share: is a share, from 0 to 1 (5 % is 0.05)
 
 retire_after_days = 0
-=> standin.toml:4: crawl.retire_after_days: must be 1 to 36500 days; leave it out to retire nothing
+=> standin.toml:4: crawl.retire_after_days: must be 1 to 365 days; leave it out to retire nothing
 
 forms = ["/a", "("]
 => standin.toml:4: crawl.forms: `(` is no regular expression: unclosed group
