@@ -176,6 +176,7 @@ mod tests {
     }
 
     /// Markup, style sheets and XML made of the pieces that mean something to a scanner.
+    // long: a table
     fn pieces() -> impl Strategy<Value = Vec<u8>> {
         let piece = proptest::sample::select(vec![
             "<",
@@ -230,6 +231,33 @@ mod tests {
             ",",
             "\u{e9}",
             "\0",
+            "<meta charset=",
+            "iso-2022-jp",
+            "latin1",
+            "<!--[if",
+            "<iframe srcdoc='",
+            "<script type=module>",
+            "<script type=application/ld+json>",
+            "import ",
+            "import(",
+            "export{",
+            "from'./a.js'",
+            "`${",
+            "}",
+            "{\"url\":\"",
+            "\":[\"",
+            "image-set(",
+            "<form ",
+            "<input type=radio name=r value=",
+            "<select name=s>",
+            "<option>",
+            "<template>",
+            "<urlset>",
+            "<url>",
+            "</url>",
+            "<lastmod>2024-05-17",
+            "https://h/",
+            "//# sourceMappingURL=",
         ]);
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes())
     }

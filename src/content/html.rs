@@ -344,8 +344,9 @@ impl Page<'_> {
     }
 }
 
-/// So many files of one applet are taken: its code base is repeated for each.
-const APPLET_FILES_MAX: usize = 100;
+/// So many files of one applet are taken. Its code base is repeated for each, so that this is how many times larger
+/// than a page its links can be.
+const APPLET_FILES_MAX: usize = 8;
 
 /// The elements whose files scripts load late, from `data-src` and `data-srcset`.
 fn is_lazy(element: Element) -> bool {
@@ -381,7 +382,7 @@ fn is_among(name: &[u8], names: &[&[u8]]) -> bool {
 
 /// The candidates of a `srcset`, split as in the HTML standard: a comma inside a URL belongs to it,
 /// one at its end does not, and one in a descriptor's parentheses separates nothing.
-fn srcset(value: &[u8], links: &mut Collector) {
+pub(super) fn srcset(value: &[u8], links: &mut Collector) {
     let mut at = 0;
     loop {
         let is_gap = |byte: &&u8| is_space(**byte) || **byte == b',';
@@ -420,7 +421,7 @@ fn descriptors_end(value: &[u8], at: usize) -> usize {
 }
 
 /// The target of a declarative refresh, `5; url=/x` in all the forms that the HTML standard allows.
-fn refresh(content: &[u8], links: &mut Collector) {
+pub(super) fn refresh(content: &[u8], links: &mut Collector) {
     let start = skip_space(content, 0);
     let is_time = |byte: &&u8| byte.is_ascii_digit() || **byte == b'.';
     let mut at = start + content[start..].iter().take_while(is_time).count();

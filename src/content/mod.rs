@@ -14,6 +14,8 @@ mod digest;
 mod form;
 mod header_links;
 mod headers;
+#[cfg(test)]
+mod hostile;
 mod html;
 mod instruction;
 mod json;
@@ -21,6 +23,8 @@ mod kind;
 mod lastmod;
 mod links;
 mod mirror_header;
+#[cfg(test)]
+mod oracle;
 mod reading;
 mod references;
 mod script;

@@ -35,6 +35,8 @@ pub(super) struct Reader<'a> {
     form: Option<usize>,
     controls: Vec<Control>,
     fieldsets: Vec<Fieldset>,
+    /// How many of `fieldsets` are disabled.
+    disabled_depth: usize,
     select: Option<Select>,
     /// How many controls and options have been met.
     count: usize,
@@ -101,6 +103,7 @@ impl<'a> Reader<'a> {
             form: None,
             controls: Vec::new(),
             fieldsets: Vec::new(),
+            disabled_depth: 0,
             select: None,
             count: 0,
         }
@@ -121,7 +124,7 @@ impl<'a> Reader<'a> {
     }
 
     fn is_disabled(&self, tag: &Tag) -> bool {
-        tag.value(AttributeName::Disabled).is_some() || self.fieldsets.contains(&Fieldset::Disabled)
+        tag.value(AttributeName::Disabled).is_some() || self.disabled_depth > 0
     }
 
     fn owner(&self, tag: &Tag) -> Owner {
@@ -131,7 +134,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The form of a control that may be one, and its name; `None` for one that sends nothing.
+    /// Counts a control or an option; whether it is still one of those that are taken.
     fn counted(&mut self) -> bool {
         self.count += 1;
         self.count <= CONTROLS_MAX
@@ -140,11 +143,7 @@ impl<'a> Reader<'a> {
     fn start_control(&mut self, tag: &Tag) {
         match tag.element {
             Element::Form if self.form.is_none() => self.start_form(tag),
-            Element::Fieldset => self.fieldsets.push(if self.is_disabled(tag) {
-                Fieldset::Disabled
-            } else {
-                Fieldset::Enabled
-            }),
+            Element::Fieldset => self.start_fieldset(tag),
             Element::Input => self.input(tag),
             Element::Button => self.button(tag),
             Element::Textarea => self.textarea(tag),
@@ -163,7 +162,10 @@ impl<'a> Reader<'a> {
     fn end_control(&mut self, element: Element) {
         match element {
             Element::Form => self.form = None,
-            Element::Fieldset => drop(self.fieldsets.pop()),
+            Element::Fieldset => {
+                let is_disabled = self.fieldsets.pop() == Some(Fieldset::Disabled);
+                self.disabled_depth -= usize::from(is_disabled);
+            }
             Element::Select => self.end_select(),
             Element::Optgroup => {
                 if let Some(select) = &mut self.select {
@@ -172,6 +174,15 @@ impl<'a> Reader<'a> {
             }
             _ => {}
         }
+    }
+
+    fn start_fieldset(&mut self, tag: &Tag) {
+        let is_disabled = tag.value(AttributeName::Disabled).is_some();
+        self.disabled_depth += usize::from(is_disabled);
+        self.fieldsets.push(match is_disabled {
+            true => Fieldset::Disabled,
+            false => Fieldset::Enabled,
+        });
     }
 
     fn start_form(&mut self, tag: &Tag) {

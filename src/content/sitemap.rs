@@ -322,8 +322,10 @@ impl Walk<'_> {
 mod tests {
     use super::*;
 
+    type Found = (String, Role, Option<i64>);
+
     /// Pages, assets and sitemaps, with their times.
-    fn found(body: &str) -> (Option<Sitemap>, Vec<(String, Role, Option<i64>)>) {
+    fn found(body: &str) -> (Option<Sitemap>, Vec<Found>) {
         let mut links = Collector::default();
         let sitemap = scan(body.as_bytes(), &mut links);
         let links = links.into_links();
@@ -333,7 +335,7 @@ mod tests {
         (sitemap, links.collect())
     }
 
-    fn link(reference: &str, role: Role, lastmod: Option<i64>) -> (String, Role, Option<i64>) {
+    fn link(reference: &str, role: Role, lastmod: Option<i64>) -> Found {
         (reference.into(), role, lastmod)
     }
 

@@ -177,7 +177,7 @@ impl<'a> Tags<'a> {
                         return true;
                     }
                 }
-                Some(b'/') => {
+                Some(b'/') if open + 2 < self.body.len() => {
                     watch.text(text);
                     if let Some((element, name)) = self.end_tag(open + 2) {
                         watch.end(element, name);
