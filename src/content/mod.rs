@@ -224,3 +224,89 @@ fn skip_space(text: &[u8], at: usize) -> usize {
         .count();
     at + blank
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(kind: Kind, body: &[u8], asked: Asked) -> Parsed {
+        let document = Document {
+            asked,
+            ..check::document(kind, body)
+        };
+        parse(&document, &CanonicalRules::default())
+    }
+
+    fn plain(kind: Kind, body: &[u8]) -> Parsed {
+        parsed(kind, body, Asked::default())
+    }
+
+    #[test]
+    fn what_is_called_a_sitemap_is_read_as_one_whatever_its_type_says() {
+        // Each row: the kind by its type, the body, what it is when it is called so, and otherwise.
+        let packed = include_bytes!("../../fuzz/seeds/content/list.gz");
+        let index = b"<sitemapindex><sitemap><loc>https://h/s</loc></sitemap></sitemapindex>";
+        let feed = b"<rss><channel><item><link>https://h/a</link></item></channel></rss>";
+        let lost = b"<!doctype html><title>404</title><p>Nothing here";
+        let (an_index, pages) = (Some(Sitemap::Index), Some(Sitemap::Pages));
+        type Row<'a> = (Kind, &'a [u8], Option<Sitemap>, Option<Sitemap>);
+        let rows: &[Row] = &[
+            (Kind::Other, packed, pages, None),
+            (Kind::Html, b"https://h/a\n", pages, None),
+            (Kind::Other, index, an_index, None),
+            (Kind::Xml, index, an_index, an_index),
+            (Kind::Xml, feed, pages, None),
+            (Kind::Html, lost, None, None),
+            (Kind::Other, b"not found", None, None),
+            (Kind::Other, b"", None, None),
+        ];
+        let as_sitemap = Asked {
+            sitemap: true,
+            ..Asked::default()
+        };
+        for (kind, body, called, otherwise) in rows {
+            let text = String::from_utf8_lossy(body);
+            let (plain, asked) = (plain(*kind, body), parsed(*kind, body, as_sitemap));
+            assert_eq!(plain.sitemap, *otherwise, "{text}");
+            assert_eq!(asked.sitemap, *called, "{text}");
+            assert_eq!(called.is_some(), !asked.links.is_empty(), "{text}");
+            assert_eq!(plain.canonical, asked.canonical, "{text}");
+        }
+        let sitemaps = parsed(Kind::Other, index, as_sitemap).links;
+        let first = sitemaps.iter().next();
+        assert_eq!(first.map(|link| link.role), Some(Role::Sitemap));
+    }
+
+    #[test]
+    fn a_document_in_utf_16_is_decoded_as_a_whole() {
+        // Its links are found, and it is unchanged when only its nonces differ; one without any has the hash of
+        // its bytes.
+        let in_utf_16 = |text: &str| -> Vec<u8> {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            units.flat_map(u16::to_le_bytes).collect()
+        };
+        let first = plain(Kind::Html, &in_utf_16("<a href='/\u{e9}'><p nonce=a>"));
+        let second = plain(Kind::Html, &in_utf_16("<a href='/\u{e9}'><p nonce=b>"));
+        assert_eq!(first.charset.name(), "UTF-16LE");
+        assert_eq!(first.links.references().collect::<Vec<_>>(), ["/\u{e9}"]);
+        assert_eq!(first.canonical, second.canonical);
+        let bare = in_utf_16("<a href=b>");
+        assert_eq!(plain(Kind::Html, &bare).canonical, ContentHash::of(&bare));
+    }
+
+    #[test]
+    fn style_sheets_scripts_and_manifests_are_read_by_their_kind() {
+        let rows: &[(Kind, &str, &str)] = &[
+            (Kind::Css, "@import 'a';", "a"),
+            (Kind::Script, "import './a.js'", "./a.js"),
+            (Kind::Script, "a()\n//# sourceMappingURL=a.map", "a.map"),
+            (Kind::Manifest, "{\"icons\":[{\"src\":\"i.png\"}]}", "i.png"),
+        ];
+        for (kind, body, expected) in rows {
+            let found = plain(*kind, body.as_bytes()).links;
+            let links = found.iter().map(|link| (link.reference, link.role));
+            let links: Vec<_> = links.collect();
+            assert_eq!(links, [(*expected, Role::Asset)], "{body}");
+        }
+    }
+}
