@@ -333,6 +333,7 @@ mod tests {
                 FetchError::Stalled {
                     url: url(),
                     got: 7,
+                    came: 0,
                     waited: TOOK,
                 },
                 Came::Silent,

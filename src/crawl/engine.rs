@@ -1,47 +1,55 @@
-//! The one task that drives a crawl.
+//! The one task that drives a crawl: it hands jobs out as hosts have room, keeps them in flight together, and takes
+//! each result in alone. How it begins stands in `opening.rs`, what a result means in `outcome.rs`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
-use futures_util::future::OptionFuture;
+use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 
-use super::courtesy::{Came, Courtesy};
-use super::decide::{self, Body, Decision};
-use super::frontier::{Finished, Frontier, Position, Queued};
+use super::courtesy::Came;
+use super::cursor::Cursors;
+use super::frontier::{Finished, Frontier, Position, Queued, Slot};
+use super::job::{Job, Way};
+use super::links::{Found, Resolver};
+use super::queue::Queue;
+use super::recent::Recent;
 use super::robots::Robots;
-use super::schedule::{After, Job, Schedule, Turn, Way};
+use super::robots_memory::RobotsMemory;
+use super::schedule::{After, Schedule, Turn};
+use super::sightings::{self, Sightings};
+use super::sitemaps::{SitemapNotes, Sitemaps};
+use super::strategy::{Due, Known, Strategy};
 use super::survival::Survival;
-use super::visit::{Seen, SeenPage, Visited, Visitor};
+use super::traps::{TrapReport, Variants};
+use super::visit::{Fetched, Visited, Visitor, Workshop};
 use super::writer::{Report, Writer};
-use super::{
-    CrawlCounts, CrawlError, CrawlOrder, CrawlProgress, FetchError, Fetcher, Held, Trouble,
-};
-use crate::content::Digest;
-use crate::manifest::{Entry, Manifest, Staged};
+use super::{CrawlError, CrawlOrder, CrawlProgress, Fetcher, Held, Trouble, left, taken};
+use crate::content::{Digest, Role};
+use crate::manifest::{Entry, Gone, Manifest, Outcome, Staged};
 use crate::site::{Admission, PageUrl};
 use crate::store::Store;
-
-/// Hosts that do not answer are given up after this many such failures in a row: each has cost its
-/// attempts and time-outs, and the rest of the site would cost them too.
-const LOST_AFTER: u32 = 12;
-
-/// Jobs in memory.
-const WINDOW: usize = 1024;
-
-/// URLs remembered in memory as known, by hash: spares most look-ups of links. Two halves of this size
-/// are kept, 16 bytes a URL; what falls out is looked up on disk.
-const RECENT_URLS: usize = 500_000;
 
 /// Troubles named in the report; the rest is counted.
 const TROUBLES_MAX: usize = 50;
 
+/// Entries taken from the manifest in one go, and so the room that a host must have before more are taken.
+const CURSOR_STEP: usize = 64;
+
+/// URLs taken from a queue in one go: a scan costs something to begin.
+const QUEUE_STEP: usize = 32;
+
+/// The tally is recorded with one in so many reports.
+const TALLY_EVERY: u64 = 512;
+
 /// What a crawl gives back, finished or not.
 pub struct Crawled {
-    pub counts: CrawlCounts,
-    pub troubles: Vec<Trouble>,
+    pub position: Position,
+    /// Why the mirror is worth less than it could be, beyond single pages.
+    pub reasons: Vec<String>,
     pub store: Store,
     /// Why what was seen is not to be trusted as a whole, if so.
     pub ended: Result<(), CrawlError>,
@@ -70,24 +78,32 @@ pub async fn crawl(
     let writer = Writer::start(means.store, Arc::clone(&means.frontier));
     let visitor = Arc::new(Visitor {
         fetcher: means.fetcher,
+        resolver: Resolver::new(order.scope.clone()),
         order: Arc::clone(&order),
     });
     let mut engine = Engine {
-        schedule: Schedule::new(Courtesy {
-            concurrency: order.concurrency,
-            rate: order.rate,
-            // The fetcher repeats.
-            attempts: 1,
-            patience: Duration::ZERO,
-            ..Courtesy::default()
-        }),
-        queue: QueueEnd::default(),
-        cursor: Cursor::at(position.cursor.clone()),
+        schedule: Schedule::new(order.courtesy.clone()),
+        queue: Queue::open(Arc::clone(&means.frontier))?,
+        cursors: Cursors::open(Arc::clone(&means.manifest), &position.cursors)?,
+        is_opening: true,
+        sitemaps_open: 0,
         robots: Vec::new(),
-        recent: Recent::default(),
-        forbidden: Vec::new(),
+        memory: super::robots_memory(&order.state),
+        sitemaps: match position.seeded {
+            false => Sitemaps::new(SitemapNotes::open(&order.sitemap_notes())),
+            true => Sitemaps::resumed(SitemapNotes::open(&order.sitemap_notes())),
+        },
+        sightings: order.watches().then(|| super::sightings(&order.state)),
+        variants: Variants::default(),
+        traps: TrapReport::from_lines(position.tally.traps.clone()),
+        recent: Recent::new(),
+        noted: Vec::new(),
+        silent: BTreeSet::new(),
+        given_up: BTreeSet::new(),
         survival: Survival::new(Arc::clone(&means.manifest), order.confirmed)?,
-        lost: 0,
+        workshop: Workshop::new(Arc::clone(&visitor)),
+        reports: 0,
+        begun: (order.clock)(),
         order,
         manifest: means.manifest,
         frontier: means.frontier,
@@ -97,359 +113,369 @@ pub async fn crawl(
         progress,
     };
     let ended = engine.run().await;
-    let (mut counts, troubles) = (engine.position.counts, engine.position.troubles.clone());
-    counts.requests += engine.visitor.fetcher.attempts();
-    drop(engine);
+    let reasons = engine.reasons();
+    let position = engine.into_position();
     Ok(Crawled {
+        position,
+        reasons,
         store: writer.end().await?,
-        counts,
-        troubles,
         ended,
     })
 }
 
-struct Engine<'a> {
-    order: Arc<CrawlOrder>,
-    manifest: Arc<Manifest>,
-    frontier: Arc<Frontier>,
-    visitor: Arc<Visitor>,
-    writer: &'a Writer,
-    position: Position,
-    progress: &'a CrawlProgress,
-    schedule: Schedule,
-    queue: QueueEnd,
-    cursor: Cursor,
+pub(super) struct Engine<'a> {
+    pub order: Arc<CrawlOrder>,
+    pub manifest: Arc<Manifest>,
+    pub frontier: Arc<Frontier>,
+    pub visitor: Arc<Visitor>,
+    pub writer: &'a Writer,
+    pub position: Position,
+    pub progress: &'a CrawlProgress,
+    pub schedule: Schedule,
+    pub queue: Queue,
+    pub cursors: Cursors,
+    pub workshop: Workshop,
+    /// Sitemaps are read before anything else is asked for: they say what is to come first.
+    pub is_opening: bool,
+    /// Jobs that are sitemaps and under way.
+    pub sitemaps_open: usize,
     /// Rules by authority.
-    robots: Vec<(String, Robots)>,
-    recent: Recent,
-    /// Met since the last report to the writer, and forbidden.
-    forbidden: Vec<Queued>,
-    survival: Survival,
-    /// Failures to reach a host, in a row.
-    lost: u32,
+    pub robots: Vec<(String, Robots)>,
+    pub memory: RobotsMemory,
+    pub sitemaps: Sitemaps,
+    /// Only where something asks for them.
+    pub sightings: Option<Sightings>,
+    pub variants: Variants,
+    pub traps: TrapReport,
+    pub recent: Recent,
+    /// URLs that are not asked for in this crawl, with the reason, since the last report to the writer.
+    pub noted: Vec<(PageUrl, Staged)>,
+    /// Hosts that did not answer when they were asked for their robots.txt.
+    pub silent: BTreeSet<String>,
+    /// Hosts whose part of the crawl has ended before its time.
+    pub given_up: BTreeSet<String>,
+    pub survival: Survival,
+    /// Reports handed to the writer.
+    pub reports: u64,
+    /// When this process began with the crawl, in seconds since 1970.
+    pub begun: i64,
 }
 
-/// Numbers of the queue on disk: the next free one, and the first that is not in the window yet.
-#[derive(Default)]
-struct QueueEnd {
-    next: u64,
-    unloaded: u64,
+/// What becomes of a job that was taken in: what is staged, and the body it brings.
+pub(super) type Judged = (Option<Staged>, Option<(Digest, Held)>);
+
+/// Where a URL was named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source<'a> {
+    /// On a page, or in the header of an answer.
+    Page(&'a PageUrl),
+    /// By a sitemap, robots.txt, the configuration or an earlier crawl: it is no trap.
+    Named(Option<&'a PageUrl>),
+}
+
+impl<'a> Source<'a> {
+    fn page(self) -> Option<&'a PageUrl> {
+        match self {
+            Source::Page(page) => Some(page),
+            Source::Named(page) => page,
+        }
+    }
 }
 
 impl Engine<'_> {
     async fn run(&mut self) -> Result<(), CrawlError> {
-        self.queue.next = self.frontier.next_number()?;
-        self.read_robots().await?;
-        if !self.position.seeded {
-            self.plant_seeds().await?;
-            self.queue_known_of()?;
-            self.position.seeded = true;
-            if !self.writer.save(self.position.clone()).await {
-                return Err(self.writer_has_ended());
-            }
+        self.open().await?;
+        self.visit_all().await?;
+        if self.order.only.is_none() {
+            self.look_again().await?;
+            self.visit_all().await?;
         }
-        self.visit_all().await
-    }
-
-    /// Asks each host for its robots.txt; the answer is stored like any page. A host that does not give
-    /// one permits nothing today.
-    async fn read_robots(&mut self) -> Result<(), CrawlError> {
-        for url in self.order.robots.clone() {
-            let visited = self.visit_now(&url, Conditional::Never).await?;
-            let rules = match &visited.result {
-                Ok(Seen::Page(page)) => {
-                    let text = whole(&page.received.body)?;
-                    Robots::from_answer(page.received.status, &text, &self.order.user_agent)
-                }
-                Ok(_) => Robots::AllowAll,
-                Err(FetchError::Status { status, .. }) => {
-                    Robots::from_answer(*status, &[], &self.order.user_agent)
-                }
-                Err(_) => Robots::DenyAll,
-            };
-            if let Some(pause) = rules.delay() {
-                self.schedule.slow_down(url.authority(), pause);
-            }
-            for sitemap in rules.sitemaps() {
-                self.enqueue_reference(&url, &sitemap)?;
-            }
-            self.robots.push((url.authority().to_owned(), rules));
-            // Most hosts have none, and no page links to it: its absence is no broken link.
-            let absent = matches!(visited.result, Ok(Seen::Gone { .. }));
-            if visited.recorded.is_some() || !absent {
-                self.take_in(visited).await?;
-            }
-        }
+        self.note_unasked().await?;
+        self.retire().await?;
+        self.remember();
         Ok(())
     }
 
-    /// Asks for the seeds first: when none of them is usable, nothing is known about the site today and
-    /// nothing else is asked for.
-    async fn plant_seeds(&mut self) -> Result<(), CrawlError> {
-        let mut why = CrawlError::NoSeed {
-            why: "robots.txt forbids all of them, or could not be had".into(),
-        };
-        let mut usable = false;
-        for seed in self.order.seeds.clone() {
-            if !self.allows(&seed) {
-                if let Some(trouble) = self.position.troubles.last() {
-                    why = CrawlError::NoSeed {
-                        why: trouble.why.clone(),
-                    };
-                }
-                continue;
-            }
-            let visited = self.visit_now(&seed, Conditional::IfSurviving).await?;
-            match self.unusable(&visited) {
-                Some(error) => why = error,
-                None => usable = true,
-            }
-            self.take_in(visited).await?;
-        }
-        if usable { Ok(()) } else { Err(why) }
-    }
-
-    /// Why a visited seed says nothing about the site, if so.
-    fn unusable(&self, visited: &Visited) -> Option<CrawlError> {
-        let seed = &visited.job.url;
-        let why = match &visited.result {
-            Ok(Seen::Page(_) | Seen::NotModified) => return None,
-            Ok(Seen::Redirect { location, .. }) => {
-                let target = seed
-                    .join(location)
-                    .ok()
-                    .map(|url| self.order.scope.admit(url));
-                match target {
-                    Some(Admission::Page(page)) if page != *seed => return None,
-                    Some(Admission::Page(_)) => {
-                        return Some(CrawlError::NoSeed {
-                            why: format!(
-                                "{seed} redirects to itself (`{location}`); if the site has moved to another scheme, start a new state folder with that seed"
-                            ),
-                        });
-                    }
-                    _ => (),
-                }
-                return Some(CrawlError::SeedLeaves {
-                    seed: seed.clone(),
-                    target: location.clone(),
-                });
-            }
-            Ok(Seen::Gone { status }) => format!("{seed}: the answer was {status}"),
-            Err(error) => error.to_string(),
-        };
-        Some(CrawlError::NoSeed { why })
-    }
-
-    /// URLs that earlier crawls could not have: no page that is unchanged would name them again.
-    fn queue_known_of(&mut self) -> Result<(), CrawlError> {
-        let pending: Vec<_> = self.manifest.pending().collect::<Result<_, _>>()?;
-        for (url, pending) in pending {
-            self.enqueue(pending.from.as_ref(), vec![url])?;
-        }
-        Ok(())
-    }
-
+    /// Asks for everything that waits, and for what that leads to.
     async fn visit_all(&mut self) -> Result<(), CrawlError> {
-        let mut in_flight = FuturesUnordered::new();
+        let mut in_flight: FuturesUnordered<BoxFuture<'static, Fetched>> = FuturesUnordered::new();
         loop {
             self.refill()?;
-            let wall = (self.order.clock)();
-            while let Some(job) = self.schedule.next(Instant::now(), wall) {
-                in_flight.push(self.start(job, Conditional::IfSurviving)?);
+            let (now, wall) = (Instant::now(), (self.order.clock)());
+            while let Some(job) = self.schedule.next(now, wall) {
+                in_flight.push(self.start(job)?.boxed());
             }
-            let wake = self
-                .schedule
-                .wakes(Instant::now(), wall)
-                .map(tokio::time::Instant::from_std);
-            let wake = OptionFuture::from(wake.map(tokio::time::sleep_until));
+            self.say_what_is_waited_for(wall, in_flight.is_empty());
+            let wake = self.schedule.wakes(now, wall);
+            let wake = OptionFuture::from(wake.map(|at| tokio::time::sleep_until(at.into())));
+            let is_computing = !self.workshop.is_idle();
             tokio::select! {
-                Some(mut visited) = in_flight.next() => {
-                    let took = Duration::ZERO;
-                    let came = match &visited.result {
-                        Ok(_) => Came::Answered { took },
-                        Err(error) => Came::of_error(error, took),
-                    };
-                    match self.schedule.came(visited.job, came, Instant::now()) {
-                        After::TakeIn(job) => visited.job = job,
-                        After::Again => continue,
-                    }
-                    let lost = self.schedule.given_up(visited.job.url.authority());
-                    let lost = lost.map(|why| format!("{} {why}", visited.job.url.authority()));
-                    self.take_in(visited).await?;
-                    if let Some(why) = lost {
-                        let done = self.position.counts.usable();
-                        return Err(CrawlError::OriginLost { done, why });
+                Some(fetched) = in_flight.next() => self.arrived(fetched).await?,
+                done = self.workshop.done(), if is_computing => {
+                    for visited in done {
+                        self.take_in(visited).await?;
                     }
                 }
                 Some(()) = wake => (),
-                else => return Ok(()),
+                else => {
+                    if !self.goes_on()? {
+                        return Ok(());
+                    }
+                }
+            }
+            self.leave_given_up().await?;
+        }
+    }
+
+    fn say_what_is_waited_for(&self, wall: i64, is_idle: bool) {
+        let until = self.schedule.quiet_until(wall).filter(|_| is_idle);
+        if until.is_some() || self.progress.waits().is_some() {
+            self.progress.wait_for(until.map(quiet_until));
+        }
+    }
+
+    /// Whether there is more to do although nothing is under way.
+    fn goes_on(&mut self) -> Result<bool, CrawlError> {
+        if self.is_opening {
+            self.is_opening = false;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// An answer has come: it is final, or its page is asked for again later.
+    async fn arrived(&mut self, fetched: Fetched) -> Result<(), CrawlError> {
+        let came = Came::of(&fetched.result, fetched.took);
+        let Fetched {
+            job,
+            answered,
+            took,
+            result,
+        } = fetched;
+        self.count_answer(&job, &result);
+        match self.schedule.came(job, came, Instant::now()) {
+            After::Again => Ok(()),
+            After::TakeIn(job) => {
+                let fetched = Fetched {
+                    job,
+                    answered,
+                    took,
+                    result,
+                };
+                if self.visitor.is_work(&fetched) {
+                    self.workshop.add(fetched);
+                    return Ok(());
+                }
+                let visited = self.visitor.compute(fetched);
+                self.take_in(visited).await
             }
         }
     }
 
-    /// Fills the window: new URLs first, then the manifest's entries in order.
+    /// Fills the windows of the hosts: what waits in their queues first, then the manifest's entries in order.
     fn refill(&mut self) -> Result<(), CrawlError> {
-        if self.queue.unloaded < self.queue.next && self.room() > 0 {
-            let waiting = self.frontier.waiting(self.queue.unloaded, self.room())?;
-            self.queue.unloaded = waiting
-                .last()
-                .map_or(self.queue.next, |(number, _)| number + 1);
-            for (number, queued) in waiting {
-                self.schedule.add(Job {
-                    url: queued.url,
-                    from: queued.from,
-                    way: Way::Queue(number),
-                    turn: Turn::default(),
-                });
+        self.queue.written(self.writer.written());
+        if self.is_opening && self.sitemaps_open == 0 && !self.queue.has_sitemaps() {
+            self.is_opening = false;
+        }
+        let class_last = match self.is_opening {
+            true => Slot::SITEMAP,
+            false => Slot::CLASSES - 1,
+        };
+        let has_room =
+            |host: &&str| self.schedule.room(host) >= QUEUE_STEP && !self.given_up.contains(*host);
+        // Usually none: nothing is copied then.
+        let hosts: Vec<String> = self
+            .queue
+            .hosts(class_last)
+            .filter(has_room)
+            .map(str::to_owned)
+            .collect();
+        for host in hosts {
+            let room = self.schedule.room(&host);
+            for (slot, queued) in self.queue.load(&host, class_last, room)? {
+                self.schedule_queued(slot, queued);
             }
         }
-        // Half a window at a time: a scan costs something to begin.
-        if !self.cursor.ended && self.room() > CURSOR_STEP {
-            self.advance_cursor()?;
-        }
-        Ok(())
-    }
-
-    fn room(&self) -> usize {
-        WINDOW.saturating_sub(self.schedule.waiting())
-    }
-
-    fn advance_cursor(&mut self) -> Result<(), CrawlError> {
-        let from = self.cursor.next.clone();
-        let known: Vec<PageUrl> = self
-            .manifest
-            .entries(Some(&from))
-            .take(CURSOR_STEP)
-            .map(|entry| entry.map(|(url, _)| url))
-            .collect::<Result<_, _>>()?;
-        self.cursor.ended = known.len() < CURSOR_STEP;
-        for url in known {
-            self.cursor.next = format!("{url}\0");
-            let ours = self.order.scope.admit(url.clone()) == Admission::Page(url.clone());
-            if ours && !self.allows(&url) {
-                self.position.counts.forbidden += 1;
-            } else if ours && !self.frontier.knows(&url)? {
-                self.progress.find(1);
-                self.cursor.outstanding.insert(url.clone());
-                self.schedule.add(Job {
-                    url,
-                    from: None,
-                    way: Way::Cursor,
-                    turn: Turn::default(),
-                });
+        if !self.is_opening && self.order.only.is_none() {
+            for origin in 0..self.cursors.len() {
+                let Some(host) = self.cursors.open_host(origin) else {
+                    continue;
+                };
+                if self.schedule.room(host) >= CURSOR_STEP && !self.given_up.contains(host) {
+                    self.advance_cursor(origin)?;
+                }
             }
         }
         Ok(())
     }
 
+    fn schedule_queued(&mut self, slot: Slot, queued: Queued) {
+        self.sitemaps_open += usize::from(queued.is_sitemap);
+        self.schedule.add(Job {
+            url: queued.url,
+            from: queued.from,
+            way: Way::Queue(slot),
+            is_sitemap: queued.is_sitemap,
+            is_searched: false,
+            recorded: None,
+            turn: Turn::default(),
+        });
+    }
+
+    fn advance_cursor(&mut self, origin: usize) -> Result<(), CrawlError> {
+        for (url, entry) in self.cursors.take(origin, CURSOR_STEP)? {
+            let is_ours = self.order.scope.admit(url.clone()) == Admission::Page(url.clone());
+            if !is_ours || is_retired(&entry) || self.frontier.knows(&url)? {
+                continue;
+            }
+            if let Some(pattern) = self.forbidden(&url) {
+                self.skip_forbidden(&url, &pattern);
+                continue;
+            }
+            if self.is_spared(&url, &entry)? {
+                left(&url, &Due::Skip);
+                self.position.tally.skipped.lastmod += 1;
+                self.position.counts.known += 1;
+                self.position.counts.kept += 1;
+                self.progress.skip();
+                continue;
+            }
+            self.progress.find(1);
+            let ticket = self.cursors.give_out(origin, &url);
+            self.schedule.add(Job {
+                url,
+                from: None,
+                way: Way::Cursor(ticket),
+                is_sitemap: false,
+                is_searched: false,
+                recorded: Some(Box::new(entry)),
+                turn: Turn::default(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether a stored page need not be asked for today.
+    fn is_spared(&self, url: &PageUrl, entry: &Entry) -> Result<bool, CrawlError> {
+        let is_whole = self.order.strategy == Strategy::Full || self.order.reparse;
+        if is_whole || !entry.outcome.is_live() || self.is_parsed_anew(url) {
+            return Ok(false);
+        }
+        if !self.survival.of(url, Some(entry))? {
+            return Ok(false);
+        }
+        let sighting = self.sightings.as_ref().and_then(|seen| seen.get(url));
+        let known = Known {
+            url,
+            fetched: entry.fetched,
+            checked: sighting.and_then(|seen| seen.checked),
+            lastmod: self.frontier.lastmod(url)?,
+            now: self.begun,
+            run: self.manifest.about().crawls,
+        };
+        Ok(self.order.strategy.due(&known) == Due::Skip)
+    }
+
+    /// Sends the request of a job.
     fn start(
         &self,
-        job: Job,
-        conditional: Conditional,
-    ) -> Result<impl Future<Output = Visited> + use<>, CrawlError> {
-        let recorded = self.manifest.entry(&job.url)?;
-        let conditional = match conditional {
-            Conditional::Never => false,
-            Conditional::IfSurviving => {
-                !self.order.reparse && self.survival.of(&job.url, recorded.as_ref())?
-            }
-        };
-        Ok(Arc::clone(&self.visitor).visit(job, recorded, conditional))
+        mut job: Job,
+    ) -> Result<impl Future<Output = Fetched> + Send + use<>, CrawlError> {
+        let conditional = self.look_up(&mut job)?;
+        Ok(Arc::clone(&self.visitor).ask(job, conditional))
     }
 
-    /// Visits a URL out of turn. The cursor will pass it by.
-    async fn visit_now(
-        &mut self,
-        url: &PageUrl,
-        conditional: Conditional,
-    ) -> Result<Visited, CrawlError> {
-        self.progress.find(1);
-        self.frontier.know(url)?;
-        self.recent.insert(url);
-        let job = Job {
-            url: url.clone(),
-            from: None,
-            way: Way::First,
-            turn: Turn::default(),
+    /// Adds the record of a job's URL to it. True when a 304 would be an answer.
+    pub fn look_up(&self, job: &mut Job) -> Result<bool, CrawlError> {
+        if job.recorded.is_none() && !self.manifest.is_empty() {
+            job.recorded = self.manifest.entry(&job.url)?.map(Box::new);
+        }
+        job.is_searched = self.is_parsed_anew(&job.url);
+        let recorded = job.recorded.as_deref();
+        // What a sitemap says of each page is needed in every crawl that spares some for it.
+        let is_needed = job.is_sitemap && self.order.strategy != Strategy::Full;
+        let is_wanted_whole = is_needed || job.is_searched || self.order.reparse;
+        Ok(!is_wanted_whole && recorded.is_some() && self.survival.of(&job.url, recorded)?)
+    }
+
+    /// Whether a page is to be parsed again although nothing says that it has changed: what it links to must be seen
+    /// twice in the time after which a page is retired that nothing links to. Pages fall due one after the other.
+    fn is_parsed_anew(&self, url: &PageUrl) -> bool {
+        let (Some(days), Some(sightings)) = (self.order.retire_after_days, &self.sightings) else {
+            return false;
         };
-        Ok(self.start(job, conditional)?.await)
+        let Some(parsed) = sightings.get(url).and_then(|seen| seen.parsed_day) else {
+            return true;
+        };
+        let quarter = (days / 4).max(1);
+        let due = u64::from(parsed) + quarter + spread(url) % quarter;
+        u64::from(sightings::day_of(self.begun)) >= due
     }
 
     /// Takes one result in: queues what it links to, stages what it means, ticks it off.
-    async fn take_in(&mut self, visited: Visited) -> Result<(), CrawlError> {
+    pub async fn take_in(&mut self, visited: Visited) -> Result<(), CrawlError> {
         let Visited {
             job,
-            recorded,
             answered,
             result,
         } = visited;
-        let recorded = recorded.as_ref();
-        if recorded.is_some_and(|entry| entry.outcome.is_live()) {
-            self.position.counts.known += 1;
-            // A stored page that redirects all at once may be a login or a maintenance page's doing.
-            let was_redirect = recorded.is_some_and(|entry| entry.outcome.page().is_none());
-            let kept = match &result {
-                Ok(Seen::Page(_) | Seen::NotModified) => true,
-                Ok(Seen::Redirect { .. }) => was_redirect,
-                _ => false,
-            };
-            self.position.counts.kept += u64::from(kept);
-        }
-        // Where the origin only said that it stands, the answer is the recorded one.
-        let fetched = match (&result, recorded.and_then(|entry| entry.fetched)) {
-            (Ok(Seen::NotModified), Some(then)) => then,
-            _ => answered,
+        self.sitemaps_open -= usize::from(job.is_sitemap && matches!(job.way, Way::Queue(_)));
+        let troubles = self.position.troubles.len();
+        let (staged, body) = self.judge(&job, answered, result)?;
+        let bytes = body.as_ref().map_or(0, |(digest, _)| digest.size);
+        self.progress.finish(bytes);
+        let (slot, cursor) = match job.way {
+            Way::Queue(slot) => (Some(slot), None),
+            Way::Cursor(ticket) => (None, self.cursors.tick(ticket)),
+            Way::First => (None, None),
         };
-        let (mut staged, body) = match result {
-            Ok(seen) => {
-                self.lost = 0;
-                self.judge(&job, recorded, seen)?
-            }
-            Err(error) => (self.mishap(&job, recorded, error)?, None),
-        };
-        if let Some(Staged::Outcome { fetched: at, .. }) = &mut staged {
-            *at = fetched;
+        if let Some(slot) = slot {
+            self.queue.hand_over(slot, self.reports + 1);
         }
-        if job.way == Way::Cursor {
-            self.cursor.outstanding.remove(&job.url);
-        }
-        self.position.cursor = self.cursor.low_water();
-        let number = match job.way {
-            Way::Queue(number) => Some(number),
-            Way::First | Way::Cursor => None,
-        };
-        self.progress.finish(
-            body.as_ref()
-                .map_or(0, |(digest, _): &(Digest, Held)| digest.size),
-        );
-        let finished = Finished {
-            number,
-            url: job.url,
+        let number = self.position.troubles.len() as u64;
+        let named = self.position.troubles.get(troubles).cloned();
+        self.report(
+            job.url,
             staged,
-            position: self.position.clone(),
-        };
-        self.report(finished, body).await?;
-        for queued in std::mem::take(&mut self.forbidden) {
-            let finished = Finished {
-                number: None,
-                url: queued.url,
-                staged: Some(Staged::Pending {
-                    from: queued.from,
-                    why: "robots.txt forbids it".into(),
-                }),
-                position: self.position.clone(),
-            };
-            self.report(finished, None).await?;
+            body,
+            Finish {
+                slot,
+                cursor,
+                trouble: named.map(|trouble| (number, trouble)),
+            },
+        )
+        .await?;
+        self.send_noted().await
+    }
+
+    /// Reports what is not asked for.
+    pub async fn send_noted(&mut self) -> Result<(), CrawlError> {
+        for (url, staged) in std::mem::take(&mut self.noted) {
+            self.report(url, Some(staged), None, Finish::default())
+                .await?;
         }
         Ok(())
     }
 
     async fn report(
-        &self,
-        finished: Finished,
+        &mut self,
+        url: PageUrl,
+        staged: Option<Staged>,
         body: Option<(Digest, Held)>,
+        finish: Finish,
     ) -> Result<(), CrawlError> {
+        self.reports += 1;
+        let tally = self.reports.is_multiple_of(TALLY_EVERY);
+        let finished = Finished {
+            url,
+            slot: finish.slot,
+            cursor: finish.cursor,
+            staged,
+            counts: self.position.counts,
+            trouble: finish.trouble,
+            tally: tally.then(|| Box::new(self.position.tally.clone())),
+        };
         if self.writer.send(Report { finished, body }).await {
             return Ok(());
         }
@@ -457,213 +483,14 @@ impl Engine<'_> {
     }
 
     /// The writer's own error is the one that will be told.
-    fn writer_has_ended(&self) -> CrawlError {
+    pub fn writer_has_ended(&self) -> CrawlError {
         CrawlError::OriginLost {
             done: self.position.counts.answers(),
             why: "the store cannot be written".into(),
         }
     }
 
-    fn judge(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        seen: Seen,
-    ) -> Result<Judged, CrawlError> {
-        match seen {
-            Seen::NotModified => {
-                self.position.counts.not_modified += 1;
-                let policy = self.order.cache_control.as_deref();
-                match decide::not_modified(recorded, policy) {
-                    Decision::Same => Ok((None, None)),
-                    decision => Ok((self.stage(job, recorded, decision), None)),
-                }
-            }
-            Seen::Page(page) => self.judge_page(job, recorded, *page),
-            Seen::Redirect { status, location } => {
-                Ok((self.judge_redirect(job, recorded, status, &location)?, None))
-            }
-            Seen::Gone { status } => Ok((self.judge_gone(job, recorded, status)?, None)),
-        }
-    }
-
-    fn judge_page(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        page: SeenPage,
-    ) -> Result<Judged, CrawlError> {
-        let SeenPage {
-            received,
-            canonical,
-            canonical_then,
-            links,
-        } = page;
-        self.position.counts.fetched += 1;
-        self.position.counts.bytes += received.digest.size;
-        self.enqueue(Some(&job.url), links)?;
-        let body = Body {
-            status: received.status,
-            digest: received.digest,
-            canonical,
-            canonical_then,
-            rules: self.rules_version(),
-            headers: received
-                .headers
-                .with_cache_control(self.order.cache_control.as_deref()),
-            etag: received.etag.clone(),
-            last_modified: received.last_modified.clone(),
-        };
-        let decision = decide::page(recorded, body, self.survival.of(&job.url, recorded)?);
-        if decision == Decision::Validators {
-            self.position.counts.unchanged += 1;
-            let staged = Staged::Validators {
-                etag: received.etag,
-                last_modified: received.last_modified,
-            };
-            return Ok((Some(staged), None));
-        }
-        let store = matches!(decision, Decision::Stage { store: true, .. })
-            && self.manifest.locate(&received.digest.content)?.is_none();
-        let staged = self.stage(job, recorded, decision);
-        Ok((staged, store.then_some((received.digest, received.body))))
-    }
-
-    fn judge_redirect(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        status: u16,
-        location: &str,
-    ) -> Result<Option<Staged>, CrawlError> {
-        let Ok(target) = job.url.join(location) else {
-            return Ok(self.not_had(
-                job,
-                recorded,
-                format!("redirects to `{location}`, which is no URL"),
-            ));
-        };
-        if let Admission::Page(page) = self.order.scope.admit(target.clone()) {
-            if page == job.url {
-                return Ok(self.not_had(
-                    job,
-                    recorded,
-                    format!("redirects to itself (`{location}`)"),
-                ));
-            }
-            self.enqueue(Some(&job.url), vec![page])?;
-        }
-        self.position.counts.redirects += 1;
-        let replaces_page = recorded.is_some_and(|entry| entry.outcome.page().is_some());
-        if replaces_page && matches!(status, 302 | 303 | 307) {
-            // "For now", it says: a page is replaced only when that goes on, as with a 404.
-            let strikes = self.manifest.strike(&job.url, status)?.strikes;
-            if strikes < self.order.missing_runs {
-                return Ok(self.stage(job, recorded, Decision::Missing { status }));
-            }
-        }
-        let decision = decide::redirect(recorded, status, target.as_str().to_owned());
-        Ok(self.stage_redirect(job, recorded, decision))
-    }
-
-    /// An error of this page: counted, named, and, when it was never stored, noted for the next crawl.
-    fn not_had(&mut self, job: &Job, recorded: Option<&Entry>, why: String) -> Option<Staged> {
-        self.position.counts.errors += 1;
-        self.name_trouble(job, why.clone());
-        recorded.is_none().then(|| Staged::Pending {
-            from: job.from.clone(),
-            why,
-        })
-    }
-
-    fn judge_gone(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        status: u16,
-    ) -> Result<Option<Staged>, CrawlError> {
-        let strikes = self.manifest.strike(&job.url, status)?.strikes;
-        let decision = decide::gone(recorded, status, strikes, self.order.missing_runs);
-        Ok(self.stage(job, recorded, decision))
-    }
-
-    /// A page that could not be had: counted, named, and, when it was never stored, noted for the next
-    /// crawl.
-    fn mishap(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        error: FetchError,
-    ) -> Result<Option<Staged>, CrawlError> {
-        if error.class() == super::fetch::Class::Stop {
-            return Err(CrawlError::Disk(error));
-        }
-        self.lost = if error.is_connection() {
-            self.lost + 1
-        } else {
-            0
-        };
-        let why = error.to_string();
-        let staged = self.not_had(job, recorded, why.clone());
-        if self.lost >= LOST_AFTER {
-            return Err(CrawlError::OriginLost {
-                done: self.position.counts.usable(),
-                why,
-            });
-        }
-        Ok(staged)
-    }
-
-    fn stage_redirect(
-        &mut self,
-        job: &Job,
-        recorded: Option<&Entry>,
-        decision: Decision,
-    ) -> Option<Staged> {
-        match decision {
-            Decision::Same => None,
-            decision => self.stage(job, recorded, decision),
-        }
-    }
-
-    /// Counts a decision; what it stages, if anything.
-    fn stage(&mut self, job: &Job, recorded: Option<&Entry>, decision: Decision) -> Option<Staged> {
-        let counts = &mut self.position.counts;
-        match decision {
-            Decision::Same => {
-                counts.unchanged += u64::from(recorded.is_some_and(|e| e.outcome.is_live()));
-                None
-            }
-            Decision::Validators => None,
-            Decision::Missing { status } => {
-                counts.missing += 1;
-                Some(Staged::Missing { status })
-            }
-            Decision::Broken { status } => {
-                counts.broken_links += 1;
-                let why = format!("the answer was {status}");
-                self.name_trouble(job, why.clone());
-                let from = job.from.clone();
-                Some(Staged::Pending { from, why })
-            }
-            Decision::Stage { outcome, .. } => {
-                let was_live = recorded.is_some_and(|entry| entry.outcome.is_live());
-                match (was_live, outcome.is_live()) {
-                    (_, false) => counts.gone += 1,
-                    (false, true) => counts.new += 1,
-                    (true, true) => counts.changed += 1,
-                }
-                // Time and place are noted further on, for outcomes of every kind in one place each.
-                Some(Staged::Outcome {
-                    outcome,
-                    located: None,
-                    fetched: 0,
-                })
-            }
-        }
-    }
-
-    fn name_trouble(&mut self, job: &Job, why: String) {
+    pub fn name_trouble(&mut self, job: &Job, why: String) {
         tracing::info!(url = %job.url, why, "not had");
         if self.position.troubles.len() < TROUBLES_MAX {
             self.position.troubles.push(Trouble {
@@ -674,144 +501,235 @@ impl Engine<'_> {
         }
     }
 
-    fn enqueue_reference(&mut self, base: &PageUrl, reference: &str) -> Result<(), CrawlError> {
-        if let Ok(url) = base.join(reference)
-            && let Admission::Page(page) = self.order.scope.admit(url)
-        {
-            self.enqueue(Some(base), vec![page])?;
+    /// Where the crawl is at its end, with everything that was counted elsewhere.
+    fn into_position(self) -> Position {
+        let mut position = self.position;
+        position.counts.requests += self.visitor.fetcher.attempts();
+        for (host, traffic) in self.schedule.traffic() {
+            let tally = position.tally.hosts.entry(host.to_owned()).or_default();
+            tally.retries += traffic.retries;
+            tally.throttled += traffic.throttled;
         }
-        Ok(())
+        (position.tally.sitemaps, position.tally.sitemaps_beyond) = self.sitemaps.lines();
+        position.tally.traps = self.traps.into_lines();
+        position
     }
 
-    /// Queues those of the URLs that nobody has met: not in this crawl, and not in the manifest, whose
-    /// entries the cursor visits.
-    fn enqueue(&mut self, from: Option<&PageUrl>, urls: Vec<PageUrl>) -> Result<(), CrawlError> {
-        let mut found = Vec::new();
-        for url in urls {
-            if !self.recent.insert(&url) {
+    /// Queues those of the URLs that are to be asked for and that nobody has met: not in this crawl, and not in the
+    /// manifest, whose entries the cursors visit.
+    pub fn enqueue(&mut self, source: Source<'_>, found: Vec<Found>) -> Result<(), CrawlError> {
+        let mut fresh = Vec::new();
+        let mut dated = Vec::new();
+        for found in found {
+            if let Some(sightings) = &mut self.sightings {
+                sightings.linked(&found.url, self.begun);
+            }
+            let hash = self.recent.hash_of(&found.url);
+            let is_recent = !self.recent.insert(hash);
+            if is_recent && found.lastmod.is_none() {
                 continue;
             }
-            if !self.allows(&url) {
-                self.forbid(url, from);
+            if let Some(pattern) = self.forbidden(&found.url) {
+                self.forbid(found.url, source, &pattern);
                 continue;
             }
-            if !self.frontier.knows(&url)? && !self.manifest.contains(&url)? {
-                found.push(Queued {
-                    url,
-                    from: from.cloned(),
-                });
+            if self.frontier.knows(&found.url)? {
+                continue;
+            }
+            let entry = match self.manifest.is_empty() {
+                true => None,
+                false => self.manifest.entry(&found.url)?,
+            };
+            match entry {
+                Some(entry) if self.waits_for_cursor(&found, &entry) => {
+                    dated.extend(found.lastmod.map(|at| (found.url, at)));
+                }
+                None if self.is_trap(source, &found.url) => {}
+                None if self.is_left_for_later(&found) => self.leave_for_later(found.url, source),
+                _ => fresh.push(found),
             }
         }
-        self.progress.find(found.len() as u64);
-        self.frontier.queue(self.queue.next, &found)?;
-        self.queue.next += found.len() as u64;
-        Ok(())
+        if self.order.strategy != Strategy::Full {
+            self.frontier.note_lastmods(&dated)?;
+        }
+        for found in &fresh {
+            self.tell(source, &found.url);
+        }
+        self.progress.find(fresh.len() as u64);
+        self.queue.push(source.page(), fresh)
     }
 
-    /// Counts a URL that robots.txt forbids, and notes it for the next crawl: the page that links to it
-    /// may not change when the rules do.
-    fn forbid(&mut self, url: PageUrl, from: Option<&PageUrl>) {
-        self.position.counts.forbidden += 1;
-        self.forbidden.push(Queued {
-            url,
-            from: from.cloned(),
-        });
+    fn tell(&self, source: Source<'_>, url: &PageUrl) {
+        match source {
+            Source::Page(page) => taken(url, &format_args!("linked from {page}")),
+            Source::Named(Some(page)) => taken(url, &format_args!("named by {page}")),
+            Source::Named(None) => taken(url, &"asked for"),
+        }
     }
 
-    fn allows(&self, url: &PageUrl) -> bool {
+    /// A stored page has its turn with the others, unless it is a sitemap, has changed since it was fetched, as its
+    /// sitemap says, or was withdrawn because nothing linked to it.
+    fn waits_for_cursor(&self, found: &Found, entry: &Entry) -> bool {
+        let is_newer = match (found.lastmod, entry.fetched) {
+            (Some(at), Some(fetched)) => at > fetched,
+            _ => false,
+        };
+        let is_wanted =
+            self.order.only.is_some() && found.role == Role::Asset && !entry.outcome.is_live();
+        found.role != Role::Sitemap && !is_newer && !is_retired(entry) && !is_wanted
+    }
+
+    fn is_trap(&mut self, source: Source<'_>, url: &PageUrl) -> bool {
+        if matches!(source, Source::Named(_)) {
+            return false;
+        }
+        let trap = match self.order.traps.of(url, self.begun) {
+            Some(trap) => trap,
+            None => match self.variants.admit(url, &self.order.traps) {
+                Ok(()) => return false,
+                Err(trap) => trap,
+            },
+        };
+        left(url, &trap);
+        self.position.tally.skipped.traps += 1;
+        self.traps.note(&trap, url);
+        true
+    }
+
+    /// Whether a URL was found in a crawl that is about some pages only, and is no part of one.
+    fn is_left_for_later(&self, found: &Found) -> bool {
+        self.order.only.is_some() && found.role != Role::Asset
+    }
+
+    fn leave_for_later(&mut self, url: PageUrl, source: Source<'_>) {
+        let why = "found when only some pages were asked for".to_owned();
+        let from = source.page().cloned();
+        self.noted.push((url, Staged::Pending { from, why }));
+    }
+
+    /// The line of robots.txt that forbids a URL, if one does.
+    pub fn forbidden(&self, url: &PageUrl) -> Option<String> {
         let rules = self
             .robots
             .iter()
             .find(|(authority, _)| authority == url.authority());
-        rules.is_none_or(|(_, rules)| rules.allows(url))
-    }
-
-    fn rules_version(&self) -> u32 {
-        u32::try_from(self.order.rules.len() - 1).expect("few versions of the rules")
-    }
-}
-
-/// What a judged answer stages, and the body it brings.
-type Judged = (Option<Staged>, Option<(Digest, Held)>);
-
-/// Whether a request may be answered by "not modified".
-#[derive(Clone, Copy)]
-enum Conditional {
-    Never,
-    IfSurviving,
-}
-
-/// Entries taken from the manifest in one go.
-const CURSOR_STEP: usize = 512;
-
-/// The walk through the manifest's entries, and how far it is done.
-struct Cursor {
-    next: String,
-    outstanding: BTreeSet<PageUrl>,
-    ended: bool,
-}
-
-impl Cursor {
-    fn at(next: String) -> Cursor {
-        Cursor {
-            next,
-            outstanding: BTreeSet::new(),
-            ended: false,
+        let (_, rules) = rules?;
+        if rules.allows(url) {
+            return None;
         }
+        Some(rules.why(url).unwrap_or_else(|| "robots.txt".into()))
     }
 
-    /// Where a resumed crawl begins: everything before is done.
-    fn low_water(&self) -> String {
-        self.outstanding
-            .first()
-            .map_or_else(|| self.next.clone(), PageUrl::to_string)
+    fn skip_forbidden(&mut self, url: &PageUrl, pattern: &str) {
+        left(url, &pattern);
+        self.position.counts.forbidden += 1;
+        self.position.tally.skipped.robots += 1;
     }
-}
 
-/// URLs met lately, as 64-bit hashes in two halves: when one is full the older one is dropped. Two of a
-/// million URLs share a hash with a chance of one in 37 million.
-struct Recent {
-    hasher: std::hash::RandomState,
-    young: HashSet<u64>,
-    old: HashSet<u64>,
-}
+    /// Counts a URL that robots.txt forbids, and notes it for the next crawl: the page that links to it
+    /// may not change when the rules do.
+    fn forbid(&mut self, url: PageUrl, source: Source<'_>, pattern: &str) {
+        self.skip_forbidden(&url, pattern);
+        let staged = Staged::Pending {
+            from: source.page().cloned(),
+            why: "robots.txt forbids it".into(),
+        };
+        self.noted.push((url, staged));
+    }
 
-impl Default for Recent {
-    fn default() -> Recent {
-        Recent {
-            hasher: std::hash::RandomState::new(),
-            young: HashSet::new(),
-            old: HashSet::new(),
+    /// Ends the part of hosts that do not answer. The crawl as a whole ends when one of them has the site's
+    /// beginning.
+    async fn leave_given_up(&mut self) -> Result<(), CrawlError> {
+        let jobs = self.schedule.take_given_up();
+        let hosts: BTreeSet<String> = jobs
+            .iter()
+            .map(|job| job.url.authority().to_owned())
+            .filter(|host| !self.given_up.contains(host))
+            .collect();
+        for job in jobs {
+            self.not_asked(job).await?;
         }
+        for host in hosts {
+            let why = self
+                .schedule
+                .given_up(&host)
+                .unwrap_or("it was lost")
+                .to_owned();
+            let is_home = self.order.seeds.iter().any(|seed| seed.authority() == host);
+            if is_home {
+                return Err(CrawlError::OriginLost {
+                    done: self.position.counts.usable(),
+                    why,
+                });
+            }
+            let tally = self.position.tally.hosts.entry(host.clone()).or_default();
+            tally.given_up = Some(why);
+            self.given_up.insert(host);
+        }
+        Ok(())
+    }
+
+    /// A job of a host that was given up: noted for the next crawl when it was never stored.
+    pub async fn not_asked(&mut self, job: Job) -> Result<(), CrawlError> {
+        let host = job.url.authority();
+        self.position.tally.skipped.host += 1;
+        let tally = self
+            .position
+            .tally
+            .hosts
+            .entry(host.to_owned())
+            .or_default();
+        tally.not_asked += 1;
+        let why = "its host did not answer any more".to_owned();
+        let staged = job.recorded.is_none().then(|| Staged::Pending {
+            from: job.from.clone(),
+            why,
+        });
+        self.sitemaps_open -= usize::from(job.is_sitemap && matches!(job.way, Way::Queue(_)));
+        if job.is_sitemap {
+            self.sitemaps.failed(&job.url, "its host did not answer");
+        }
+        self.progress.skip();
+        let finish = match job.way {
+            Way::Queue(slot) => Finish {
+                slot: Some(slot),
+                ..Finish::default()
+            },
+            Way::Cursor(ticket) => Finish {
+                cursor: self.cursors.tick(ticket),
+                ..Finish::default()
+            },
+            Way::First => Finish::default(),
+        };
+        self.report(job.url, staged, None, finish).await
     }
 }
 
-impl Recent {
-    /// True when the URL was not met lately.
-    fn insert(&mut self, url: &PageUrl) -> bool {
-        let hash = std::hash::BuildHasher::hash_one(&self.hasher, url);
-        if self.young.contains(&hash) || self.old.contains(&hash) {
-            return false;
-        }
-        if self.young.len() >= RECENT_URLS {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(hash);
-        true
-    }
+/// What a report ticks off.
+#[derive(Default)]
+struct Finish {
+    slot: Option<Slot>,
+    cursor: Option<(String, String)>,
+    trouble: Option<(u64, Trouble)>,
 }
 
-/// The bytes of a small body that the crawl itself has to read.
-fn whole(body: &Held) -> Result<bytes::Bytes, CrawlError> {
-    match body {
-        Held::Memory(bytes, _) => Ok(bytes.clone()),
-        Held::File(file) => std::fs::read(file.path())
-            .map(Into::into)
-            .map_err(|source| {
-                CrawlError::Disk(FetchError::Io {
-                    path: file.path().into(),
-                    source,
-                })
-            }),
-    }
+/// Whether a page was withdrawn because nothing had linked to it for long, and so is not asked for.
+pub(super) fn is_retired(entry: &Entry) -> bool {
+    matches!(&entry.outcome, Outcome::Gone(gone) if gone.status == Gone::RETIRED)
+}
+
+/// For the progress line; `at` in seconds since 1970.
+fn quiet_until(at: i64) -> String {
+    let time = time::OffsetDateTime::from_unix_timestamp(at);
+    time.map_or_else(
+        |_| "quiet".to_owned(),
+        |time| format!("quiet until {:02}:{:02} UTC", time.hour(), time.minute()),
+    )
+}
+
+/// A number that is the same in every crawl.
+fn spread(url: &PageUrl) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    url.hash(&mut hasher);
+    hasher.finish()
 }

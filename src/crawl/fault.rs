@@ -124,6 +124,14 @@ impl FetchError {
         }
     }
 
+    /// Whether a time-out has been waited for.
+    pub fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            FetchError::NoAnswer { .. } | FetchError::Stalled { .. }
+        )
+    }
+
     /// Whether the host, rather than the page, did not answer.
     pub fn is_connection(&self) -> bool {
         matches!(

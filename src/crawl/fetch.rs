@@ -45,6 +45,10 @@ const USUAL_RATIO: u64 = 5;
 /// quarter of one takes half a millisecond to decode and digest.
 const PLAIN_PER_TURN: usize = 256 * 1024;
 
+/// Silences in a row that one fetch out of turn waits through: each costs a whole time-out, and the beginning of a
+/// crawl waits for it.
+const SILENCES_MAX: u32 = 2;
+
 /// The body of a redirect or an error is read up to these bounds and thrown away, so that the connection can be
 /// used again; beyond them a new connection is cheaper.
 const DRAIN_MAX: usize = 64 * 1024;
@@ -546,6 +550,9 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 /// How long to wait after the failed attempt number `attempt` (from 1), or `None` when it was the last.
 fn pause_before_retry(limits: &FetchLimits, attempt: u32, error: &FetchError) -> Option<Duration> {
     if attempt >= limits.attempts || error.class() != Class::Retry {
+        return None;
+    }
+    if error.is_silence() && attempt >= SILENCES_MAX {
         return None;
     }
     if let FetchError::Status {

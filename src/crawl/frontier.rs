@@ -1,18 +1,20 @@
 //! What is still to be asked for, and what has been found out: the crawl's own database, thrown away
 //! when its run has ended.
 //!
-//! New URLs wait in a queue on disk; URLs that the manifest knows are not copied into it, they are
-//! walked through by a cursor. A page leaves the queue (or the cursor passes it) in the same batch
-//! that stages its outcome, and its links are queued before that: whatever instant a kill picks, no
-//! URL is lost and no confirmed one is fetched again.
+//! New URLs wait in queues on disk, one per host, each in the order in which they are wanted ([`Slot`]); URLs that
+//! the manifest knows are not copied into them, they are walked through by cursors. A page leaves its queue (or the
+//! cursor passes it) in the same batch that stages its outcome, and its links are queued before that: whatever
+//! instant a kill picks, no URL is lost and no confirmed one is fetched again.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{CrawlCounts, Trouble};
+use super::{CrawlCounts, Tally, Trouble};
+use crate::content::Role;
 use crate::db::{Batch, Db, DbError, Fuse};
 use crate::manifest::{RunId, Staged};
 use crate::site::PageUrl;
@@ -23,38 +25,129 @@ const CACHE_BYTES: usize = 16 << 20;
 const UNFLUSHED_MAX: usize = 20_000;
 
 const META: &[u8] = b"m";
+const COUNTS: &[u8] = b"n";
+const TALLY: &[u8] = b"y";
+const CURSOR: u8 = b'c';
 const QUEUE: u8 = b'q';
 const KNOWN: u8 = b's';
+const LASTMOD: u8 = b'l';
 const STAGED: u8 = b'o';
 const ASIDE: u8 = b'a';
+const TROUBLE: u8 = b't';
+
+/// Between the host and the slot in the key of a queue's record; no host holds it.
+const AFTER_HOST: u8 = 0;
 
 /// Records moved aside in one batch.
 const ASIDE_BATCH: usize = 1_000;
 
 /// Format of all records in here, raised when one of them or of what is staged changes. Another one is
-/// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came.)
-const FORMAT: u8 = 2;
+/// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came. 3: queues by host and
+/// in order, and what changes with every page apart from what does not.)
+const FORMAT: u8 = 3;
 
 /// A URL that waits, with the page it was found on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Queued {
     pub url: PageUrl,
     pub from: Option<PageUrl>,
+    /// It is to be read as a sitemap.
+    pub is_sitemap: bool,
+}
+
+/// Where a URL stands in its host's queue: lower slots are taken first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot {
+    /// Sitemaps, then parts of pages that are stored already, then what a sitemap says has changed last, then the
+    /// rest as it was found.
+    pub class: u8,
+    /// Within the class; the newer, the lower.
+    pub order: u64,
+    /// Unlike any other of the crawl; counts up.
+    pub number: u64,
+}
+
+impl Slot {
+    pub const CLASSES: u8 = 4;
+    pub const SITEMAP: u8 = 0;
+    const ASSET: u8 = 1;
+    /// Ordered by time, so that a later one may go before those that were there.
+    pub const DATED: u8 = 2;
+    const PAGE: u8 = 3;
+
+    /// The place of a URL that is wanted in this role; `lastmod` in seconds since 1970.
+    pub fn of(role: Role, lastmod: Option<i64>, number: u64) -> Slot {
+        let (class, order) = match (role, lastmod) {
+            (Role::Sitemap, _) => (Slot::SITEMAP, 0),
+            (Role::Asset, _) => (Slot::ASSET, 0),
+            (Role::Page, Some(at)) => (Slot::DATED, u64::MAX - at.max(0).cast_unsigned()),
+            (Role::Page, None) => (Slot::PAGE, 0),
+        };
+        Slot {
+            class,
+            order,
+            number,
+        }
+    }
+
+    /// The first of a class.
+    pub fn first(class: u8) -> Slot {
+        Slot {
+            class,
+            order: 0,
+            number: 0,
+        }
+    }
+
+    /// The one right behind.
+    pub fn next(self) -> Slot {
+        Slot {
+            number: self.number + 1,
+            ..self
+        }
+    }
+
+    fn key(self, authority: &str) -> Vec<u8> {
+        let mut key = lane(authority);
+        key.push(self.class);
+        key.extend_from_slice(&self.order.to_be_bytes());
+        key.extend_from_slice(&self.number.to_be_bytes());
+        key
+    }
+
+    fn of_key(key: &[u8]) -> Option<Slot> {
+        let (rest, number) = key.split_last_chunk::<8>()?;
+        let (rest, order) = rest.split_last_chunk::<8>()?;
+        Some(Slot {
+            class: *rest.last()?,
+            order: u64::from_be_bytes(*order),
+            number: u64::from_be_bytes(*number),
+        })
+    }
 }
 
 /// Where a crawl is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     pub run: RunId,
     /// Identifies the scope that its URLs were admitted by.
     pub scope: String,
     /// Robots and seeds have been asked for, and a seed was usable.
     pub seeded: bool,
-    /// The manifest's entries before this URL are done.
-    pub cursor: String,
+    /// By origin: the manifest's entries of it before this URL are done.
+    pub cursors: BTreeMap<String, String>,
     pub counts: CrawlCounts,
+    pub tally: Tally,
     /// Named troubles, up to a bound.
     pub troubles: Vec<Trouble>,
+}
+
+/// What of a position never changes but once.
+#[derive(Serialize, Deserialize)]
+struct Begun {
+    run: RunId,
+    scope: String,
+    seeded: bool,
 }
 
 /// The frontier and the staging of one run.
@@ -65,40 +158,54 @@ pub struct Frontier {
 
 /// What one finished job changes, in one batch.
 pub struct Finished {
-    /// Its number in the queue; none when the cursor led to it.
-    pub number: Option<u64>,
     pub url: PageUrl,
+    /// Its place in the queue; none when a cursor led to it.
+    pub slot: Option<Slot>,
+    /// How far the cursor of an origin has come by it, if it has.
+    pub cursor: Option<(String, String)>,
     pub staged: Option<Staged>,
-    pub position: Position,
+    pub counts: CrawlCounts,
+    /// With its number.
+    pub trouble: Option<(u64, Trouble)>,
+    /// Now and then: what it counts since the last time is lost with a kill.
+    pub tally: Option<Box<Tally>>,
 }
 
 impl Frontier {
-    /// Opens the frontier of an unfinished run, or begins one for `run`. A damaged frontier is thrown
-    /// away: what it knew is found out again.
+    /// Opens the frontier of an unfinished run, or begins one for `run`, in this folder. A damaged frontier is
+    /// thrown away: what it knew is found out again.
     ///
     /// # Errors
     /// [`DbError::Busy`], or that no new one can be made.
     pub fn open(
-        state: &Path,
+        dir: &Path,
         run: &RunId,
         scope: &str,
         fuse: Fuse,
     ) -> Result<(Frontier, Position), DbError> {
-        let dir = state.join("frontier");
         let fresh = || Position {
             run: run.clone(),
             scope: scope.to_owned(),
             seeded: false,
-            cursor: String::new(),
+            cursors: BTreeMap::new(),
             counts: CrawlCounts::default(),
+            tally: Tally::default(),
             troubles: Vec::new(),
         };
+        let dir = dir.to_owned();
         match Db::open(&dir, CACHE_BYTES, fuse.clone()) {
             Ok(db) => {
-                let frontier = Frontier { db, dir };
-                match frontier.read::<Position>(META) {
+                let frontier = Frontier {
+                    db,
+                    dir: dir.clone(),
+                };
+                match frontier.position() {
                     Ok(Some(position)) => return Ok((frontier, position)),
-                    Ok(None) if frontier.db.is_empty()? => return Ok((frontier, fresh())),
+                    Ok(None) if frontier.db.is_empty()? => {
+                        let position = fresh();
+                        frontier.begin(&position)?;
+                        return Ok((frontier, position));
+                    }
                     Ok(None) | Err(_) => frontier.discard()?,
                 }
             }
@@ -108,14 +215,60 @@ impl Frontier {
                 remove(&dir)?;
             }
         }
-        let dir = state.join("frontier");
         let db = Db::open(&dir, CACHE_BYTES, fuse)?;
-        Ok((Frontier { db, dir }, fresh()))
+        let (frontier, position) = (Frontier { db, dir }, fresh());
+        frontier.begin(&position)?;
+        Ok((frontier, position))
+    }
+
+    /// The folder of the frontier of a whole crawl.
+    pub fn place(state: &Path) -> PathBuf {
+        state.join("frontier")
     }
 
     /// True when a run was cut short, and what it has staged waits to be committed.
     pub fn waits(state: &Path) -> bool {
-        state.join("frontier").exists()
+        Frontier::place(state).exists()
+    }
+
+    fn begin(&self, position: &Position) -> Result<(), DbError> {
+        let mut batch = Batch::default();
+        batch.put(META, &encode(&begun(position)));
+        self.db.apply(batch)
+    }
+
+    /// What was recorded of an unfinished run, if this is one's.
+    fn position(&self) -> Result<Option<Position>, DbError> {
+        let Some(Begun { run, scope, seeded }) = self.read(META)? else {
+            return Ok(None);
+        };
+        let mut cursors = BTreeMap::new();
+        for record in self.db.scan(&[CURSOR]) {
+            let (key, payload) = record?;
+            let origin = String::from_utf8_lossy(&key[1..]).into_owned();
+            cursors.extend(decode(&payload).map(|at| (origin, at)));
+        }
+        let mut troubles = Vec::new();
+        for record in self.db.scan(&[TROUBLE]) {
+            troubles.extend(decode(&record?.1));
+        }
+        Ok(Some(Position {
+            run,
+            scope,
+            seeded,
+            cursors,
+            counts: self.read(COUNTS)?.unwrap_or_default(),
+            tally: self.read(TALLY)?.unwrap_or_default(),
+            troubles,
+        }))
+    }
+
+    /// Removes what another run has left there.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn forget(dir: &Path) -> Result<(), DbError> {
+        remove(dir)
     }
 
     /// Removes the frontier from the disk: its run has ended.
@@ -133,60 +286,95 @@ impl Frontier {
         self.db.contains(&keyed(KNOWN, url))
     }
 
-    /// Queues URLs under consecutive numbers from `first` on. Visible at once, durable with the next
-    /// flush, which is before their page counts as done.
-    pub fn queue(&self, first: u64, found: &[Queued]) -> Result<(), DbError> {
+    /// Queues URLs. Visible at once, durable with the next flush, which is before their page counts as done.
+    pub fn queue(&self, found: &[(Slot, Queued)]) -> Result<(), DbError> {
         let mut batch = Batch::default();
-        for (number, queued) in (first..).zip(found) {
-            batch.put(&numbered(number), &encode(queued));
+        for (slot, queued) in found {
+            batch.put(&slot.key(queued.url.authority()), &encode(queued));
             batch.put(&keyed(KNOWN, &queued.url), &[FORMAT]);
         }
         self.db.apply(batch)
     }
 
-    /// Marks a URL as dealt with outside the queue.
+    /// Marks a URL as dealt with outside the queues.
     pub fn know(&self, url: &PageUrl) -> Result<(), DbError> {
         let mut batch = Batch::default();
         batch.put(&keyed(KNOWN, url), &[FORMAT]);
         self.db.apply(batch)
     }
 
-    /// The next waiting URLs, from number `from` on.
-    pub fn waiting(&self, from: u64, limit: usize) -> Result<Vec<(u64, Queued)>, DbError> {
-        let mut found = Vec::new();
-        for record in self.db.scan_from(&[QUEUE], &numbered(from)).take(limit) {
-            let (key, payload) = record?;
-            let number = key[1..].try_into().map_or(0, u64::from_be_bytes);
-            if let Some(queued) = decode(&payload) {
-                found.push((number, queued));
-            }
+    /// Notes when stored pages were last changed, as their sitemaps have it, in seconds since 1970.
+    pub fn note_lastmods(&self, stored: &[(PageUrl, i64)]) -> Result<(), DbError> {
+        let mut batch = Batch::default();
+        for (url, at) in stored {
+            batch.put(&keyed(LASTMOD, url), &encode(at));
         }
-        Ok(found)
+        self.db.apply(batch)
     }
 
-    /// The number after the last one that waits.
-    pub fn next_number(&self) -> Result<u64, DbError> {
+    /// When a stored page was last changed, as a sitemap of this crawl has it.
+    pub fn lastmod(&self, url: &PageUrl) -> Result<Option<i64>, DbError> {
+        self.read(&keyed(LASTMOD, url))
+    }
+
+    /// The next URLs that wait for a host, all of one class, from `from` on.
+    pub fn waiting(
+        &self,
+        authority: &str,
+        from: Slot,
+    ) -> impl Iterator<Item = Result<(Slot, Queued), DbError>> + '_ {
+        let mut prefix = lane(authority);
+        prefix.push(from.class);
+        let scan = self.db.scan_from(&prefix, &from.key(authority));
+        scan.filter_map(|record| match record {
+            Ok((key, payload)) => Some(Ok((Slot::of_key(&key)?, decode(&payload)?))),
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// The hosts for which something waits, and a number that is higher than that of any slot.
+    pub fn lanes(&self) -> Result<(Vec<String>, u64), DbError> {
+        let mut lanes: Vec<String> = Vec::new();
         let mut next = 0;
         for record in self.db.scan(&[QUEUE]) {
             let key = record?.0;
-            next = key[1..].try_into().map_or(0, u64::from_be_bytes) + 1;
+            next = next.max(Slot::of_key(&key).map_or(0, |slot| slot.number + 1));
+            let end = key.iter().position(|byte| *byte == AFTER_HOST);
+            let host = String::from_utf8_lossy(&key[1..end.unwrap_or(key.len())]);
+            if lanes.last().is_none_or(|last| *last != host) {
+                lanes.push(host.into_owned());
+            }
         }
-        Ok(next)
+        Ok((lanes, next))
     }
 
     /// Records finished jobs, whose bodies are durable. Flushes when much has gathered.
     pub fn finish(&self, finished: &[Finished]) -> Result<(), DbError> {
         let mut batch = Batch::default();
+        let mut cursors: BTreeMap<&str, &str> = BTreeMap::new();
         for one in finished {
-            if let Some(number) = one.number {
-                batch.remove(&numbered(number));
+            if let Some(slot) = one.slot {
+                batch.remove(&slot.key(one.url.authority()));
             }
             if let Some(staged) = &one.staged {
                 batch.put(&keyed(STAGED, &one.url), &encode(staged));
             }
+            if let Some((origin, at)) = &one.cursor {
+                cursors.insert(origin, at);
+            }
+            if let Some((number, trouble)) = &one.trouble {
+                let key = [&[TROUBLE][..], &number.to_be_bytes()].concat();
+                batch.put(&key, &encode(trouble));
+            }
+            if let Some(tally) = &one.tally {
+                batch.put(TALLY, &encode(tally));
+            }
+        }
+        for (origin, at) in cursors {
+            batch.put(&[&[CURSOR], origin.as_bytes()].concat(), &encode(&at));
         }
         if let Some(last) = finished.last() {
-            batch.put(META, &encode(&last.position));
+            batch.put(COUNTS, &encode(&last.counts));
         }
         self.db.apply(batch)?;
         if self.db.unflushed() >= UNFLUSHED_MAX {
@@ -195,10 +383,12 @@ impl Frontier {
         Ok(())
     }
 
-    /// Records where the crawl is, durably with everything before.
+    /// Records that the crawl is past its beginning, durably with everything before.
     pub fn save(&self, position: &Position) -> Result<(), DbError> {
         let mut batch = Batch::default();
-        batch.put(META, &encode(position));
+        batch.put(META, &encode(&begun(position)));
+        batch.put(COUNTS, &encode(&position.counts));
+        batch.put(TALLY, &encode(&position.tally));
         self.db.apply(batch)?;
         self.db.flush()
     }
@@ -264,8 +454,21 @@ fn keyed(kind: u8, url: &PageUrl) -> Vec<u8> {
     [&[kind], url.as_str().as_bytes()].concat()
 }
 
-fn numbered(number: u64) -> Vec<u8> {
-    [&[QUEUE][..], &number.to_be_bytes()].concat()
+/// Before the slots of one host.
+fn lane(authority: &str) -> Vec<u8> {
+    let mut key = Vec::with_capacity(authority.len() + 19);
+    key.push(QUEUE);
+    key.extend_from_slice(authority.as_bytes());
+    key.push(AFTER_HOST);
+    key
+}
+
+fn begun(position: &Position) -> Begun {
+    Begun {
+        run: position.run.clone(),
+        scope: position.scope.clone(),
+        seeded: position.seeded,
+    }
 }
 
 fn remove(dir: &Path) -> Result<(), DbError> {
@@ -283,23 +486,88 @@ mod tests {
     use super::*;
     use crate::crawl::Trouble;
 
+    fn url(path: &str) -> PageUrl {
+        PageUrl::parse(&format!("http://h.test{path}")).unwrap()
+    }
+
+    fn open(dir: &Path, run: &str) -> (Frontier, Position) {
+        Frontier::open(dir, &RunId(run.into()), "all", Fuse::none()).unwrap()
+    }
+
+    fn queued(path: &str) -> Queued {
+        Queued {
+            url: url(path),
+            from: None,
+            is_sitemap: false,
+        }
+    }
+
+    fn paths_of_class(frontier: &Frontier, class: u8) -> Vec<String> {
+        let waiting = frontier.waiting("h.test", Slot::first(class));
+        waiting
+            .map(|found| found.unwrap().1.url.path().to_owned())
+            .collect()
+    }
+
     #[test]
-    fn a_position_with_a_trouble_that_no_page_links_to_is_read_again() {
-        // Promise: an interrupted crawl goes on. (One with a robots.txt that answered 404 began anew.)
+    fn a_killed_crawl_is_found_again_where_it_was() {
+        // Promise: an interrupted crawl goes on, with its counts, its troubles and its place in the manifest. (One
+        // with a robots.txt that answered 404 began anew once.)
         let state = tempfile::tempdir().unwrap();
-        let run = RunId("first".into());
-        let (frontier, mut position) =
-            Frontier::open(state.path(), &run, "all", Fuse::none()).unwrap();
+        let (frontier, mut position) = open(state.path(), "first");
         position.seeded = true;
-        position.troubles.push(Trouble {
-            url: PageUrl::parse("http://h.test/robots.txt").unwrap(),
+        frontier.save(&position).unwrap();
+        let trouble = Trouble {
+            url: url("/robots.txt"),
             why: "the answer was 404".into(),
             from: None,
-        });
-        frontier.save(&position).unwrap();
+        };
+        position.counts.fetched = 7;
+        position.troubles.push(trouble.clone());
+        let cursor = ("http://h.test".to_owned(), "http://h.test/b".to_owned());
+        position.cursors.extend([cursor.clone()]);
+        let finished = Finished {
+            url: url("/a"),
+            slot: None,
+            cursor: Some(cursor),
+            staged: None,
+            counts: position.counts,
+            trouble: Some((0, trouble)),
+            tally: None,
+        };
+        frontier.finish(&[finished]).unwrap();
+        frontier.flush().unwrap();
         drop(frontier);
-        let second = RunId("second".into());
-        let (_, found) = Frontier::open(state.path(), &second, "all", Fuse::none()).unwrap();
+        let (_, found) = open(state.path(), "second");
         assert_eq!(found, position);
+    }
+
+    #[test]
+    fn what_waits_is_ordered_by_class_then_by_time_then_as_found() {
+        // Promise: sitemaps first, then parts of stored pages, then the newest, then the rest as it was found.
+        let state = tempfile::tempdir().unwrap();
+        let (frontier, _) = open(state.path(), "first");
+        let found = [
+            (Slot::of(Role::Page, None, 1), queued("/plain1")),
+            (Slot::of(Role::Page, Some(100), 2), queued("/old")),
+            (Slot::of(Role::Asset, None, 3), queued("/asset")),
+            (Slot::of(Role::Page, Some(900), 4), queued("/new")),
+            (Slot::of(Role::Page, None, 5), queued("/plain2")),
+            (Slot::of(Role::Sitemap, None, 6), queued("/sitemap")),
+        ];
+        frontier.queue(&found).unwrap();
+        let waiting: Vec<Vec<String>> = (0..Slot::CLASSES)
+            .map(|class| paths_of_class(&frontier, class))
+            .collect();
+        assert_eq!(
+            waiting,
+            [
+                vec!["/sitemap"],
+                vec!["/asset"],
+                vec!["/new", "/old"],
+                vec!["/plain1", "/plain2"]
+            ]
+        );
+        assert_eq!(frontier.lanes().unwrap(), (vec!["h.test".to_owned()], 7));
     }
 }

@@ -1,15 +1,17 @@
 //! Takes a site in: URLs from seeds, robots.txt, sitemaps, links and every entry of the manifest;
 //! politely asked for; each body through one pass on its way to the store; outcomes staged.
 //!
-//! One task drives it ([`Engine`]): it hands jobs out as hosts have room, keeps them in flight together,
-//! and takes each result in alone, so that nothing here needs a lock. Parsing runs on rayon, the disk
-//! belongs to one writer thread ([`writer`]). What a result means is a pure decision ([`decide`]). The
-//! frontier is a database of its own that a finished run throws away; a killed run finds in it where it
-//! was. Nothing in here touches an entry: commits are the manifest's business, after the guards. `publish`
+//! One task drives it ([`engine`]): it hands jobs out as hosts have room ([`schedule`]), keeps them in flight
+//! together, and takes each result in alone, so that nothing here needs a lock. Parsing runs on rayon ([`visit`]),
+//! the disk belongs to one writer thread ([`writer`]). What a result means is a pure decision ([`decide`]). What
+//! waits lies in the frontier, a database of its own that a finished run throws away; a killed run finds in it where
+//! it was. Nothing in here touches an entry: commits are the manifest's business, after the guards. `publish`
 //! takes a folder in instead ([`folder`]), by the same staging.
 
 mod body;
+mod closing;
 mod courtesy;
+mod cursor;
 mod decide;
 mod decode;
 mod engine;
@@ -18,6 +20,12 @@ mod fetch;
 mod folder;
 mod forms;
 mod frontier;
+mod job;
+mod links;
+mod opening;
+mod outcome;
+mod queue;
+mod recent;
 mod robots;
 mod robots_memory;
 mod schedule;
@@ -33,10 +41,11 @@ mod traps;
 mod visit;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
 use crate::content::CanonicalRules;
@@ -46,35 +55,39 @@ use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
 pub use body::{Budget, Held, TempBody};
-pub use courtesy::{Came, Courtesy, QuietHours, QuietHoursError};
+pub use courtesy::{Courtesy, QuietHours, QuietHoursError};
 pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use folder::{FolderOrder, publish};
-pub use forms::{Choices, enumerate};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use robots_memory::RobotsMemory;
-pub use schedule::{After, HostTraffic, Job, Schedule, Turn, Way};
-pub use sightings::{Sighting, Sightings, day_of};
-pub use sitemaps::{SitemapNotes, SitemapSum, Sitemaps};
-pub use strategy::{Due, Known, LastmodRules, Linkage, Reason, Strategy, may_retire};
+pub use sightings::{Sighting, Sightings};
+pub use strategy::{LastmodRules, Strategy};
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
 pub use told::{TOLD, left, taken};
-pub use traps::{Trap, TrapLimits, TrapReport, Variants};
+pub use traps::{Trap, TrapLimits};
 
 /// What a crawl is to do.
 pub struct CrawlOrder {
     pub seeds: Vec<PageUrl>,
+    /// These pages alone, with what they are made of; everything where absent.
+    pub only: Option<Vec<PageUrl>>,
     /// One URL per host whose robots.txt applies; empty when robots are ignored.
     pub robots: Vec<PageUrl>,
     pub user_agent: String,
     pub scope: Scope,
     /// Canonical forms by version; the last one is today's.
     pub rules: Vec<CanonicalRules>,
-    /// Requests in flight per host.
-    pub concurrency: usize,
-    /// Requests per second and host; unlimited when absent.
-    pub rate: Option<f64>,
+    /// How hosts are treated.
+    pub courtesy: Courtesy,
+    pub strategy: Strategy,
+    /// Days after which a page is withdrawn that nothing links to; never where absent.
+    pub retire_after_days: Option<u64>,
+    pub traps: TrapLimits,
+    pub forms: FormOrder,
+    /// The share of its URLs that a sitemap may lose before that is worth a word.
+    pub sitemap_loss_max: f64,
     /// Consecutive crawls that must see a 404 before the page counts as gone.
     pub missing_runs: u32,
     /// What some tier has confirmed: bytes of older entries survive even where the store dropped them.
@@ -83,8 +96,39 @@ pub struct CrawlOrder {
     pub reparse: bool,
     /// What the mirror says in `Cache-Control`, in the place of what the origin sends.
     pub cache_control: Option<String>,
+    /// The state directory, where small notes for the next crawl are kept.
+    pub state: PathBuf,
     /// Seconds since 1970.
     pub clock: fn() -> i64,
+}
+
+impl CrawlOrder {
+    fn sitemap_notes(&self) -> PathBuf {
+        self.state.join("sitemaps.json")
+    }
+
+    /// Whether anything asks when pages were last seen.
+    fn watches(&self) -> bool {
+        self.retire_after_days.is_some() || self.strategy != Strategy::Full
+    }
+}
+
+/// The last good robots.txt files of a state directory.
+pub fn robots_memory(state: &Path) -> RobotsMemory {
+    RobotsMemory::open(&state.join("robots.json"))
+}
+
+/// When the pages of a state directory were seen.
+pub fn sightings(state: &Path) -> Sightings {
+    Sightings::open(&state.join("sightings"))
+}
+
+/// Whose forms are filled in, and how often.
+pub struct FormOrder {
+    /// Pages whose forms are: those whose URL one of these matches.
+    pub pages: RegexSet,
+    /// Requests for one form.
+    pub max: usize,
 }
 
 /// What a crawl did: a part of the report.
@@ -172,6 +216,14 @@ impl CrawlProgress {
 
     fn find(&self, urls: u64) {
         self.found.fetch_add(urls, Ordering::Relaxed);
+    }
+
+    fn fail(&self) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn skip(&self) {
+        self.skipped.fetch_add(1, Ordering::Relaxed);
     }
 
     fn finish(&self, bytes: u64) {

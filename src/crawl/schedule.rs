@@ -15,13 +15,14 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::courtesy::{Came, Courtesy};
+use super::job::Job;
 use crate::http::pace::{
     Admission, Circuit, Ending, Failed, Limit, Next, Opens, Policy, WAIT_MAX, WAITS_MAX,
 };
-use crate::site::PageUrl;
 
-/// Jobs of one host held in memory; everything else waits in the frontier or in the manifest.
-const WINDOW: usize = 1024;
+/// Jobs of one host in memory; everything else waits in the frontier or in the manifest. As few as will do: what
+/// is found to be more urgent comes behind them. At least a round of requests must be among them.
+const WINDOW: usize = 128;
 
 /// In flight at first: as many as a browser has, since nothing is known about the host yet. Doubled with each
 /// round of answers it costs 2,000 requests at a concurrency of 64 less than a tenth of their throughput, at 8 one
@@ -62,27 +63,6 @@ const SPACING_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// A request that is sent late, because a timer was, does not delay all that follow it.
 const CATCH_UP: Duration = Duration::from_millis(5);
 
-/// A URL to be asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Job {
-    pub url: PageUrl,
-    /// The page that it was found on.
-    pub from: Option<PageUrl>,
-    pub way: Way,
-    pub turn: Turn,
-}
-
-/// Where a job came from, which is where it must be ticked off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
-    /// Robots and seeds, before everything else.
-    First,
-    /// Number in the queue.
-    Queue(u64),
-    /// An entry of the manifest.
-    Cursor,
-}
-
 /// What the schedule notes about a job; a fresh one is the default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Turn {
@@ -95,6 +75,7 @@ pub struct Turn {
 
 impl Turn {
     /// Requests sent so far.
+    #[cfg(test)]
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
@@ -131,6 +112,7 @@ pub struct HostTraffic {
 pub struct Schedule {
     courtesy: Courtesy,
     policy: Policy,
+    window: usize,
     /// Between two requests of a host, as configured.
     spacing: Duration,
     /// The first moment that was handed in; times of hosts count from it.
@@ -189,6 +171,7 @@ impl Schedule {
         };
         Schedule {
             policy: policy(&courtesy),
+            window: WINDOW.max(2 * courtesy.concurrency),
             spacing: courtesy.rate.map_or(Duration::ZERO, pause),
             courtesy,
             begun: None,
@@ -214,9 +197,10 @@ impl Schedule {
     /// How many more jobs may be added for this host.
     pub fn room(&self, authority: &str) -> usize {
         let number = self.numbers.get(authority);
-        number.map_or(WINDOW, |number| {
+        number.map_or(self.window, |number| {
             let host = &self.hosts[*number as usize];
-            WINDOW.saturating_sub(host.waiting.len() + host.again.len())
+            self.window
+                .saturating_sub(host.waiting.len() + host.again.len())
         })
     }
 
@@ -224,13 +208,6 @@ impl Schedule {
     pub fn add(&mut self, job: Job) {
         if let Some((host, job)) = self.welcome(job) {
             host.waiting.push_back(job);
-        }
-    }
-
-    /// Before all that wait.
-    pub fn add_first(&mut self, job: Job) {
-        if let Some((host, job)) = self.welcome(job) {
-            host.waiting.push_front(job);
         }
     }
 
@@ -311,11 +288,13 @@ impl Schedule {
     }
 
     /// Jobs that were handed out and have not come back.
+    #[cfg(test)]
     pub fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Jobs that wait for their turn or for their repetition.
+    #[cfg(test)]
     pub fn waiting(&self) -> usize {
         self.waiting
     }

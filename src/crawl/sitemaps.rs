@@ -157,6 +157,7 @@ impl SitemapNotes {
     }
 
     /// How many crawls have come to their end: one more each time.
+    #[cfg(test)]
     pub fn crawls(&self) -> u64 {
         self.crawls
     }
@@ -207,6 +208,11 @@ impl Sitemaps {
         false
     }
 
+    /// Whether somebody has named it.
+    pub fn knows(&self, url: &PageUrl) -> bool {
+        self.named.contains_key(url)
+    }
+
     /// A sitemap has been read: of this kind, naming so many URLs of the site (sitemaps, in an index). Read again, the
     /// later counts.
     pub fn read(&mut self, url: &PageUrl, kind: Sitemap, urls: u64) {
@@ -233,9 +239,13 @@ impl Sitemaps {
         }
     }
 
-    /// The indexes of this crawl, to be read again at its end: something may have been published meanwhile.
-    pub fn indexes(&self) -> impl Iterator<Item = &PageUrl> {
-        self.named.keys().filter(|url| self.is_index(url))
+    /// The sitemaps that no other names, to be read again at the end of the crawl: something may have been published
+    /// meanwhile.
+    pub fn roots(&self) -> Vec<PageUrl> {
+        let is_root =
+            |(url, named): &(&PageUrl, &Named)| named.index.is_none() && self.urls(url).is_some();
+        let roots = self.named.iter().filter(is_root);
+        roots.map(|(url, _)| url.clone()).collect()
     }
 
     /// One line for each sitemap named, in the order of their URLs; of more than 200 those that failed or have
@@ -525,7 +535,7 @@ mod tests {
         assert_eq!(told, [("/a", 300, None), ("/b", 5, None), ("/i", 2, None)]);
         assert_eq!(sum, SitemapSum::default());
         assert!(first.reasons(0.5, NOW).is_empty());
-        assert_eq!(first.indexes().collect::<Vec<_>>(), [&url("i")]);
+        assert_eq!(first.roots(), [url("i")]);
         let second = crawled(first.notes(0.5, NOW), &[("a", 300), ("b", 5)]);
         assert_eq!(second.lines().0[0].before, Some(300));
         assert!(second.reasons(0.5, NOW).is_empty());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::sitemaps::SitemapSum;
 use crate::site::PageUrl;
 
 /// A part of the report. After a kill, what was counted since the position was last written is counted anew.
@@ -17,6 +18,8 @@ pub struct Tally {
     pub skipped: Skipped,
     /// The sitemaps read, in the order of their URLs, up to a bound.
     pub sitemaps: Vec<SitemapLine>,
+    /// The others, together.
+    pub sitemaps_beyond: SitemapSum,
     /// What was left out because it looked endless, one line per kind and place, up to a bound.
     pub traps: Vec<TrapLine>,
     pub forms: FormTally,

@@ -3,17 +3,19 @@
 //! A URL is told once, where it is decided about: when it is queued, or when it is left out. What its
 //! request then comes to is told under the targets of the modules, by `-vv`.
 
+use std::fmt::Display;
+
 use crate::site::PageUrl;
 
 /// The target of these events. It is no module's, so that it can be listened to by itself.
 pub const TOLD: &str = "standin::url";
 
 /// It will be asked for: `a seed`, `in the sitemap https://…`, `linked from https://…`, `stored`.
-pub fn taken(url: &PageUrl, why: &str) {
-    tracing::debug!(target: TOLD, %url, why, "taken");
+pub fn taken(url: &PageUrl, why: &dyn Display) {
+    tracing::debug!(target: TOLD, %url, %why, "taken");
 }
 
 /// It will not be asked for in this run: the rule that decides so, such as `robots.txt: Disallow: /x`.
-pub fn left(url: &PageUrl, why: &str) {
-    tracing::debug!(target: TOLD, %url, why, "left");
+pub fn left(url: &PageUrl, why: &dyn Display) {
+    tracing::debug!(target: TOLD, %url, %why, "left");
 }

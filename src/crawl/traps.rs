@@ -290,6 +290,7 @@ impl TrapReport {
     }
 
     /// In the order in which they were met.
+    #[cfg(test)]
     pub fn lines(&self) -> &[TrapLine] {
         &self.lines
     }

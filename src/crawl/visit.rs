@@ -1,25 +1,42 @@
-//! One job, from its request to everything that can be computed of the answer. Nothing is decided or
-//! recorded here; many visits are under way at once.
+//! One job, from its request to everything that can be computed of the answer. Nothing is decided or recorded here;
+//! many visits are under way at once.
+//!
+//! A visit has two halves. Asking waits, and belongs to the one task of the crawl. Computing what there is to
+//! compute of a body is work for the processor: bodies gather while rayon is busy, and go to it in batches, since
+//! waking a thread for each small page would cost as much as the page.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::fetch::{Answer, Ask, FetchError, Fetcher, Received};
-use super::schedule::Job;
-use super::{CrawlOrder, Held};
-use crate::content::{self, Asked, CanonicalRules, ContentHash, Document, Kind, Parsed};
+use super::job::Job;
+use super::links::{Found, Resolver};
+use super::{CrawlOrder, FormTally, Held, forms};
+use crate::content::{self, Asked, ContentHash, Document, Kind, Parsed, Sitemap};
 use crate::manifest::Entry;
-use crate::site::{Admission, PageUrl};
+use crate::site::PageUrl;
 
 /// Markup beyond this is stored, but not searched for links: twice the largest page we heard of.
 const MARKUP_BYTES_MAX: u64 = 16 << 20;
 
+/// Bodies that go to rayon together: enough to make waking it cheap, few enough to keep others from waiting long.
+const BATCH: usize = 16;
+
+/// An answer as it came.
+pub struct Fetched {
+    pub job: Job,
+    /// When it had come, in seconds since 1970.
+    pub answered: i64,
+    /// From the request to the last byte.
+    pub took: Duration,
+    pub result: Result<Answer, FetchError>,
+}
+
 /// What a visit brought back.
 pub struct Visited {
     pub job: Job,
-    /// The record of the URL as it was when the visit began.
-    pub recorded: Option<Entry>,
-    /// When the answer had come, in seconds since 1970.
     pub answered: i64,
     pub result: Result<Seen, FetchError>,
 }
@@ -38,109 +55,192 @@ pub struct SeenPage {
     pub canonical: ContentHash,
     /// Under the rules of the recorded page, where those are not today's.
     pub canonical_then: Option<ContentHash>,
-    pub links: Vec<PageUrl>,
+    pub links: Vec<Found>,
+    /// Where its forms lead.
+    pub choices: Vec<Found>,
+    pub forms: FormTally,
+    /// That it is a sitemap, and how many links it has.
+    pub sitemap: Option<(Sitemap, u64)>,
+    /// It is markup, and too long to be searched for links.
+    pub is_unsearched: bool,
 }
 
 /// Shared by all visits of a crawl.
 pub struct Visitor {
     pub fetcher: Fetcher,
     pub order: Arc<CrawlOrder>,
+    pub resolver: Resolver,
 }
 
 impl Visitor {
-    /// Asks for a page and computes what there is to compute. `conditional`: the recorded body
-    /// survives somewhere, so that a 304 is as good as a body.
-    pub async fn visit(
-        self: Arc<Self>,
-        job: Job,
-        recorded: Option<Entry>,
-        conditional: bool,
-    ) -> Visited {
-        let page = recorded
-            .as_ref()
-            .and_then(|entry| entry.outcome.page())
-            .filter(|_| conditional);
-        let ask = Ask {
-            url: &job.url,
-            etag: page.and_then(|page| page.etag.as_deref()),
-            last_modified: page.and_then(|page| page.last_modified.as_deref()),
-        };
-        let answer = self.fetcher.fetch(ask).await;
-        let answered = (self.order.clock)();
-        let result = match answer {
+    /// Asks for a page, once. `conditional`: the recorded body survives somewhere, so that a 304 is as good as a
+    /// body.
+    pub async fn ask(self: Arc<Self>, job: Job, conditional: bool) -> Fetched {
+        let begun = Instant::now();
+        let result = self.fetcher.once(ask(&job, conditional)).await;
+        self.fetched(job, begun, result)
+    }
+
+    /// As [`Visitor::ask`], and again after faults that may pass: for what is asked out of turn.
+    pub async fn ask_patiently(self: Arc<Self>, job: Job, conditional: bool) -> Fetched {
+        let begun = Instant::now();
+        let result = self.fetcher.fetch(ask(&job, conditional)).await;
+        self.fetched(job, begun, result)
+    }
+
+    fn fetched(&self, job: Job, begun: Instant, result: Result<Answer, FetchError>) -> Fetched {
+        Fetched {
+            job,
+            answered: (self.order.clock)(),
+            took: begun.elapsed(),
+            result,
+        }
+    }
+
+    /// Whether there is anything to be computed of an answer.
+    pub fn is_work(&self, fetched: &Fetched) -> bool {
+        match &fetched.result {
+            Ok(Answer::Body(received)) => {
+                fetched.job.is_sitemap || kind_of(&fetched.job, received) != Kind::Other
+            }
+            _ => false,
+        }
+    }
+
+    /// Computes what there is to compute of an answer.
+    pub fn compute(&self, fetched: Fetched) -> Visited {
+        let Fetched {
+            job,
+            answered,
+            result,
+            ..
+        } = fetched;
+        let result = match result {
             Ok(Answer::NotModified) => Ok(Seen::NotModified),
             Ok(Answer::Gone { status }) => Ok(Seen::Gone { status }),
             Ok(Answer::Redirect {
                 status, location, ..
             }) => Ok(Seen::Redirect { status, location }),
             Ok(Answer::Body(received)) => self
-                .compute(&job.url, recorded.as_ref(), *received)
-                .await
+                .page(&job, *received)
                 .map(|page| Seen::Page(Box::new(page))),
             Err(error) => Err(error),
         };
         Visited {
             job,
-            recorded,
             answered,
             result,
         }
     }
 
-    /// Parses markup on rayon; other bodies are what their digest says.
-    async fn compute(
-        &self,
-        url: &PageUrl,
-        recorded: Option<&Entry>,
-        received: Received,
-    ) -> Result<SeenPage, FetchError> {
-        let content = received.digest.content;
-        let kind = content::kind(received.headers.content_type(), url.path());
-        let text = match kind {
-            Kind::Other => None,
-            _ => markup(&received.body)?,
+    fn page(&self, job: &Job, received: Received) -> Result<SeenPage, FetchError> {
+        let kind = kind_of(job, &received);
+        let is_wanted = job.is_sitemap || kind != Kind::Other;
+        let text = match is_wanted {
+            true => markup(&received.body)?,
+            false => None,
         };
         let Some(text) = text else {
             return Ok(SeenPage {
-                received,
-                canonical: content,
+                canonical: received.digest.content,
                 canonical_then: None,
                 links: Vec::new(),
+                choices: Vec::new(),
+                forms: FormTally::default(),
+                sitemap: None,
+                is_unsearched: is_wanted,
+                received,
             });
         };
-        let work = Work {
-            url: url.clone(),
+        let document = Document {
             kind,
-            text,
-            content,
-            then: rules_then(recorded, &self.order.rules),
-            recorded: recorded
-                .and_then(|entry| entry.outcome.page())
-                .map(|page| page.canonical),
-            order: Arc::clone(&self.order),
+            body: &text,
+            content: received.digest.content,
+            content_type: received.headers.content_type(),
+            asked: self.asked(job),
         };
-        let (sender, receiver) = tokio::sync::oneshot::channel();
-        rayon::spawn(move || {
-            // Nobody waits any more when the crawl has been stopped.
-            drop(sender.send(work.done()));
-        });
-        let done = receiver
-            .await
-            .expect("parsing is total and sends its result");
+        let rules = &self.order.rules;
+        let today = rules.last().expect("there is always today's version");
+        let parsed = content::parse(&document, today);
+        let recorded = job.recorded.as_deref();
+        let canonical_then = rules_then(recorded, rules.len())
+            .map(|then| content::parse(&document, &rules[then]).canonical);
+        let (mut links, mut choices, mut forms) = Default::default();
+        if self.is_searched(job, &parsed, canonical_then) {
+            links = self
+                .resolver
+                .resolve(&job.url, &parsed, &received.header_links);
+            (choices, forms) = self.fill_in(&job.url, &parsed);
+        }
         Ok(SeenPage {
+            canonical: parsed.canonical,
+            canonical_then,
+            links,
+            choices,
+            forms,
+            sitemap: parsed.sitemap.map(|kind| (kind, parsed.links.len() as u64)),
+            is_unsearched: false,
             received,
-            canonical: done.canonical,
-            canonical_then: done.canonical_then,
-            links: done.links,
         })
+    }
+
+    fn asked(&self, job: &Job) -> Asked {
+        Asked {
+            forms: self.order.forms.pages.is_match(job.url.as_str()),
+            text: false,
+            sitemap: job.is_sitemap,
+        }
+    }
+
+    /// The links of an unchanged page are entries already, or noted as pending.
+    fn is_searched(&self, job: &Job, parsed: &Parsed, canonical_then: Option<ContentHash>) -> bool {
+        let page = job.recorded.as_ref().and_then(|entry| entry.outcome.page());
+        let today = canonical_then.unwrap_or(parsed.canonical);
+        let is_unchanged = page.is_some_and(|page| page.canonical == today);
+        !is_unchanged || parsed.sitemap.is_some() || self.order.reparse || job.is_searched
+    }
+
+    /// Where the choices of a page's forms lead.
+    fn fill_in(&self, page: &PageUrl, parsed: &Parsed) -> (Vec<Found>, FormTally) {
+        let mut found = Vec::new();
+        let mut tally = FormTally::default();
+        for form in &parsed.forms {
+            let choices = forms::enumerate(form, self.order.forms.max, &|text| {
+                parsed.charset.query_bytes(text)
+            });
+            tally.forms += 1;
+            tally.left_out += choices.left_out;
+            for reference in &choices.references {
+                found.extend(self.resolver.choice(page, parsed, reference));
+            }
+        }
+        tally.urls = found.len() as u64;
+        (found, tally)
     }
 }
 
+fn ask(job: &Job, conditional: bool) -> Ask<'_> {
+    let page = job
+        .recorded
+        .as_ref()
+        .and_then(|entry| entry.outcome.page())
+        .filter(|_| conditional);
+    Ask {
+        url: &job.url,
+        etag: page.and_then(|page| page.etag.as_deref()),
+        last_modified: page.and_then(|page| page.last_modified.as_deref()),
+    }
+}
+
+fn kind_of(job: &Job, received: &Received) -> Kind {
+    content::kind(received.headers.content_type(), job.url.path())
+}
+
 /// Version of the rules under which the recorded page was hashed, if those are not today's.
-fn rules_then(recorded: Option<&Entry>, rules: &[CanonicalRules]) -> Option<usize> {
+fn rules_then(recorded: Option<&Entry>, versions: usize) -> Option<usize> {
     let page = recorded?.outcome.page()?;
     let then = usize::try_from(page.rules).ok()?;
-    (then + 1 < rules.len()).then_some(then)
+    (then + 1 < versions).then_some(then)
 }
 
 /// The bytes of a body that is short enough to be parsed.
@@ -158,69 +258,63 @@ fn markup(body: &Held) -> Result<Option<bytes::Bytes>, FetchError> {
     }
 }
 
-/// The CPU part of a visit.
-struct Work {
-    url: PageUrl,
-    kind: Kind,
-    text: bytes::Bytes,
-    content: ContentHash,
-    then: Option<usize>,
-    recorded: Option<ContentHash>,
-    order: Arc<CrawlOrder>,
+/// Bodies that wait for rayon, and those that are there.
+pub struct Workshop {
+    visitor: Arc<Visitor>,
+    waiting: Vec<Fetched>,
+    /// Batches that rayon has.
+    busy: usize,
+    threads: usize,
+    sender: UnboundedSender<Vec<Visited>>,
+    receiver: UnboundedReceiver<Vec<Visited>>,
 }
 
-struct WorkDone {
-    canonical: ContentHash,
-    canonical_then: Option<ContentHash>,
-    links: Vec<PageUrl>,
-}
-
-impl Work {
-    fn done(self) -> WorkDone {
-        let rules = &self.order.rules;
-        let today = rules.last().expect("there is always today's version");
-        let document = Document {
-            kind: self.kind,
-            body: &self.text,
-            content: self.content,
-            content_type: None,
-            asked: Asked::default(),
-        };
-        let parsed = content::parse(&document, today);
-        let canonical_then = self
-            .then
-            .map(|then| content::parse(&document, &rules[then]).canonical);
-        // The links of an unchanged page are entries already, or noted as pending.
-        let unchanged = self.recorded == Some(canonical_then.unwrap_or(parsed.canonical));
-        let links = if unchanged && !self.order.reparse {
-            Vec::new()
-        } else {
-            resolve(&self.url, &parsed, &self.order)
-        };
-        WorkDone {
-            canonical: parsed.canonical,
-            canonical_then,
-            links,
+impl Workshop {
+    pub fn new(visitor: Arc<Visitor>) -> Workshop {
+        // What lies in the channel is bounded by the bodies' budget.
+        let (sender, receiver) = unbounded_channel();
+        Workshop {
+            visitor,
+            waiting: Vec::new(),
+            busy: 0,
+            // One processor is the crawl's own.
+            threads: rayon::current_num_threads().saturating_sub(1).max(1),
+            sender,
+            receiver,
         }
     }
-}
 
-/// The pages of the site that a page refers to, each once, in the order of the page.
-fn resolve(url: &PageUrl, parsed: &Parsed, order: &CrawlOrder) -> Vec<PageUrl> {
-    let base = parsed.base.as_deref().and_then(|base| url.join(base).ok());
-    let base = base.as_ref().unwrap_or(url);
-    let mut seen = HashSet::new();
-    let mut links = Vec::new();
-    for reference in parsed.links.references() {
-        let Ok(target) = base.join(reference) else {
-            continue;
-        };
-        if let Admission::Page(page) = order.scope.admit(target)
-            && page != *url
-            && seen.insert(page.clone())
-        {
-            links.push(page);
+    pub fn add(&mut self, fetched: Fetched) {
+        self.waiting.push(fetched);
+        self.hand_over();
+    }
+
+    /// The next batch that is done; for ever pending while there is none.
+    pub async fn done(&mut self) -> Vec<Visited> {
+        let done = self.receiver.recv().await;
+        let done = done.expect("the sender is kept beside the receiver");
+        self.busy -= 1;
+        self.hand_over();
+        done
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.busy == 0 && self.waiting.is_empty()
+    }
+
+    fn hand_over(&mut self) {
+        while self.busy < self.threads && !self.waiting.is_empty() {
+            let batch: Vec<Fetched> = self
+                .waiting
+                .drain(..self.waiting.len().min(BATCH))
+                .collect();
+            let (visitor, sender) = (Arc::clone(&self.visitor), self.sender.clone());
+            self.busy += 1;
+            rayon::spawn(move || {
+                let done = batch.into_iter().map(|fetched| visitor.compute(fetched));
+                // Nobody waits any more when the crawl has been stopped.
+                drop(sender.send(done.collect()));
+            });
         }
     }
-    links
 }

@@ -2,6 +2,7 @@
 //! staging that names them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::{Receiver, Sender, channel, error::TryRecvError};
@@ -38,17 +39,29 @@ enum Order {
 /// The engine's side of the writer.
 pub struct Writer {
     sender: Sender<Order>,
+    /// Reports written.
+    written: Arc<AtomicU64>,
     thread: std::thread::JoinHandle<Result<Store, CrawlError>>,
 }
 
 impl Writer {
     pub fn start(store: Store, frontier: Arc<Frontier>) -> Writer {
         let (sender, receiver) = channel(QUEUE);
+        let written = Arc::new(AtomicU64::new(0));
+        let pen = Pen {
+            store,
+            frontier,
+            written: Arc::clone(&written),
+        };
         let thread = std::thread::Builder::new()
             .name("standin-writer".into())
-            .spawn(move || Pen { store, frontier }.write_all(receiver))
+            .spawn(move || pen.write_all(receiver))
             .expect("the operating system has room for one more thread");
-        Writer { sender, thread }
+        Writer {
+            sender,
+            written,
+            thread,
+        }
     }
 
     /// Hands a finished job over; waits while the writer is behind. False when the writer has ended,
@@ -69,6 +82,11 @@ impl Writer {
             .is_ok()
     }
 
+    /// How many reports are written, in the order in which they were sent.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
     /// Waits until everything handed over is written; gives the store back.
     pub async fn end(self) -> Result<Store, CrawlError> {
         drop(self.sender);
@@ -83,6 +101,7 @@ impl Writer {
 struct Pen {
     store: Store,
     frontier: Arc<Frontier>,
+    written: Arc<AtomicU64>,
 }
 
 impl Pen {
@@ -118,7 +137,10 @@ impl Pen {
             .zip(located)
             .map(|(report, located)| place(report.finished, located))
             .collect();
-        Ok(self.frontier.finish(&finished)?)
+        self.frontier.finish(&finished)?;
+        self.written
+            .fetch_add(finished.len() as u64, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -163,7 +163,12 @@ impl Limit {
                 self.now.floor()
             };
         }
-        self.now = (self.now / 2.0).max(self.policy.limit_min.min(1.0));
+        // What answers, if only by errors, bears one request at a time.
+        let floor = match failure {
+            Failure::Ill(_) => 1.0_f64.min(self.now),
+            _ => self.policy.limit_min.min(1.0),
+        };
+        self.now = (self.now / 2.0).max(floor);
     }
 
     /// What one answer adds.

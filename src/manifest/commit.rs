@@ -37,6 +37,15 @@ pub enum Staged {
     Pending { from: Option<PageUrl>, why: String },
 }
 
+/// Whether what a crawl did not see says anything about the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// It looked at all of it: strikes against missing pages are counted by such crawls.
+    Whole,
+    /// It looked at some pages only.
+    Part,
+}
+
 /// What a commit did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Committed {
@@ -77,6 +86,7 @@ impl Manifest {
         &self,
         run: &RunId,
         now: i64,
+        evidence: Evidence,
         staged: impl Iterator<Item = Result<(PageUrl, Staged), ManifestError>>,
     ) -> Result<Committed, ManifestError> {
         let generation = self.generation().next();
@@ -96,7 +106,7 @@ impl Manifest {
             }
         }
         self.db.apply(batch)?;
-        self.close_commit(run, now, generation, &mut done)?;
+        self.close_commit(run, now, evidence, &mut done)?;
         Ok(done)
     }
 
@@ -138,9 +148,10 @@ impl Manifest {
         &self,
         run: &RunId,
         now: i64,
-        generation: Generation,
+        evidence: Evidence,
         done: &mut Committed,
     ) -> Result<(), ManifestError> {
+        let generation = self.generation().next();
         let mut batch = Batch::default();
         let counts = self.counts_after(generation)?;
         if done.changes() > 0 {
@@ -162,8 +173,10 @@ impl Manifest {
                 meta.counts = counts;
             }
             meta.open_commit = None;
-            meta.last_run = Some(run.clone());
-            meta.crawls += 1;
+            if evidence == Evidence::Whole {
+                meta.last_run = Some(run.clone());
+                meta.crawls += 1;
+            }
             done.generation = meta.generation;
         }
         self.save_meta(batch)
@@ -352,7 +365,10 @@ mod tests {
         };
         let mut seen = Vec::new();
         for (body, at) in [("1", 10), ("1", 20), ("2", 30)] {
-            let done = sample.manifest.commit(&run, at, answer(body, at)).unwrap();
+            let done = sample
+                .manifest
+                .commit(&run, at, Evidence::Whole, answer(body, at))
+                .unwrap();
             let entry = sample.manifest.entry(&url("/a")).unwrap().unwrap();
             seen.push((done.changes(), entry.fetched));
         }
@@ -411,7 +427,10 @@ mod tests {
         let run = RunId("run".into());
         let miss = || std::iter::once(Ok((url("/a"), Staged::Missing { status: 404 })));
         assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 1);
-        sample.manifest.commit(&run, 1, miss()).unwrap();
+        sample
+            .manifest
+            .commit(&run, 1, Evidence::Whole, miss())
+            .unwrap();
         assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 2);
         sample.commit(&[]).unwrap();
         assert_eq!(sample.manifest.strike(&url("/a"), 404).unwrap().strikes, 1);

@@ -36,7 +36,7 @@ pub use aliases::{Clash, Sharing};
 pub use changes::UrlChange;
 /// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
 pub use codec::{decode as decode_record, encode as encode_record};
-pub use commit::{Committed, Staged};
+pub use commit::{Committed, Evidence, Staged};
 pub use holders::Held;
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
@@ -213,6 +213,11 @@ impl Manifest {
     /// [`ManifestError::Db`].
     pub fn contains(&self, url: &PageUrl) -> Result<bool, ManifestError> {
         Ok(self.db.contains(&keys::entry(url))?)
+    }
+
+    /// True when nothing was ever committed: there is no entry then.
+    pub fn is_empty(&self) -> bool {
+        self.generation() == Generation::NONE
     }
 
     /// All entries in URL order, from the first one not before `from`.

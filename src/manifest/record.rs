@@ -206,8 +206,14 @@ pub struct Redirect {
 /// A page that is known to be gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gone {
-    /// 404 or 410.
+    /// 404, 410, or [`Gone::RETIRED`].
     pub status: u16,
+}
+
+impl Gone {
+    /// In the place of a status: nothing had linked to the page for as long as the configuration says. It is not
+    /// asked for until something does.
+    pub const RETIRED: u16 = 0;
 }
 
 /// One row of the change log.

@@ -40,7 +40,8 @@ impl Sample {
                 },
             ))
         });
-        self.manifest.commit(&RunId("run".into()), 7, staged)
+        self.manifest
+            .commit(&RunId("run".into()), 7, Evidence::Whole, staged)
     }
 
     /// Everything that the manifest holds, for comparing.

@@ -6,10 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use regex::RegexSet;
+
 use super::RunError;
-use crate::config::{Config, TierConfig, TierTarget};
-use crate::content::CanonicalRules;
-use crate::crawl::{Answer, Ask, Budget, FetchError, FetchLimits, Fetcher};
+use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierTarget};
+use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError};
+use crate::crawl::{
+    Answer, Ask, Budget, Courtesy, FetchError, FetchLimits, Fetcher, FormOrder, LastmodRules,
+    QuietHours, Strategy, TrapLimits,
+};
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
 use crate::manifest::{Manifest, Meta};
@@ -19,6 +24,8 @@ use crate::tier::{DirectoryTier, GcsTier, S3Tier, Tier, TierError};
 
 /// Bodies above this never wait in memory; markup up to here is parsed from memory.
 const BODY_IN_MEMORY_MAX: usize = 8 << 20;
+
+const DAY_SECONDS: u64 = 86_400;
 
 /// The open state directory.
 pub struct House {
@@ -85,13 +92,25 @@ pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetch
         idle_timeout: Duration::from_secs(config.crawl.idle_timeout_s),
         body_max: config.crawl.body_max,
         memory_max: BODY_IN_MEMORY_MAX,
+        ratio_max: config.crawl.decompression_ratio_max,
+        disk_free_min: config.crawl.disk_free_min,
         attempts: config.crawl.attempts,
         ..FetchLimits::default()
     };
+    let mirrors: Result<Vec<MirrorHeader>, _> = config
+        .crawl
+        .mirror_headers
+        .iter()
+        .map(|text| text.parse())
+        .collect();
+    let mirrors =
+        mirrors.map_err(|error: MirrorHeaderError| RunError::Config(error.to_string()))?;
     let budget = Budget::new(usize::try_from(config.crawl.memory).unwrap_or(usize::MAX));
     let fetcher = Fetcher::new(client, limits, budget, store.incoming());
-    let fetcher = fetcher.permitting_private(permits_private);
-    Ok(fetcher.also_keeping(config.site.keep_headers.clone()))
+    Ok(fetcher
+        .permitting_private(permits_private)
+        .also_keeping(config.site.keep_headers.clone())
+        .refusing_mirrors(mirrors))
 }
 
 /// The scope with each host's identity: what earlier runs found out, else the seeds' schemes.
@@ -254,6 +273,58 @@ pub fn pages_of(urls: &[PageUrl], scope: &Scope) -> Result<Vec<PageUrl>, RunErro
         }
     }
     Ok(pages)
+}
+
+/// How hosts are treated.
+///
+/// # Errors
+/// [`RunError::Config`] for quiet hours that are none.
+pub fn courtesy_of(crawl: &CrawlConfig) -> Result<Courtesy, RunError> {
+    let quiet = QuietHours::parse(&crawl.quiet_hours);
+    Ok(Courtesy {
+        concurrency: crawl.concurrency,
+        rate: crawl.rate_per_second,
+        attempts: crawl.attempts,
+        quiet: quiet.map_err(|problem| RunError::Config(problem.to_string()))?,
+        ..Courtesy::default()
+    })
+}
+
+/// Which stored pages are asked for.
+pub fn strategy_of(crawl: &CrawlConfig) -> Strategy {
+    match crawl.strategy {
+        StrategyName::Full => Strategy::Full,
+        StrategyName::Lastmod => Strategy::Lastmod(LastmodRules {
+            max_age: Duration::from_secs(crawl.max_age_days.saturating_mul(DAY_SECONDS)),
+            refetch_share: crawl.refetch_share,
+        }),
+    }
+}
+
+/// What looks endless.
+pub fn traps_of(crawl: &CrawlConfig) -> TrapLimits {
+    let usual = TrapLimits::default();
+    TrapLimits {
+        segments_max: crawl.path_segments_max,
+        repeats_max: crawl.segment_repeats_max,
+        variants_max: crawl.query_variants_max,
+        session_parameters: match &crawl.session_parameters {
+            Some(names) => names.clone(),
+            None => usual.session_parameters,
+        },
+    }
+}
+
+/// Whose forms are filled in.
+///
+/// # Errors
+/// [`RunError::Config`] for patterns that are too large together.
+pub fn forms_of(crawl: &CrawlConfig) -> Result<FormOrder, RunError> {
+    let pages = RegexSet::new(&crawl.forms);
+    Ok(FormOrder {
+        pages: pages.map_err(|error| RunError::Config(format!("`crawl.forms`: {error}")))?,
+        max: usize::try_from(crawl.forms_max).unwrap_or(usize::MAX),
+    })
 }
 
 /// One robots.txt per host of the site.

@@ -13,21 +13,21 @@ mod report;
 mod stages;
 mod status;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use crate::config::Config;
-use crate::crawl::{CrawlError, CrawlProgress};
+use crate::crawl::{CrawlError, CrawlProgress, Frontier};
 use crate::db::{Blown, DbError, Fuse, way_out};
-use crate::manifest::{ManifestError, RunId};
+use crate::manifest::{Evidence, ManifestError, RunId};
 use crate::site::{PageUrl, Scope, ScopeError};
 use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use guards::{Judgement, judge};
-pub use house::{House, layout_of, scope_of, tier_of};
+pub use house::{House, layout_of, scope_of, tier_of, traps_of};
 pub use lock::{Holder, Lock};
 pub use report::{ChangeLine, RunReport, Verdict, rfc3339};
 pub use status::{Status, read_status};
@@ -68,6 +68,24 @@ pub enum Source<'a> {
     Only(&'a [PageUrl]),
     /// A folder that holds them as files.
     Folder(&'a Path),
+}
+
+impl Source<'_> {
+    /// Whether what such a run does not see says anything.
+    fn evidence(self) -> Evidence {
+        match self {
+            Source::Site | Source::Folder(_) => Evidence::Whole,
+            Source::Only(_) => Evidence::Part,
+        }
+    }
+
+    /// Where what it finds out waits to be committed. A run of some pages leaves alone what a run of all has left.
+    fn frontier(self, state: &Path) -> PathBuf {
+        match self {
+            Source::Site | Source::Folder(_) => Frontier::place(state),
+            Source::Only(_) => state.join("frontier-only"),
+        }
+    }
 }
 
 /// What makes a run impossible.

@@ -14,9 +14,10 @@ use crate::config::{Config, Keep, RobotsPolicy};
 use crate::content::ContentHash;
 use crate::crawl::{
     self, CrawlCounts, CrawlError, CrawlOrder, Crawled, FetchError, FolderOrder, Frontier, Means,
-    Position,
+    Position, Tally,
 };
-use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId, Staged};
+use crate::manifest::{Evidence, Generation, Manifest, ManifestError, Outcome, RunId, Staged};
+use crate::site::PageUrl;
 use crate::store::Store;
 use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
 
@@ -40,7 +41,11 @@ pub async fn take_in(
         Source::Folder(_) => FOLDER.to_owned(),
     };
     let run = report.run_id.clone();
-    let (frontier, position) = open_frontier(config, &manifest, &run, &fingerprint, around)?;
+    let dir = source.frontier(&config.state.dir);
+    if source.evidence() == Evidence::Part {
+        Frontier::forget(&dir)?;
+    }
+    let (frontier, position) = open_frontier(&dir, &manifest, &run, &fingerprint, around)?;
     report.resumed = position.run != run;
     report.run_id = position.run.clone();
     let before = manifest.about();
@@ -51,21 +56,22 @@ pub async fn take_in(
         position,
     };
     let Crawled {
-        counts,
-        troubles,
+        position,
+        reasons,
         store,
         ended,
     } = match source {
-        Source::Site => crawl_site(taking, config, around).await?,
-        Source::Only(_) => {
-            let problem = "`--only` cannot be carried out yet; run without it";
-            return Err(RunError::Config(problem.into()));
-        }
+        Source::Site => crawl_site(taking, None, config, around).await?,
+        Source::Only(urls) => crawl_site(taking, Some(urls), config, around).await?,
         Source::Folder(folder) => publish_folder(taking, folder, config, around).await?,
     };
-    report.crawl = counts;
-    report.troubles = troubles;
-    let judgement = guards::judge(&counts, before.counts, &config.guard);
+    report.crawl = position.counts;
+    report.tally = position.tally;
+    report.troubles = position.troubles;
+    for reason in reasons {
+        report.note(Verdict::Degraded, reason);
+    }
+    let judgement = guards::judge(&report.crawl, before.counts, &config.guard);
     if let Some(reason) = refusal(ended, judgement.refuse)? {
         report.note(Verdict::Failed, reason);
     } else {
@@ -75,14 +81,15 @@ pub async fn take_in(
             report.note(Verdict::Degraded, reason);
         }
         frontier.flush()?;
-        commit(
-            &manifest,
-            &frontier,
-            report.run_id.clone(),
+        let folding = Folding {
+            run: report.run_id.clone(),
             keep_withdrawals,
-        )
-        .await?;
-        mark_scope(&manifest, fingerprint)?;
+            evidence: source.evidence(),
+        };
+        commit(&manifest, &frontier, folding).await?;
+        if source.evidence() == Evidence::Whole {
+            mark_scope(&manifest, fingerprint)?;
+        }
     }
     give_up(frontier)?;
     Ok(House { manifest, store })
@@ -98,20 +105,21 @@ struct Taking {
 
 async fn crawl_site(
     taking: Taking,
+    only: Option<&[PageUrl]>,
     config: &Config,
     around: &Surroundings<'_>,
 ) -> Result<Crawled, RunError> {
-    if config.site.seeds.is_empty() {
+    if config.site.seeds.is_empty() && only.is_none() {
         return Err(RunError::Config(
             "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
         ));
     }
-    let (order, fetcher) = match prepare(config, &taking.manifest, &taking.store).await? {
+    let (mut order, fetcher) = match prepare(config, &taking.manifest, &taking.store).await? {
         Ok(prepared) => prepared,
         Err(error) => {
             return Ok(Crawled {
-                counts: taking.position.counts,
-                troubles: taking.position.troubles,
+                position: taking.position,
+                reasons: Vec::new(),
                 store: taking.store,
                 ended: Err(CrawlError::NoSeed {
                     why: error.to_string(),
@@ -119,6 +127,17 @@ async fn crawl_site(
             });
         }
     };
+    if let Some(urls) = only {
+        let pages = house::pages_of(urls, &order.scope)?;
+        let is_asked = |robots: &PageUrl| {
+            pages
+                .iter()
+                .any(|page| page.authority() == robots.authority())
+        };
+        order.robots.retain(is_asked);
+        order.reparse = false;
+        order.only = Some(pages);
+    }
     let means = Means {
         manifest: taking.manifest,
         frontier: taking.frontier,
@@ -151,6 +170,7 @@ async fn publish_folder(
     };
     let position = Position {
         counts: CrawlCounts::default(),
+        tally: Tally::default(),
         troubles: Vec::new(),
         ..taking.position
     };
@@ -177,18 +197,17 @@ fn give_up(frontier: Arc<Frontier>) -> Result<(), RunError> {
 /// The frontier of a run that was cut short, or a new one. One whose run has been committed already
 /// was only not removed in time; one of another scope holds URLs that are no pages any more.
 fn open_frontier(
-    config: &Config,
+    dir: &Path,
     manifest: &Manifest,
     run: &RunId,
     scope: &str,
     around: &Surroundings<'_>,
 ) -> Result<(Arc<Frontier>, Position), RunError> {
-    let state = &config.state.dir;
-    let (mut frontier, mut position) = Frontier::open(state, run, scope, around.fuse.clone())?;
+    let (mut frontier, mut position) = Frontier::open(dir, run, scope, around.fuse.clone())?;
     let leftover = manifest.about().last_run.as_ref() == Some(&position.run);
     if leftover || position.scope != scope {
         frontier.discard()?;
-        (frontier, position) = Frontier::open(state, run, scope, around.fuse.clone())?;
+        (frontier, position) = Frontier::open(dir, run, scope, around.fuse.clone())?;
     }
     Ok((Arc::new(frontier), position))
 }
@@ -209,20 +228,27 @@ async fn prepare(
         crate::site::Admission::Page(page) => page,
         crate::site::Admission::Outside(_) => url.clone(),
     };
+    let crawl = &config.crawl;
     let order = CrawlOrder {
         seeds: config.site.seeds.iter().map(admitted).collect(),
+        only: None,
         robots: match config.site.robots {
             RobotsPolicy::Obey => house::robots_urls(&scope, &meta),
             RobotsPolicy::Ignore => Vec::new(),
         },
-        user_agent: config.crawl.user_agent.clone(),
+        user_agent: crawl.user_agent.clone(),
         rules: house::rules_of(config, manifest)?,
-        concurrency: config.crawl.concurrency,
-        rate: config.crawl.rate_per_second,
+        courtesy: house::courtesy_of(crawl)?,
+        strategy: house::strategy_of(crawl),
+        retire_after_days: crawl.retire_after_days,
+        traps: house::traps_of(crawl),
+        forms: house::forms_of(crawl)?,
+        sitemap_loss_max: config.guard.sitemap_loss_max,
         missing_runs: config.guard.missing_runs,
         confirmed: confirmed(config, manifest)?,
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
         cache_control: config.site.cache_control.clone(),
+        state: config.state.dir.clone(),
         clock: super::now,
         scope,
     };
@@ -264,25 +290,45 @@ fn refusal(
     }
 }
 
+/// What of a staging is committed, and as whose.
+struct Folding {
+    run: RunId,
+    keep_withdrawals: bool,
+    evidence: Evidence,
+}
+
 async fn commit(
     manifest: &Arc<Manifest>,
     frontier: &Arc<Frontier>,
-    run: RunId,
-    keep_withdrawals: bool,
+    folding: Folding,
 ) -> Result<(), RunError> {
     let (manifest, frontier) = (Arc::clone(manifest), Arc::clone(frontier));
     let work = move || {
         let staged = frontier.staged().filter_map(|item| match item {
-            Ok((_, staged)) if !keep_withdrawals && withdraws(&staged) => None,
-            Ok(item) => Some(Ok(item)),
+            Ok((_, staged)) if !folding.keep_withdrawals && withdraws(&staged) => None,
+            Ok((url, staged)) => match is_outdated(&manifest, &url, &staged) {
+                Ok(true) => None,
+                Ok(false) => Some(Ok((url, staged))),
+                Err(error) => Some(Err(error)),
+            },
             Err(error) => Some(Err(ManifestError::from(error))),
         });
-        manifest.commit(&run, super::now(), staged)
+        manifest.commit(&folding.run, super::now(), folding.evidence, staged)
     };
     tokio::task::spawn_blocking(work)
         .await
         .expect("a commit does not panic and is never aborted")?;
     Ok(())
+}
+
+/// Whether a newer answer is recorded than the one that was staged: of a run of some pages alone, while the run whose
+/// staging this is had been cut short.
+fn is_outdated(manifest: &Manifest, url: &PageUrl, staged: &Staged) -> Result<bool, ManifestError> {
+    let Staged::Outcome { fetched, .. } = staged else {
+        return Ok(false);
+    };
+    let recorded = manifest.entry(url)?.and_then(|entry| entry.fetched);
+    Ok(recorded.is_some_and(|recorded| recorded > *fetched))
 }
 
 fn withdraws(staged: &Staged) -> bool {

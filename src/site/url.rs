@@ -289,7 +289,7 @@ impl PageUrl {
     }
 
     /// The URL up to and with the last `/` of its path.
-    fn directory(&self) -> &str {
+    pub fn directory(&self) -> &str {
         let slash = self.path().rfind('/').expect("a path begins with a slash");
         &self.0[..self.path_start() + slash + 1]
     }

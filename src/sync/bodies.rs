@@ -133,7 +133,7 @@ mod tests {
     use crate::config::TierName;
     use crate::content::{KeptHeaders, digest};
     use crate::db::Fuse;
-    use crate::manifest::{Entry, Generation, Outcome, Page, RunId, Staged};
+    use crate::manifest::{Entry, Evidence, Generation, Outcome, Page, RunId, Staged};
     use crate::site::{Layout, LayoutName, PageUrl};
     use crate::store::NewBlob;
     use crate::tier::DirectoryTier;
@@ -187,9 +187,8 @@ mod tests {
             fetched: 7,
         };
         let run = RunId("run".into());
-        manifest
-            .commit(&run, 7, [Ok((url.clone(), staged))].into_iter())
-            .unwrap();
+        let staged = std::iter::once(Ok((url.clone(), staged)));
+        manifest.commit(&run, 7, Evidence::Whole, staged).unwrap();
 
         let object = Object::of(&url, &entry).unwrap();
         let key = layout.place(&url).key;

@@ -2,6 +2,9 @@
 //! that was linked to is none; checked on a small site with one broken link. `config check` says what a crawl
 //! leaves out on purpose.
 
+use standin::crawl::RobotsMemory;
+use standin::site::PageUrl;
+
 use crate::support::binary::{Mirror, folder_tier, site};
 use crate::support::origin::{Origin, Page};
 
@@ -74,6 +77,35 @@ fn of_a_url_outside_the_site_the_rule_alone_is_told() {
         "  rule     `elsewhere.example` is not among `hosts`"
     );
     assert!(!told.stdout.contains("asked if"), "{told:#?}");
+}
+
+#[test]
+fn the_rules_of_the_crawl_are_explained() {
+    let (origin, mirror) = mirrored("[crawl]\npath_segments_max = 2\n");
+    let home = PageUrl::parse(&origin.url("/")).expect("a URL");
+    let mut memory = RobotsMemory::open(&mirror.path("state/robots.json"));
+    memory.remember(
+        home.authority(),
+        "User-agent: *\nDisallow: /private\n",
+        1_795_000_000,
+    );
+    memory.save().expect("there is room");
+    let told = mirror
+        .run(&["explain", &origin.url("/private/a/b")])
+        .expect(0);
+    let robots = "  robots   forbidden: robots.txt: Disallow: /private (of 2026-11-18T11:06:40Z)\n";
+    assert!(told.stdout.contains(robots), "{told:#?}");
+    let endless = "  endless  3 path segments, more than 2 (crawl.path_segments_max)\n";
+    assert!(told.stdout.contains(endless), "{told:#?}");
+    let sid = origin.url("/page?sid=0123456789abcdef");
+    let json = mirror.run(&["explain", &sid, "--json"]).expect(0).json();
+    let expected = format!(
+        "a session id in `sid` (crawl.session_parameters); asked for as {}",
+        origin.url("/page")
+    );
+    assert_eq!(json["trap"], expected);
+    let robots = json["robots"].as_str().expect("a text");
+    assert!(robots.starts_with("allowed: "), "{robots}");
 }
 
 #[test]

@@ -9,9 +9,9 @@ use standin::content::{ContentHash, Digest, KeptHeaders};
 use standin::db::Fuse;
 use standin::manifest::checkpoint::{self, Checkpoint, Part};
 use standin::manifest::{
-    Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
-    Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Staged,
-    TierState, Verified, decode_record, encode_record,
+    Change, Counts, Debt, Entry, EtagKind, Evidence, Generation, GenerationRecord, Gone, Intent,
+    Lineage, Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId,
+    Staged, TierState, Verified, decode_record, encode_record,
 };
 use standin::site::{Layout, LayoutName, PageUrl, Scheme};
 use standin::store::{Located, Place, decode_located, encode_located};
@@ -357,7 +357,9 @@ fn written_today(rows: &[(PageUrl, Entry)]) -> Vec<u8> {
         };
         Ok((url.clone(), staged))
     });
-    manifest.commit(&RunId(RUN.into()), 0, staged).unwrap();
+    manifest
+        .commit(&RunId(RUN.into()), 0, Evidence::Whole, staged)
+        .unwrap();
     let mut parts = Vec::new();
     let made = checkpoint::extend(&manifest, Checkpoint::default(), |_, bytes| {
         parts.push(bytes.to_vec());

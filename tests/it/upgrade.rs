@@ -8,7 +8,6 @@ use std::path::Path;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use standin::config::TierName;
-use standin::crawl::{CrawlCounts, Position};
 use standin::db::{Batch, Db, Fuse};
 use standin::manifest::{EtagKind, Generation, RunId};
 use standin::run::{RunReport, Verdict};
@@ -137,14 +136,9 @@ fn read<T: DeserializeOwned>(bytes: &[u8]) -> T {
 /// next run would go on from it and withdraw the page.
 fn leave_old_frontier(world: &World) {
     let scope = world.manifest().about().scope;
-    let position = Position {
-        run: RunId("20261121T104500Z-00c0ffee".into()),
-        scope,
-        seeded: true,
-        cursor: "i".into(),
-        counts: CrawlCounts::default(),
-        troubles: Vec::new(),
-    };
+    // Run, scope, that the seeds were planted, the cursor, the counts, the troubles.
+    let run = RunId("20261121T104500Z-00c0ffee".into());
+    let position = (run, scope, true, "i", [0_u64; 16], Vec::<()>::new());
     let gone = (
         0_u8, // the variant that says "outcome"
         v1::Outcome::Gone(v1::Gone { status: 410 }),

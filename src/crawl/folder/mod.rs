@@ -102,8 +102,8 @@ pub async fn publish(
     };
     Ok(Crawled {
         store: writer.end().await?,
-        counts: position.counts,
-        troubles: position.troubles,
+        position,
+        reasons: Vec::new(),
         ended,
     })
 }
@@ -552,10 +552,13 @@ impl Publishing {
 
     fn report(&self, url: PageUrl, staged: Staged, body: Option<(Digest, Held)>) -> Report {
         let finished = Finished {
-            number: None,
             url,
+            slot: None,
+            cursor: None,
             staged: Some(staged),
-            position: self.position.clone(),
+            counts: self.position.counts,
+            trouble: None,
+            tally: None,
         };
         Report { finished, body }
     }

@@ -1,0 +1,174 @@
+//! How a crawl ends: what was left unasked is noted, pages that nothing links to any more may be retired, and what
+//! the next crawl wants to know is written down.
+
+use std::sync::Arc;
+
+use super::engine::Engine;
+use super::frontier::Slot;
+use super::job::{Job, Way};
+use super::sightings::day_of;
+use super::strategy::{self, Linkage};
+use super::{CrawlError, left};
+use crate::content::{self, Kind};
+use crate::manifest::{Entry, Gone, Outcome, Staged};
+use crate::site::{Admission, PageUrl};
+
+/// URLs of a host that was given up that are noted in one go.
+const STEP: usize = 512;
+
+impl Engine<'_> {
+    /// Leaves nothing unsaid about hosts that were given up: their waiting URLs are noted for the next crawl, and
+    /// their stored pages count as pages that did not answer.
+    pub async fn note_unasked(&mut self) -> Result<(), CrawlError> {
+        for host in self.given_up.clone() {
+            loop {
+                let waiting = self.queue.load(&host, Slot::CLASSES - 1, STEP)?;
+                if waiting.is_empty() {
+                    break;
+                }
+                for (slot, queued) in waiting {
+                    let mut job = Job::first(&queued.url);
+                    job.from = queued.from;
+                    job.way = Way::Queue(slot);
+                    self.look_up(&mut job)?;
+                    self.not_asked(job).await?;
+                }
+            }
+            for origin in 0..self.cursors.len() {
+                self.pass_by(origin, &host)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The stored pages of a host that were not asked for.
+    fn pass_by(&mut self, origin: usize, host: &str) -> Result<(), CrawlError> {
+        while self.cursors.open_host(origin) == Some(host) {
+            let taken = self.cursors.take(origin, STEP)?;
+            let live = taken.iter().filter(|(_, entry)| entry.outcome.is_live());
+            let live = live.count() as u64;
+            self.position.counts.known += live;
+            self.position.tally.skipped.host += live;
+            let tally = self.position.tally.hosts.entry(host.to_owned());
+            tally.or_default().not_asked += live;
+        }
+        Ok(())
+    }
+
+    /// Withdraws pages that nothing has linked to for as long as the configuration says. What nobody remembers to
+    /// have been linked begins its time today.
+    pub async fn retire(&mut self) -> Result<(), CrawlError> {
+        let (Some(days), None) = (self.order.retire_after_days, &self.order.only) else {
+            return Ok(());
+        };
+        let Some(oldest_parsed_day) = self.oldest_parse()? else {
+            return Ok(());
+        };
+        let manifest = Arc::clone(&self.manifest);
+        for entry in manifest.entries(None) {
+            let (url, entry) = entry?;
+            let linkage = Linkage {
+                today: day_of(self.begun),
+                linked_day: self.linked_day(&url),
+                oldest_parsed_day: Some(oldest_parsed_day),
+            };
+            let days = u16::try_from(days).unwrap_or(u16::MAX);
+            if self.counts_for_retiring(&url, &entry) && strategy::may_retire(days, linkage) {
+                left(
+                    &url,
+                    &"nothing has linked to it for long (crawl.retire_after_days)",
+                );
+                self.position.counts.gone += 1;
+                self.position.tally.skipped.retired += 1;
+                let gone = Gone {
+                    status: Gone::RETIRED,
+                };
+                let staged = Staged::Outcome {
+                    outcome: Outcome::Gone(gone),
+                    located: None,
+                    fetched: (self.order.clock)(),
+                };
+                self.noted.push((url, staged));
+                self.send_noted().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Of all stored pages with links, the longest time ago that one was searched for them; `None` when that cannot
+    /// be said of one.
+    fn oldest_parse(&mut self) -> Result<Option<u16>, CrawlError> {
+        let manifest = Arc::clone(&self.manifest);
+        let Some(mut sightings) = self.sightings.take() else {
+            return Ok(None);
+        };
+        let mut oldest = Some(day_of(self.begun));
+        for entry in manifest.entries(None) {
+            let (url, entry) = entry?;
+            let Some(page) = entry.outcome.page().filter(|_| self.is_ours(&url)) else {
+                continue;
+            };
+            let seen = sightings.get(&url);
+            if seen.and_then(|seen| seen.linked_day).is_none() {
+                sightings.linked(&url, self.begun);
+            }
+            if content::kind(page.headers.content_type(), url.path()) != Kind::Other {
+                let parsed = seen.and_then(|seen| seen.parsed_day);
+                oldest = oldest
+                    .zip(parsed)
+                    .map(|(oldest, parsed)| oldest.min(parsed));
+            }
+        }
+        self.sightings = Some(sightings);
+        Ok(oldest)
+    }
+
+    fn linked_day(&self, url: &PageUrl) -> Option<u16> {
+        self.sightings.as_ref()?.get(url)?.linked_day
+    }
+
+    fn counts_for_retiring(&self, url: &PageUrl, entry: &Entry) -> bool {
+        entry.outcome.is_live() && !self.given_up.contains(url.authority()) && self.is_ours(url)
+    }
+
+    /// What the next crawl wants to know.
+    pub fn remember(&mut self) {
+        let told = |what: &str, error: std::io::Error| {
+            tracing::warn!(%error, "{what} cannot be written: the next crawl does without");
+        };
+        if self.order.only.is_none() {
+            let notes = self.sitemaps.notes(self.order.sitemap_loss_max, self.begun);
+            if let Err(error) = notes.save(&self.order.sitemap_notes()) {
+                told("what the sitemaps held", error);
+            }
+        }
+        if let Some(sightings) = &mut self.sightings
+            && let Err(error) = sightings.save(self.begun)
+        {
+            told("when pages were seen", error);
+        }
+    }
+
+    /// Why the mirror is worth less than it could be.
+    pub fn reasons(&self) -> Vec<String> {
+        let mut reasons = match self.order.only {
+            Some(_) => Vec::new(),
+            None => self
+                .sitemaps
+                .reasons(self.order.sitemap_loss_max, self.begun),
+        };
+        for (host, tally) in &self.position.tally.hosts {
+            if let Some(why) = &tally.given_up {
+                reasons.push(format!(
+                    "{host} was given up, {} of its pages were not asked for: {why}",
+                    tally.not_asked
+                ));
+            }
+        }
+        reasons
+    }
+
+    fn is_ours(&self, url: &PageUrl) -> bool {
+        self.order.scope.admit(url.clone()) == Admission::Page(url.clone())
+    }
+}

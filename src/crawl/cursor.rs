@@ -1,0 +1,210 @@
+//! The walk through the manifest's entries, one cursor per origin so that a slow host holds up no other, and how
+//! far each is done.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use super::CrawlError;
+use crate::manifest::{Entry, Manifest};
+use crate::site::PageUrl;
+
+/// The cursors of all origins that have entries.
+pub struct Cursors {
+    manifest: Arc<Manifest>,
+    origins: Vec<Cursor>,
+}
+
+/// A job's place among those of its cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    origin: u32,
+    number: u64,
+}
+
+struct Cursor {
+    /// `https://host`, as [`PageUrl::origin`] has it.
+    origin: String,
+    authority: String,
+    /// Where the next look into the manifest begins.
+    next: String,
+    has_ended: bool,
+    /// Jobs given out and not done, in order, those behind them that are done too.
+    outstanding: VecDeque<(PageUrl, Standing)>,
+    /// The number of the first of them.
+    first: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Open,
+    Done,
+}
+
+impl Cursors {
+    /// Cursors at the places recorded, or at the beginning of their origins.
+    pub fn open(
+        manifest: Arc<Manifest>,
+        recorded: &BTreeMap<String, String>,
+    ) -> Result<Cursors, CrawlError> {
+        let mut origins = Vec::new();
+        let mut from = String::new();
+        while let Some(entry) = manifest.entries(Some(&from)).next() {
+            let (url, _) = entry?;
+            let origin = url.origin().to_owned();
+            // All URLs of an origin go on with a slash; the next sign in order lies behind all of them.
+            from = format!("{origin}0");
+            let start = || format!("{origin}/");
+            origins.push(Cursor {
+                authority: url.authority().to_owned(),
+                next: recorded.get(&origin).cloned().unwrap_or_else(start),
+                origin,
+                has_ended: false,
+                outstanding: VecDeque::new(),
+                first: 0,
+            });
+        }
+        Ok(Cursors { manifest, origins })
+    }
+
+    /// How many origins there are.
+    pub fn len(&self) -> usize {
+        self.origins.len()
+    }
+
+    /// The host of an origin that may have more.
+    pub fn open_host(&self, origin: usize) -> Option<&str> {
+        let cursor = &self.origins[origin];
+        (!cursor.has_ended).then_some(cursor.authority.as_str())
+    }
+
+    /// The next entries of an origin, at most so many.
+    pub fn take(
+        &mut self,
+        origin: usize,
+        limit: usize,
+    ) -> Result<Vec<(PageUrl, Entry)>, CrawlError> {
+        let cursor = &mut self.origins[origin];
+        let mut taken = Vec::new();
+        for entry in self.manifest.entries(Some(&cursor.next)).take(limit) {
+            let (url, entry) = entry?;
+            if url.origin() != cursor.origin {
+                break;
+            }
+            taken.push((url, entry));
+        }
+        cursor.has_ended = taken.len() < limit;
+        if let Some((last, _)) = taken.last() {
+            cursor.next = format!("{last}\0");
+        }
+        Ok(taken)
+    }
+
+    /// Gives an entry of [`Cursors::take`] out as a job. In the order in which they were taken.
+    pub fn give_out(&mut self, origin: usize, url: &PageUrl) -> Ticket {
+        let cursor = &mut self.origins[origin];
+        let number = cursor.first + cursor.outstanding.len() as u64;
+        cursor.outstanding.push_back((url.clone(), Standing::Open));
+        Ticket {
+            origin: u32::try_from(origin).expect("few origins"),
+            number,
+        }
+    }
+
+    /// Ticks a job off. Where the cursor has moved by it: its origin, and where a resumed crawl would begin.
+    pub fn tick(&mut self, ticket: Ticket) -> Option<(String, String)> {
+        let cursor = &mut self.origins[ticket.origin as usize];
+        let index = usize::try_from(ticket.number - cursor.first).expect("few are outstanding");
+        cursor.outstanding[index].1 = Standing::Done;
+        if index > 0 {
+            return None;
+        }
+        while cursor
+            .outstanding
+            .pop_front_if(|(_, standing)| *standing == Standing::Done)
+            .is_some()
+        {
+            cursor.first += 1;
+        }
+        let low_water = match cursor.outstanding.front() {
+            Some((url, _)) => url.to_string(),
+            None => cursor.next.clone(),
+        };
+        Some((cursor.origin.clone(), low_water))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::db::Fuse;
+    use crate::manifest::{Evidence, Gone, Outcome, RunId, Staged};
+    use crate::site::{Layout, LayoutName};
+
+    fn manifest(urls: &[&str]) -> (tempfile::TempDir, Arc<Manifest>) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(LayoutName::Plain, []);
+        let manifest = Manifest::open(dir.path(), &layout, Fuse::none()).unwrap();
+        let gone = Staged::Outcome {
+            outcome: Outcome::Gone(Gone { status: 410 }),
+            located: None,
+            fetched: 1,
+        };
+        let staged = urls
+            .iter()
+            .map(|url| Ok((PageUrl::parse(url).unwrap(), gone.clone())));
+        manifest
+            .commit(&RunId("r".into()), 1, Evidence::Whole, staged)
+            .unwrap();
+        (dir, Arc::new(manifest))
+    }
+
+    #[test]
+    fn each_origin_has_a_cursor_and_none_reaches_into_another() {
+        // Promise: all entries are walked through, whatever the names of the hosts.
+        let urls = [
+            "http://h.test/a",
+            "http://h.test.uk/b",
+            "http://h.test:8080/c",
+            "http://h.test/d",
+            "https://h.test/e",
+        ];
+        let (_dir, manifest) = manifest(&urls);
+        let mut cursors = Cursors::open(manifest, &BTreeMap::new()).unwrap();
+        let mut walked = Vec::new();
+        for origin in 0..cursors.len() {
+            let host = cursors.open_host(origin).unwrap().to_owned();
+            for (url, _) in cursors.take(origin, 10).unwrap() {
+                assert_eq!(url.authority(), host);
+                walked.push(url.to_string());
+            }
+            assert_eq!(cursors.open_host(origin), None);
+        }
+        walked.sort();
+        let mut expected = urls.map(str::to_owned);
+        expected.sort();
+        assert_eq!(walked, expected);
+    }
+
+    #[test]
+    fn a_cursor_moves_when_all_before_it_is_done() {
+        // Promise: a resumed crawl repeats what was under way, and skips nothing.
+        let (_dir, manifest) = manifest(&["http://h.test/a", "http://h.test/b", "http://h.test/c"]);
+        let mut cursors = Cursors::open(Arc::clone(&manifest), &BTreeMap::new()).unwrap();
+        let taken = cursors.take(0, 2).unwrap();
+        let tickets: Vec<Ticket> = taken
+            .iter()
+            .map(|(url, _)| cursors.give_out(0, url))
+            .collect();
+        assert_eq!(cursors.tick(tickets[1]), None);
+        let (origin, at) = cursors.tick(tickets[0]).unwrap();
+        assert_eq!(
+            (origin.as_str(), at.as_str()),
+            ("http://h.test", "http://h.test/b\0")
+        );
+        let resumed = Cursors::open(manifest, &BTreeMap::from([(origin, at)]))
+            .unwrap()
+            .take(0, 9)
+            .unwrap();
+        assert_eq!(resumed.len(), 1);
+    }
+}

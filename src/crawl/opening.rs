@@ -1,0 +1,371 @@
+//! How a crawl begins, and how it makes sure at its end: robots.txt, seeds and sitemaps.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+use super::engine::{Engine, Source};
+use super::fetch::FetchError;
+use super::job::Job;
+use super::links::Found;
+use super::robots::Robots;
+use super::visit::{Seen, Visited};
+use super::{CrawlError, Held};
+use crate::content::{Role, Sitemap};
+use crate::site::{Admission, PageUrl};
+
+/// Redirects of a robots.txt that are followed: as many as RFC 9309 asks for.
+const ROBOTS_HOPS_MAX: usize = 5;
+
+/// Sitemaps that are read a second time at the end. An index says what changed; without that word, all of its
+/// sitemaps would have to be read again, and for so many that is still little.
+const SECOND_LOOKS_MAX: usize = 500;
+
+/// Pages that are asked for out of turn at a time, such as several robots.txt.
+const OUT_OF_TURN_MAX: usize = 16;
+
+impl Engine<'_> {
+    /// Everything that comes before the pages.
+    pub async fn open(&mut self) -> Result<(), CrawlError> {
+        self.read_robots().await?;
+        if let Some(sightings) = &mut self.sightings {
+            // Nothing links to these, and they are wanted.
+            for url in self.order.seeds.iter().chain(&self.order.robots) {
+                sightings.linked(url, self.begun);
+            }
+        }
+        if self.position.seeded {
+            return Ok(());
+        }
+        match self.order.only.clone() {
+            Some(urls) => self.plant_only(urls)?,
+            None => {
+                self.plant_seeds().await?;
+                self.queue_pending()?;
+            }
+        }
+        self.position.seeded = true;
+        if !self.writer.save(self.position.clone()).await {
+            return Err(self.writer_has_ended());
+        }
+        Ok(())
+    }
+
+    /// Asks each host for its robots.txt; the answer is stored like any page. A host that does not give one today is
+    /// asked for what its last one permits, and for nothing where there was none.
+    async fn read_robots(&mut self) -> Result<(), CrawlError> {
+        let urls = self.order.robots.clone();
+        let mut asking = FuturesUnordered::new();
+        let mut waiting = urls.into_iter();
+        loop {
+            while asking.len() < OUT_OF_TURN_MAX
+                && let Some(url) = waiting.next()
+            {
+                let asked = self.ask_now(&url, Conditional::Never)?;
+                asking.push(async move { (url, asked.await) });
+            }
+            let Some((url, visited)) = asking.next().await else {
+                break;
+            };
+            if visited
+                .result
+                .as_ref()
+                .is_err_and(FetchError::is_connection)
+            {
+                self.silent.insert(url.authority().to_owned());
+            }
+            let rules = self.rules_of(&url, &visited).await?;
+            self.obey(&url, rules)?;
+            // Most hosts have none, and no page links to it: its absence is no broken link.
+            let absent = matches!(visited.result, Ok(Seen::Gone { .. }));
+            if visited.job.recorded.is_some() || !absent {
+                self.take_in(visited).await?;
+            }
+        }
+        if let Err(error) = self.memory.save() {
+            tracing::warn!(%error, "the robots.txt files are not remembered");
+        }
+        Ok(())
+    }
+
+    /// What a robots.txt says, or the one at the end of its redirects.
+    async fn rules_of(&mut self, url: &PageUrl, visited: &Visited) -> Result<Robots, CrawlError> {
+        let mut rules = self.read_rules(url, &visited.result)?;
+        let mut target = redirected(&visited.job.url, &visited.result);
+        for _ in 0..ROBOTS_HOPS_MAX {
+            let Some(next) = target.take().map(|target| self.order.scope.admit(target)) else {
+                break;
+            };
+            let Admission::Page(next) = next else {
+                break;
+            };
+            let hop = Arc::clone(&self.visitor)
+                .ask_patiently(Job::first(&next), false)
+                .await;
+            let hop = self.visitor.compute(hop);
+            rules = self.read_rules(url, &hop.result)?;
+            target = redirected(&next, &hop.result);
+        }
+        Ok(rules)
+    }
+
+    fn read_rules(
+        &mut self,
+        url: &PageUrl,
+        result: &Result<Seen, FetchError>,
+    ) -> Result<Robots, CrawlError> {
+        let agent = &self.order.user_agent;
+        let (status, text) = match result {
+            Ok(Seen::Page(page)) => (Some(page.received.status), whole(&page.received.body)?),
+            Ok(Seen::Gone { status } | Seen::Redirect { status, .. }) => {
+                (Some(*status), bytes::Bytes::new())
+            }
+            Ok(Seen::NotModified) => (None, bytes::Bytes::new()),
+            Err(error) => (error.status(), bytes::Bytes::new()),
+        };
+        let said = status.map_or(Robots::DenyAll, |status| {
+            Robots::from_answer(status, &text, agent)
+        });
+        let host = url.authority();
+        if !matches!(said, Robots::DenyAll) {
+            let readable = String::from_utf8_lossy(&text);
+            self.memory.remember(host, &readable, self.begun);
+            return Ok(said);
+        }
+        // It could not be had today.
+        Ok(match self.memory.last_good(host) {
+            Some(text) => Robots::from_answer(200, text.as_bytes(), agent),
+            None => said,
+        })
+    }
+
+    fn obey(&mut self, url: &PageUrl, rules: Robots) -> Result<(), CrawlError> {
+        if let Some(pause) = rules.delay() {
+            self.schedule.slow_down(url.authority(), pause);
+        }
+        if !self.position.seeded && self.order.only.is_none() {
+            for sitemap in rules.sitemaps() {
+                self.name_sitemap(url, &sitemap)?;
+            }
+        }
+        self.robots.push((url.authority().to_owned(), rules));
+        Ok(())
+    }
+
+    fn name_sitemap(&mut self, base: &PageUrl, reference: &str) -> Result<(), CrawlError> {
+        if let Some(found) = self.visitor.resolver.one(base, reference, Role::Sitemap)
+            && self.sitemaps.named(&found.url, None)
+        {
+            self.enqueue(Source::Named(Some(base)), vec![found])?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the seeds first: when none of them is usable, nothing is known about the site today and
+    /// nothing else is asked for.
+    async fn plant_seeds(&mut self) -> Result<(), CrawlError> {
+        let mut why = CrawlError::NoSeed {
+            why: "robots.txt forbids all of them, or could not be had".into(),
+        };
+        let mut usable = false;
+        for seed in self.order.seeds.clone() {
+            if let Some(pattern) = self.forbidden(&seed) {
+                why = CrawlError::NoSeed {
+                    why: match self.position.troubles.last() {
+                        Some(trouble) => trouble.why.clone(),
+                        None => format!("{seed} is forbidden by {pattern}"),
+                    },
+                };
+                continue;
+            }
+            if is_sitemap(&seed) {
+                self.sitemaps.named(&seed, None);
+            }
+            let visited = self.ask_now(&seed, Conditional::IfSurviving)?.await;
+            match self.unusable(&visited) {
+                Some(error) => why = error,
+                None => usable = true,
+            }
+            self.take_in(visited).await?;
+        }
+        if usable { Ok(()) } else { Err(why) }
+    }
+
+    /// Why a visited seed says nothing about the site, if so.
+    fn unusable(&self, visited: &Visited) -> Option<CrawlError> {
+        let seed = &visited.job.url;
+        let why = match &visited.result {
+            Ok(Seen::Page(_) | Seen::NotModified) => return None,
+            Ok(Seen::Redirect { location, .. }) => {
+                let target = seed
+                    .join(location)
+                    .ok()
+                    .map(|url| self.order.scope.admit(url));
+                match target {
+                    Some(Admission::Page(page)) if page != *seed => return None,
+                    Some(Admission::Page(_)) => {
+                        return Some(CrawlError::NoSeed {
+                            why: format!(
+                                "{seed} redirects to itself (`{location}`); if the site has moved to another scheme, start a new state folder with that seed"
+                            ),
+                        });
+                    }
+                    _ => (),
+                }
+                return Some(CrawlError::SeedLeaves {
+                    seed: seed.clone(),
+                    target: location.clone(),
+                });
+            }
+            Ok(Seen::Gone { status }) => format!("{seed}: the answer was {status}"),
+            Err(error) => error.to_string(),
+        };
+        Some(CrawlError::NoSeed { why })
+    }
+
+    /// URLs that earlier crawls could not have: no page that is unchanged would name them again.
+    fn queue_pending(&mut self) -> Result<(), CrawlError> {
+        let manifest = Arc::clone(&self.manifest);
+        for pending in manifest.pending() {
+            let (url, pending) = pending?;
+            let found = Found {
+                url,
+                role: Role::Page,
+                lastmod: None,
+            };
+            self.enqueue(Source::Named(pending.from.as_ref()), vec![found])?;
+        }
+        Ok(())
+    }
+
+    /// The pages that a crawl of some pages is about, whatever the manifest says of them.
+    fn plant_only(&mut self, urls: Vec<PageUrl>) -> Result<(), CrawlError> {
+        let mut found = Vec::new();
+        for url in urls {
+            if let Some(pattern) = self.forbidden(&url) {
+                let why = format!("{pattern} forbids it");
+                self.position.counts.errors += 1;
+                self.name_trouble(&Job::first(&url), why);
+                continue;
+            }
+            let hash = self.recent.hash_of(&url);
+            if self.recent.insert(hash) {
+                found.push(Found {
+                    url,
+                    role: Role::Page,
+                    lastmod: None,
+                });
+            }
+        }
+        self.progress.find(found.len() as u64);
+        self.queue.push(None, found)
+    }
+
+    /// Reads the sitemaps once more that name others or were named by nobody: what was published while the crawl
+    /// went on is asked for as well.
+    pub async fn look_again(&mut self) -> Result<(), CrawlError> {
+        let mut waiting = self.sitemaps.roots();
+        let mut looks = 0;
+        while let Some(url) = waiting.pop() {
+            looks += 1;
+            if looks > SECOND_LOOKS_MAX {
+                break;
+            }
+            let mut job = Job::first(&url);
+            job.is_sitemap = true;
+            let conditional = self.look_up(&mut job)?;
+            let visitor = Arc::clone(&self.visitor);
+            let fetched = visitor.ask_patiently(job, conditional).await;
+            let Ok(Seen::Page(page)) = self.visitor.compute(fetched).result else {
+                // What the first look has found stands.
+                continue;
+            };
+            let sitemap = page.sitemap;
+            for found in page.links {
+                let is_newer = found.lastmod.is_none_or(|at| at >= self.begun);
+                match sitemap {
+                    Some((Sitemap::Index, _)) if is_newer => waiting.push(found.url),
+                    Some((Sitemap::Index, _)) => {}
+                    _ => self.look_at_again(found)?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A page that a sitemap names at the end: one that is new, or was published again since the crawl began.
+    fn look_at_again(&mut self, found: Found) -> Result<(), CrawlError> {
+        let was_published = found.lastmod.is_some_and(|at| at >= self.begun);
+        if was_published && self.forbidden(&found.url).is_none() {
+            self.progress.find(1);
+            return self.queue.push(None, vec![found]);
+        }
+        self.enqueue(Source::Named(None), vec![found])
+    }
+
+    /// Visits a URL out of turn. No cursor will visit it again.
+    fn ask_now(
+        &mut self,
+        url: &PageUrl,
+        conditional: Conditional,
+    ) -> Result<impl Future<Output = Visited> + use<>, CrawlError> {
+        self.progress.find(1);
+        self.frontier.know(url)?;
+        let hash = self.recent.hash_of(url);
+        self.recent.insert(hash);
+        let mut job = Job::first(url);
+        job.is_sitemap = conditional == Conditional::IfSurviving && is_sitemap(url);
+        let survives = self.look_up(&mut job)?;
+        let visitor = Arc::clone(&self.visitor);
+        let conditional = survives && conditional == Conditional::IfSurviving;
+        // Who has just said nothing is not asked for long.
+        let is_silent = self.silent.contains(url.authority());
+        Ok(async move {
+            let visits = Arc::clone(&visitor);
+            let fetched = match is_silent {
+                true => visits.ask(job, conditional).await,
+                false => visits.ask_patiently(job, conditional).await,
+            };
+            visitor.compute(fetched)
+        })
+    }
+}
+
+/// Whether a request may be answered by "not modified".
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Conditional {
+    Never,
+    IfSurviving,
+}
+
+/// Whether a seed is called as sitemaps are: it is wanted whole, and read as one.
+fn is_sitemap(seed: &PageUrl) -> bool {
+    let file = seed.path().rsplit('/').next().unwrap_or_default();
+    [".xml", ".xml.gz", ".txt"]
+        .iter()
+        .any(|end| file.ends_with(end))
+}
+
+/// Where an answer leads on, if it does.
+fn redirected(url: &PageUrl, result: &Result<Seen, FetchError>) -> Option<PageUrl> {
+    match result {
+        Ok(Seen::Redirect { location, .. }) => url.join(location).ok(),
+        _ => None,
+    }
+}
+
+/// The bytes of a small body that the crawl itself has to read.
+fn whole(body: &Held) -> Result<bytes::Bytes, CrawlError> {
+    match body {
+        Held::Memory(bytes, _) => Ok(bytes.clone()),
+        Held::File(file) => std::fs::read(file.path())
+            .map(Into::into)
+            .map_err(|source| {
+                CrawlError::Disk(FetchError::Io {
+                    path: file.path().into(),
+                    source,
+                })
+            }),
+    }
+}

@@ -1,0 +1,308 @@
+//! What a result means for the crawl: counted, staged, and its links queued. The decisions themselves are pure
+//! (`decide.rs`).
+
+use super::decide::{self, Body, Decision};
+use super::engine::{Engine, Judged, Source};
+use super::fetch::{Answer, Class, FetchError};
+use super::job::Job;
+use super::visit::{Seen, SeenPage};
+use super::{CrawlError, HostTally};
+use crate::content::{Role, Sitemap};
+use crate::manifest::{Entry, Staged};
+use crate::site::Admission;
+
+impl Engine<'_> {
+    /// Decides what a result means, and counts it.
+    pub fn judge(
+        &mut self,
+        job: &Job,
+        answered: i64,
+        result: Result<Seen, FetchError>,
+    ) -> Result<Judged, CrawlError> {
+        let recorded = job.recorded.as_deref();
+        if recorded.is_some_and(|entry| entry.outcome.is_live()) {
+            self.position.counts.known += 1;
+            self.position.counts.kept += u64::from(is_kept(recorded, &result));
+        }
+        // Where the origin only said that it stands, the answer is the recorded one.
+        let fetched = match (&result, recorded.and_then(|entry| entry.fetched)) {
+            (Ok(Seen::NotModified), Some(then)) => then,
+            _ => answered,
+        };
+        if job.is_sitemap || self.sitemaps.knows(&job.url) {
+            self.note_sitemap(job, &result);
+        }
+        let (mut staged, body) = match result {
+            Ok(seen) => {
+                if let Some(sightings) = &mut self.sightings {
+                    sightings.checked(&job.url, answered);
+                }
+                self.judge_seen(job, seen)?
+            }
+            Err(error) => (self.mishap(job, error)?, None),
+        };
+        if let Some(Staged::Outcome { fetched: at, .. }) = &mut staged {
+            *at = fetched;
+        }
+        Ok((staged, body))
+    }
+
+    fn judge_seen(&mut self, job: &Job, seen: Seen) -> Result<Judged, CrawlError> {
+        let recorded = job.recorded.as_deref();
+        match seen {
+            Seen::NotModified => {
+                self.position.counts.not_modified += 1;
+                let policy = self.order.cache_control.as_deref();
+                match decide::not_modified(recorded, policy) {
+                    Decision::Same => Ok((None, None)),
+                    decision => Ok((self.stage(job, decision), None)),
+                }
+            }
+            Seen::Page(page) => self.judge_page(job, *page),
+            Seen::Redirect { status, location } => {
+                Ok((self.judge_redirect(job, status, &location)?, None))
+            }
+            Seen::Gone { status } => Ok((self.judge_gone(job, status)?, None)),
+        }
+    }
+
+    fn judge_page(&mut self, job: &Job, page: SeenPage) -> Result<Judged, CrawlError> {
+        let recorded = job.recorded.as_deref();
+        let SeenPage {
+            received,
+            canonical,
+            canonical_then,
+            links,
+            choices,
+            forms,
+            sitemap,
+            is_unsearched,
+        } = page;
+        self.position.counts.fetched += 1;
+        self.position.counts.bytes += received.digest.size;
+        if is_unsearched {
+            let why = "too long to be searched for links: it is stored, and pages that only it names may be missing";
+            self.name_trouble(job, why.to_owned());
+        }
+        if let Some(sightings) = &mut self.sightings {
+            sightings.parsed(&job.url, self.begun);
+        }
+        let source = match sitemap {
+            Some(_) => Source::Named(Some(&job.url)),
+            None => Source::Page(&job.url),
+        };
+        let links = match sitemap {
+            Some((Sitemap::Index, _)) => links
+                .into_iter()
+                .filter(|found| self.sitemaps.named(&found.url, Some(&job.url)))
+                .collect(),
+            _ => links,
+        };
+        self.enqueue(source, links)?;
+        self.enqueue(Source::Named(Some(&job.url)), choices)?;
+        let tally = &mut self.position.tally.forms;
+        tally.forms += forms.forms;
+        tally.urls += forms.urls;
+        tally.left_out += forms.left_out;
+        let body = Body {
+            status: received.status,
+            digest: received.digest,
+            canonical,
+            canonical_then,
+            rules: self.rules_version(),
+            headers: received
+                .headers
+                .with_cache_control(self.order.cache_control.as_deref()),
+            etag: received.etag.clone(),
+            last_modified: received.last_modified.clone(),
+        };
+        let decision = decide::page(recorded, body, self.survival.of(&job.url, recorded)?);
+        if decision == Decision::Validators {
+            self.position.counts.unchanged += 1;
+            let staged = Staged::Validators {
+                etag: received.etag,
+                last_modified: received.last_modified,
+            };
+            return Ok((Some(staged), None));
+        }
+        let store = matches!(decision, Decision::Stage { store: true, .. })
+            && self.manifest.locate(&received.digest.content)?.is_none();
+        let staged = self.stage(job, decision);
+        Ok((staged, store.then_some((received.digest, received.body))))
+    }
+
+    fn judge_redirect(
+        &mut self,
+        job: &Job,
+        status: u16,
+        location: &str,
+    ) -> Result<Option<Staged>, CrawlError> {
+        let recorded = job.recorded.as_deref();
+        let Ok(target) = job.url.join(location) else {
+            let why = format!("redirects to `{location}`, which is no URL");
+            return Ok(self.not_had(job, why));
+        };
+        if let Admission::Page(page) = self.order.scope.admit(target.clone()) {
+            if page == job.url {
+                let why = format!("redirects to itself (`{location}`)");
+                return Ok(self.not_had(job, why));
+            }
+            let role = match self.order.only {
+                _ if job.is_sitemap => Role::Sitemap,
+                // Where a page leads is a part of what it is.
+                Some(_) => Role::Asset,
+                None => Role::Page,
+            };
+            let found = self.visitor.resolver.one(&job.url, location, role);
+            self.enqueue(Source::Page(&job.url), found.into_iter().collect())?;
+        }
+        self.position.counts.redirects += 1;
+        let replaces_page = recorded.is_some_and(|entry| entry.outcome.page().is_some());
+        if replaces_page && matches!(status, 302 | 303 | 307) {
+            // "For now", it says: a page is replaced only when that goes on, as with a 404.
+            let strikes = self.manifest.strike(&job.url, status)?.strikes;
+            if strikes < self.order.missing_runs || self.order.only.is_some() {
+                return Ok(self.stage(job, Decision::Missing { status }));
+            }
+        }
+        match decide::redirect(recorded, status, target.as_str().to_owned()) {
+            Decision::Same => Ok(None),
+            decision => Ok(self.stage(job, decision)),
+        }
+    }
+
+    fn judge_gone(&mut self, job: &Job, status: u16) -> Result<Option<Staged>, CrawlError> {
+        let recorded = job.recorded.as_deref();
+        let strikes = match self.order.only {
+            // Asked for out of turn, twice within a minute perhaps: that is no second witness.
+            Some(_) => 0,
+            None => self.manifest.strike(&job.url, status)?.strikes,
+        };
+        let decision = decide::gone(recorded, status, strikes, self.order.missing_runs);
+        Ok(self.stage(job, decision))
+    }
+
+    /// A page that could not be had: counted, named, and, when it was never stored, noted for the next
+    /// crawl.
+    fn mishap(&mut self, job: &Job, error: FetchError) -> Result<Option<Staged>, CrawlError> {
+        if error.class() == Class::Stop {
+            return Err(CrawlError::Disk(error));
+        }
+        self.host(job).errors += 1;
+        Ok(self.not_had(job, error.to_string()))
+    }
+
+    /// An error of this page: counted, named, and, when it was never stored, noted for the next crawl.
+    fn not_had(&mut self, job: &Job, why: String) -> Option<Staged> {
+        self.position.counts.errors += 1;
+        self.progress.fail();
+        self.name_trouble(job, why.clone());
+        job.recorded.is_none().then(|| Staged::Pending {
+            from: job.from.clone(),
+            why,
+        })
+    }
+
+    /// Counts a decision; what it stages, if anything.
+    fn stage(&mut self, job: &Job, decision: Decision) -> Option<Staged> {
+        let was_live = is_live(job.recorded.as_deref());
+        let counts = &mut self.position.counts;
+        match decision {
+            Decision::Same => {
+                counts.unchanged += u64::from(was_live);
+                None
+            }
+            Decision::Validators => None,
+            Decision::Missing { status } => {
+                counts.missing += 1;
+                // A crawl of some pages is no witness against any.
+                let is_evidence = self.order.only.is_none();
+                is_evidence.then_some(Staged::Missing { status })
+            }
+            Decision::Broken { status } => {
+                counts.broken_links += 1;
+                let why = format!("the answer was {status}");
+                self.name_trouble(job, why.clone());
+                let from = job.from.clone();
+                Some(Staged::Pending { from, why })
+            }
+            Decision::Stage { outcome, .. } => {
+                match (was_live, outcome.is_live()) {
+                    (_, false) => counts.gone += 1,
+                    (false, true) => counts.new += 1,
+                    (true, true) => counts.changed += 1,
+                }
+                // Time and place are noted further on, for outcomes of every kind in one place each.
+                Some(Staged::Outcome {
+                    outcome,
+                    located: None,
+                    fetched: 0,
+                })
+            }
+        }
+    }
+
+    /// Counts an answer as it came, also one that will be asked for again.
+    pub fn count_answer(&mut self, job: &Job, result: &Result<Answer, FetchError>) {
+        let status = match result {
+            Ok(Answer::Body(received)) => Some(received.status),
+            Ok(Answer::NotModified) => Some(304),
+            Ok(Answer::Redirect { status, .. } | Answer::Gone { status }) => Some(*status),
+            Err(error) => error.status(),
+        };
+        if let Some(status) = status {
+            *self.position.tally.statuses.entry(status).or_default() += 1;
+        }
+        let bytes = match result {
+            Ok(Answer::Body(received)) => received.digest.size,
+            _ => 0,
+        };
+        let host = self.host(job);
+        host.answers += u64::from(status.is_some());
+        host.bytes += bytes;
+    }
+
+    fn host(&mut self, job: &Job) -> &mut HostTally {
+        let hosts = &mut self.position.tally.hosts;
+        let authority = job.url.authority();
+        if !hosts.contains_key(authority) {
+            hosts.insert(authority.to_owned(), HostTally::default());
+        }
+        hosts.get_mut(authority).expect("it was just added")
+    }
+
+    fn note_sitemap(&mut self, job: &Job, result: &Result<Seen, FetchError>) {
+        match result {
+            Ok(Seen::Page(page)) => match page.sitemap {
+                Some((kind, links)) => self.sitemaps.read(&job.url, kind, links),
+                None => self.sitemaps.failed(&job.url, "it is no sitemap"),
+            },
+            Ok(Seen::NotModified) => self.sitemaps.unchanged(&job.url),
+            Ok(Seen::Gone { status }) => {
+                let why = format!("the answer was {status}");
+                self.sitemaps.failed(&job.url, &why);
+            }
+            // Where it leads is read in its place.
+            Ok(Seen::Redirect { .. }) => {}
+            Err(error) => self.sitemaps.failed(&job.url, &error.to_string()),
+        }
+    }
+
+    fn rules_version(&self) -> u32 {
+        u32::try_from(self.order.rules.len() - 1).expect("few versions of the rules")
+    }
+}
+
+fn is_live(recorded: Option<&Entry>) -> bool {
+    recorded.is_some_and(|entry| entry.outcome.is_live())
+}
+
+/// Whether a stored page was answered by what it is. One that redirects all at once may be a login or a maintenance
+/// page's doing.
+fn is_kept(recorded: Option<&Entry>, result: &Result<Seen, FetchError>) -> bool {
+    match result {
+        Ok(Seen::Page(_) | Seen::NotModified) => true,
+        Ok(Seen::Redirect { .. }) => recorded.is_some_and(|entry| entry.outcome.page().is_none()),
+        _ => false,
+    }
+}
