@@ -1,6 +1,8 @@
 //! Where the scanners put the links of one page: each once, in the order first seen, in one buffer.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::BuildHasher;
+
+use foldhash::fast::RandomState;
 
 /// The links of one page: one text and where each of them ends in it. A page has some hundred, and
 /// a crawl holds those of many pages at once, so they are not a million small strings.
@@ -105,7 +107,10 @@ impl Collector {
         if link.is_empty() {
             return;
         }
-        let index = self.insert(&String::from_utf8_lossy(link), role);
+        let index = match std::str::from_utf8(link) {
+            Ok(link) => self.insert(link, role),
+            Err(_) => self.insert(&String::from_utf8_lossy(link), role),
+        };
         if let (Some(lastmod), Some(index)) = (lastmod, index) {
             let lastmods = &mut self.links.lastmods;
             lastmods.resize(self.links.ends.len(), UNDATED);

@@ -210,6 +210,8 @@ impl Engine<'_> {
             let wake = OptionFuture::from(wake.map(|at| tokio::time::sleep_until(at.into())));
             let is_computing = !self.workshop.is_idle();
             tokio::select! {
+                // Answers that are there are gathered before rayon is woken for them.
+                biased;
                 Some(fetched) = in_flight.next() => self.arrived(fetched).await?,
                 done = self.workshop.done(), if is_computing => {
                     for visited in done {

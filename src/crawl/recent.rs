@@ -1,7 +1,9 @@
 //! What was met lately, by hash: spares nearly all look-ups on disk, and most of the work on links.
 
 use std::collections::HashSet;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
+
+use foldhash::quality::RandomState;
 
 /// Two halves of this size are kept, some 16 bytes each; what falls out is looked up on disk, or worked out anew.
 const HALF: usize = 500_000;
@@ -17,7 +19,7 @@ pub struct Recent {
 impl Recent {
     pub fn new() -> Recent {
         Recent {
-            keyed: RandomState::new(),
+            keyed: RandomState::default(),
             young: HashSet::default(),
             old: HashSet::default(),
         }

@@ -83,6 +83,7 @@ pub async fn take_in(
         frontier.flush()?;
         let folding = Folding {
             run: report.run_id.clone(),
+            is_resumed: report.resumed,
             keep_withdrawals,
             evidence: source.evidence(),
         };
@@ -293,6 +294,8 @@ fn refusal(
 /// What of a staging is committed, and as whose.
 struct Folding {
     run: RunId,
+    /// A killed run had begun with it; since then others may have committed.
+    is_resumed: bool,
     keep_withdrawals: bool,
     evidence: Evidence,
 }
@@ -306,11 +309,14 @@ async fn commit(
     let work = move || {
         let staged = frontier.staged().filter_map(|item| match item {
             Ok((_, staged)) if !folding.keep_withdrawals && withdraws(&staged) => None,
-            Ok((url, staged)) => match is_outdated(&manifest, &url, &staged) {
-                Ok(true) => None,
-                Ok(false) => Some(Ok((url, staged))),
-                Err(error) => Some(Err(error)),
-            },
+            Ok((url, staged)) if folding.is_resumed => {
+                match is_outdated(&manifest, &url, &staged) {
+                    Ok(true) => None,
+                    Ok(false) => Some(Ok((url, staged))),
+                    Err(error) => Some(Err(error)),
+                }
+            }
+            Ok(item) => Some(Ok(item)),
             Err(error) => Some(Err(ManifestError::from(error))),
         });
         manifest.commit(&folding.run, super::now(), folding.evidence, staged)

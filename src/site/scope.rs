@@ -134,10 +134,14 @@ impl Scope {
     /// being loopback or private is wanted. A name never permits the private address that it may
     /// resolve to. IPv6 addresses with or without brackets.
     pub fn permits_private(&self, host: &str) -> bool {
+        // As URLs have it, for every request of a crawl; any other spelling is worked out.
+        if self.hosts.contains_key(host) {
+            return is_literal(host);
+        }
         let Ok(entry) = HostEntry::parse(host) else {
             return false;
         };
-        entry.is_literal() && self.hosts.contains_key(&entry.host)
+        is_literal(&entry.host) && self.hosts.contains_key(&entry.host)
     }
 
     fn judged(&self, url: PageUrl) -> (PageUrl, Rule) {
@@ -248,13 +252,11 @@ impl HostEntry {
             port: None,
         })
     }
+}
 
-    /// An IP address or `localhost`.
-    fn is_literal(&self) -> bool {
-        self.host == "localhost"
-            || self.host.starts_with('[')
-            || self.host.parse::<std::net::Ipv4Addr>().is_ok()
-    }
+/// Whether a host, as [`PageUrl::host`] gives it, is an IP address or `localhost`.
+fn is_literal(host: &str) -> bool {
+    host == "localhost" || host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
 impl fmt::Display for HostEntry {

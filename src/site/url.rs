@@ -530,14 +530,46 @@ fn is_escape_as_is(text: &[u8]) -> bool {
 /// An absolute URL of which the parser would leave everything as it is, but for a path that is missing. Errs
 /// to `None`.
 fn absolute_as_is(text: &str) -> Option<String> {
-    let rest = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))?;
-    let Some(slash) = rest.find('/') else {
-        return is_host_as_is(rest).then(|| [text, "/"].concat());
+    let (rest, scheme) = match text.strip_prefix("https://") {
+        Some(rest) => (rest, Scheme::Https),
+        None => (text.strip_prefix("http://")?, Scheme::Http),
     };
-    let (host, target) = rest.split_at(slash);
-    (is_host_as_is(host) && is_target_as_is(target.as_bytes())).then(|| text.to_owned())
+    let Some(slash) = rest.find('/') else {
+        return is_authority_as_is(rest, scheme).then(|| [text, "/"].concat());
+    };
+    let (authority, target) = rest.split_at(slash);
+    let is_as_is = is_authority_as_is(authority, scheme) && is_target_as_is(target.as_bytes());
+    is_as_is.then(|| text.to_owned())
+}
+
+/// Whether the parser would leave this host as it is, and the port behind it, if there is one.
+fn is_authority_as_is(authority: &str, scheme: Scheme) -> bool {
+    let Some((host, port)) = authority.split_once(':') else {
+        return is_host_as_is(authority) || is_address_as_is(authority);
+    };
+    let is_port = |port: &str| {
+        is_number_as_is(port)
+            && port
+                .parse::<u16>()
+                .is_ok_and(|port| port != scheme.default_port())
+    };
+    is_port(port) && (is_host_as_is(host) || is_address_as_is(host))
+}
+
+/// Whether this is an IPv4 address in its usual form.
+fn is_address_as_is(host: &str) -> bool {
+    let mut parts = host.split('.');
+    let are_four = parts.by_ref().take(4).filter(|part| is_part(part)).count() == 4;
+    are_four && parts.next().is_none()
+}
+
+fn is_part(part: &str) -> bool {
+    is_number_as_is(part) && part.parse::<u8>().is_ok()
+}
+
+/// Digits without a zero in front, which would make them octal.
+fn is_number_as_is(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (!text.starts_with('0') || text == "0")
 }
 
 /// Whether this is an ordinary name in lower case: nothing international, and no last label that
@@ -830,6 +862,8 @@ mod tests {
             "https://h.org/x?y",
             "https://h.org",
             "http://127.0.0.1:8080/x",
+            "//h.org:1/",
+            "//1.0.3.255:65535",
             "/caf%C3%A9",
             "/a%20b/%5B",
         ] {
@@ -843,7 +877,14 @@ mod tests {
             "/%c3",
             "/%",
             " x",
-            "//h.org:1/",
+            "//h.org:080/",
+            "//h.org:80/",
+            "//h.org:/",
+            "//h.org:99999/",
+            "//1.2.3/",
+            "//01.2.3.4/",
+            "//1.2.3.256/",
+            "//1.2.3.4.5/",
             "a:b",
             "/.x",
         ] {
