@@ -82,9 +82,9 @@ fn statuses(tally: &Tally, text: &mut String) {
     }
     let each = tally.statuses.iter();
     let each: Vec<String> = each
-        .map(|(status, count)| format!("{status}: {count}"))
+        .map(|(status, count)| format!("{count} × {status}"))
         .collect();
-    line(text, "by status ", &each);
+    line(text, "by status: ", &each);
 }
 
 /// But for those of robots.txt, which [`counts`] tells.
@@ -189,11 +189,14 @@ fn forms(forms: FormTally, text: &mut String) {
     line(text, "", &facts);
 }
 
-/// Those of the counts that are not nought.
+/// Those of the counts that are not nought, each with its name in the plural.
 fn counted(counts: &[(u64, &str)]) -> Vec<String> {
     let there = counts.iter().filter(|(count, _)| *count > 0);
     there
-        .map(|(count, name)| format!("{count} {name}"))
+        .map(|(count, name)| match (count, name.strip_suffix('s')) {
+            (1, Some(one)) => format!("1 {one}"),
+            _ => format!("{count} {name}"),
+        })
         .collect()
 }
 
@@ -313,7 +316,7 @@ mod tests {
             urls: 12,
             left_out: 3,
         };
-        let expected = "         by status 200: 90, 404: 2, 503: 7
+        let expected = "         by status: 90 × 200, 2 × 404, 7 × 503
          not asked for: 900 unchanged by a sitemap's word, 120 apparently endless, 40 on a host that was given up
          2 withdrawn because nothing names them any more
          b.example: 19 answers (0 B), 7 errors, 14 repeated, 3 times asked to wait, then given up with 40 left: no answer 12 times in a row
@@ -352,14 +355,15 @@ mod tests {
         let crawl = CrawlCounts {
             fetched: 9,
             new: 7,
-            errors: 3,
+            redirects: 3,
+            errors: 1,
             ..CrawlCounts::default()
         };
         assert_eq!(
             counts("run", &crawl, Fate::Discarded),
             "  crawl: 9 fetched (0 B), 0 not modified; nothing was taken over
          discarded: 7 new, 0 changed, 0 gone
-         3 errors
+         3 redirects, 1 error
 "
         );
         let nothing = counts("publish", &CrawlCounts::default(), Fate::Discarded);

@@ -28,11 +28,14 @@ pub fn report(report: &RunReport) -> String {
         push(&mut text, format_args!("  ! {reason}\n"));
     }
     if report.gateway_only > 0 {
+        let (count, keys) = match report.gateway_only {
+            1 => (1, "page has a key"),
+            count => (count, "pages have keys"),
+        };
         push(
             &mut text,
             format_args!(
-                "  note: {} pages have keys that a CDN cannot compute (queries, odd characters)\n",
-                report.gateway_only
+                "  note: {count} {keys} that a CDN cannot compute (queries, odd characters)\n"
             ),
         );
     }
@@ -122,40 +125,42 @@ fn crawl(report: &RunReport) -> String {
     counts + &crawled::details(&report.tally)
 }
 
+/// What is nought in all tiers has no column: so the table fits into 80 of them nearly always.
 fn tiers(report: &RunReport) -> String {
     if report.tiers.is_empty() {
         return String::new();
     }
-    let mut table = plain_table(&[
-        "tier",
-        "put",
-        "copied",
-        "re-headered",
-        "deleted",
-        "owed",
-        "bytes",
-        "requests",
-        "seconds",
-        "verified",
-    ]);
+    let counts: [(&str, fn(&TierReport) -> u64); 5] = [
+        ("put", |tier| tier.put),
+        ("copied", |tier| tier.copied),
+        ("re-headered", |tier| tier.reheadered),
+        ("deleted", |tier| tier.deleted),
+        ("owed", |tier| tier.debts),
+    ];
+    let is_told = |count: fn(&TierReport) -> u64| report.tiers.iter().any(|tier| count(tier) > 0);
+    let told: Vec<_> = counts
+        .into_iter()
+        .filter(|(_, count)| is_told(*count))
+        .collect();
+    let mut header = vec!["tier"];
+    header.extend(told.iter().map(|(name, _)| *name));
+    header.extend(["bytes", "requests", "seconds", "verified"]);
+    let mut table = plain_table(&header);
     for tier in &report.tiers {
         let verified = match (&tier.trouble, tier.verified) {
             (Some(_), _) => "in trouble".to_owned(),
             (None, Some(generation)) => format!("generation {generation}"),
             (None, None) => "never".to_owned(),
         };
-        table.add_row([
-            tier.name.clone(),
-            tier.put.to_string(),
-            tier.copied.to_string(),
-            tier.reheadered.to_string(),
-            tier.deleted.to_string(),
-            tier.debts.to_string(),
+        let mut row = vec![tier.name.clone()];
+        row.extend(told.iter().map(|(_, count)| count(tier).to_string()));
+        row.extend([
             bytes(tier.bytes),
             tier.requests.to_string(),
             format!("{:.1}", tier.seconds),
             verified,
         ]);
+        table.add_row(row);
     }
     align_right(&mut table, 1);
     let repeated: String = report.tiers.iter().filter_map(repeated).collect();
