@@ -343,6 +343,7 @@ impl Engine<'_> {
                 self.progress.skip();
                 continue;
             }
+            taken(&url, &"stored");
             self.progress.find(1);
             let ticket = self.cursors.give_out(origin, &url);
             self.schedule.add(Job {
@@ -673,6 +674,7 @@ impl Engine<'_> {
 
     /// A job of a host that was given up: noted for the next crawl when it was never stored.
     pub async fn not_asked(&mut self, job: Job) -> Result<(), CrawlError> {
+        left(&job.url, &"its host was given up");
         let host = job.url.authority();
         self.position.tally.skipped.host += 1;
         let tally = self

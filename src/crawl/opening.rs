@@ -6,12 +6,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::engine::{Engine, Source};
-use super::fetch::FetchError;
+use super::fetch::{Answer, FetchError};
 use super::job::Job;
 use super::links::Found;
 use super::robots::Robots;
-use super::visit::{Seen, Visited};
-use super::{CrawlError, Held};
+use super::visit::{Fetched, Seen, Visited};
+use super::{CrawlError, Held, left, taken};
 use crate::content::{Role, Sitemap};
 use crate::site::{Admission, PageUrl};
 
@@ -65,22 +65,28 @@ impl Engine<'_> {
                 let asked = self.ask_now(&url, Conditional::Never)?;
                 asking.push(async move { (url, asked.await) });
             }
-            let Some((url, visited)) = asking.next().await else {
+            let Some((url, fetched)) = asking.next().await else {
                 break;
             };
-            if visited
+            if fetched
                 .result
                 .as_ref()
                 .is_err_and(FetchError::is_connection)
             {
                 self.silent.insert(url.authority().to_owned());
             }
+            // Most hosts have none, and no page links to it: its absence is no broken link.
+            let is_absent = matches!(fetched.result, Ok(Answer::Gone { .. }));
+            let counts = fetched.job.recorded.is_some() || !is_absent;
+            if counts {
+                self.count_answer(&fetched.job, &fetched.result);
+            }
+            let visited = self.visitor.compute(fetched);
             let rules = self.rules_of(&url, &visited).await?;
             self.obey(&url, rules)?;
-            // Most hosts have none, and no page links to it: its absence is no broken link.
-            let absent = matches!(visited.result, Ok(Seen::Gone { .. }));
-            if visited.job.recorded.is_some() || !absent {
-                self.take_in(visited).await?;
+            match counts {
+                true => self.take_in(visited).await?,
+                false => self.progress.finish(0),
             }
         }
         if let Err(error) = self.memory.save() {
@@ -171,6 +177,7 @@ impl Engine<'_> {
         let mut usable = false;
         for seed in self.order.seeds.clone() {
             if let Some(pattern) = self.forbidden(&seed) {
+                left(&seed, &pattern);
                 why = CrawlError::NoSeed {
                     why: match self.position.troubles.last() {
                         Some(trouble) => trouble.why.clone(),
@@ -182,7 +189,10 @@ impl Engine<'_> {
             if is_sitemap(&seed) {
                 self.sitemaps.named(&seed, None);
             }
-            let visited = self.ask_now(&seed, Conditional::IfSurviving)?.await;
+            taken(&seed, &"a seed");
+            let fetched = self.ask_now(&seed, Conditional::IfSurviving)?.await;
+            self.count_answer(&fetched.job, &fetched.result);
+            let visited = self.visitor.compute(fetched);
             match self.unusable(&visited) {
                 Some(error) => why = error,
                 None => usable = true,
@@ -251,6 +261,7 @@ impl Engine<'_> {
             }
             let hash = self.recent.hash_of(&url);
             if self.recent.insert(hash) {
+                taken(&url, &"asked for by name");
                 found.push(Found {
                     url,
                     role: Role::Page,
@@ -304,12 +315,12 @@ impl Engine<'_> {
         self.enqueue(Source::Named(None), vec![found])
     }
 
-    /// Visits a URL out of turn. No cursor will visit it again.
+    /// Asks for a URL out of turn. No cursor will visit it again.
     fn ask_now(
         &mut self,
         url: &PageUrl,
         conditional: Conditional,
-    ) -> Result<impl Future<Output = Visited> + use<>, CrawlError> {
+    ) -> Result<impl Future<Output = Fetched> + use<>, CrawlError> {
         self.progress.find(1);
         self.frontier.know(url)?;
         let hash = self.recent.hash_of(url);
@@ -322,12 +333,10 @@ impl Engine<'_> {
         // Who has just said nothing is not asked for long.
         let is_silent = self.silent.contains(url.authority());
         Ok(async move {
-            let visits = Arc::clone(&visitor);
-            let fetched = match is_silent {
-                true => visits.ask(job, conditional).await,
-                false => visits.ask_patiently(job, conditional).await,
-            };
-            visitor.compute(fetched)
+            match is_silent {
+                true => visitor.ask(job, conditional).await,
+                false => visitor.ask_patiently(job, conditional).await,
+            }
         })
     }
 }
