@@ -523,6 +523,7 @@ impl Engine<'_> {
     pub fn enqueue(&mut self, source: Source<'_>, found: Vec<Found>) -> Result<(), CrawlError> {
         let mut fresh = Vec::new();
         let mut dated = Vec::new();
+        let mut instead = Vec::new();
         for found in found {
             if let Some(sightings) = &mut self.sightings {
                 sightings.linked(&found.url, self.begun);
@@ -547,7 +548,9 @@ impl Engine<'_> {
                 Some(entry) if self.waits_for_cursor(&found, &entry) => {
                     dated.extend(found.lastmod.map(|at| (found.url, at)));
                 }
-                None if self.is_trap(source, &found.url) => {}
+                None if self.is_trap(source, &found.url) => {
+                    instead.extend(self.without_session(found));
+                }
                 None if self.is_left_for_later(&found) => self.leave_for_later(found.url, source),
                 _ => fresh.push(found),
             }
@@ -559,7 +562,21 @@ impl Engine<'_> {
             self.tell(source, &found.url);
         }
         self.progress.find(fresh.len() as u64);
-        self.queue.push(source.page(), fresh)
+        self.queue.push(source.page(), fresh)?;
+        match instead.is_empty() {
+            true => Ok(()),
+            // Once: these have no session any more.
+            false => self.enqueue(source, instead),
+        }
+    }
+
+    /// The page that a URL with a visitor's session in it is about.
+    fn without_session(&self, found: Found) -> Option<Found> {
+        let url = self.order.traps.without_session(&found.url)?;
+        match self.order.scope.admit(url) {
+            Admission::Page(url) => Some(Found { url, ..found }),
+            Admission::Outside(_) => None,
+        }
     }
 
     fn tell(&self, source: Source<'_>, url: &PageUrl) {

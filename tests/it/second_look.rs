@@ -100,3 +100,24 @@ fn a_page_that_redirected_to_itself_is_asked_for_again() {
     scene.origin.set("/p3", Page::html("page 3"));
     assert_eq!(scene.run().crawl.new, 1);
 }
+
+#[test]
+fn a_link_with_a_session_leads_to_the_page_without_it() {
+    // Promise: on a site that puts a visitor's number into every link, each page is taken once, under the URL that
+    // people share, and never under a visitor's.
+    let scene = Scene::with_pages();
+    let links = "<a href='/p1?PHPSESSID=0123456789abcdef'>1</a><a href='/new?a=1&sid=fedcba9876543210'>2</a>";
+    scene.origin.set("/", Page::html(links));
+    scene.origin.set("/p1", Page::html("page 1"));
+    scene.origin.set("/new?a=1", Page::html("new"));
+    let report = scene.run();
+    assert_eq!((report.crawl.new, report.crawl.broken_links), (3, 0));
+    assert_eq!(report.tally.skipped.traps, 2);
+    let requests = scene.origin.requests();
+    assert!(
+        requests
+            .iter()
+            .all(|(_, target, _)| !target.contains("sid")),
+        "{requests:?}"
+    );
+}
