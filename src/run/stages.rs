@@ -21,6 +21,9 @@ use crate::site::PageUrl;
 use crate::store::Store;
 use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
 
+/// Raised whenever links are looked for in more places of a page than before. (2: everything that a browser asks for.)
+const PLACES: u32 = 2;
+
 /// The scope of what a folder holds: whoever published it decides.
 const FOLDER: &str = "folder";
 
@@ -267,10 +270,16 @@ fn confirmed(config: &Config, manifest: &Manifest) -> Result<Generation, Manifes
     Ok(newest)
 }
 
-/// Identifies what decides which links are pages of the site.
+/// Identifies what decides which links are found, and are pages of the site. A page that has not changed is not parsed
+/// again; when this has changed, each is once.
 fn scope_fingerprint(config: &Config) -> String {
-    let site = &config.site;
-    let text = format!("{:?}", (&site.hosts, &site.deny, &site.query, site.robots));
+    let (site, crawl) = (&config.site, &config.crawl);
+    let scope = (&site.hosts, &site.deny, &site.query, site.robots);
+    let endless = house::traps_of(crawl);
+    let text = format!(
+        "{:?}",
+        (PLACES, scope, endless, &crawl.forms, crawl.forms_max)
+    );
     ContentHash::of(text.as_bytes()).to_string()
 }
 

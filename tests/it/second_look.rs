@@ -121,3 +121,23 @@ fn a_link_with_a_session_leads_to_the_page_without_it() {
         "{requests:?}"
     );
 }
+
+#[test]
+fn a_bound_that_is_raised_counts_for_pages_that_have_not_changed() {
+    // Promise: after a change of what is left out on purpose, links are looked for again where they were found
+    // before; and only then.
+    let mut scene = Scene::with_pages();
+    let page = |text: &'static str| Page::html(text).etag("\"same\"");
+    scene
+        .origin
+        .set("/", page("<a href=/a/a/a/a/a/deep>deep</a>"));
+    scene.origin.set("/a/a/a/a/a/deep", page("deep"));
+    let first = scene.run();
+    assert_eq!((first.crawl.new, first.tally.skipped.traps), (1, 1));
+    let second = scene.run();
+    assert_eq!((second.crawl.new, second.crawl.not_modified), (0, 1));
+    scene.config.crawl.segment_repeats_max = 5;
+    assert_eq!(scene.run().crawl.new, 1);
+    let last = scene.run();
+    assert_eq!((last.crawl.new, last.crawl.not_modified), (0, 2));
+}
