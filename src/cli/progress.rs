@@ -57,14 +57,14 @@ impl Progress {
             return;
         };
         let mut shown = Shown::of(&live.crawl);
-        if shown.found > 0 {
+        if shown.found > 0 || live.crawl.waits().is_some() {
             let bar = self.crawl.get_or_insert_with(|| bar(bars, "crawl"));
             if live.stage() == "crawl" {
                 self.pace.note(Instant::now(), shown.done);
                 shown.rate = self.pace.per_second();
                 shown.waits = live.crawl.waits();
             }
-            bar.set_length(shown.found);
+            bar.set_length(shown.found.max(1));
             bar.set_position(shown.done);
             bar.set_message(shown.text());
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
@@ -184,9 +184,11 @@ impl<'a> Source<'a> {
 
 impl Engine<'_> {
     async fn run(&mut self) -> Result<(), CrawlError> {
+        self.wait_for_quiet_end().await;
         self.open().await?;
         self.visit_all().await?;
         if self.order.only.is_none() {
+            self.wait_for_quiet_end().await;
             self.look_again().await?;
             self.visit_all().await?;
         }
@@ -194,6 +196,19 @@ impl Engine<'_> {
         self.retire().await?;
         self.remember();
         Ok(())
+    }
+
+    /// For what is asked out of turn: the schedule, which sends nothing in quiet hours, does not see it.
+    async fn wait_for_quiet_end(&self) {
+        loop {
+            let wall = (self.order.clock)();
+            self.say_what_is_waited_for(wall, true);
+            let Some(until) = self.schedule.quiet_until(wall) else {
+                return;
+            };
+            let seconds = u64::try_from(until - wall).unwrap_or(0);
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+        }
     }
 
     /// Asks for everything that waits, and for what that leads to.
