@@ -77,6 +77,15 @@ impl Cursors {
         (!cursor.has_ended).then_some(cursor.authority.as_str())
     }
 
+    /// Whether an entry has been taken already.
+    pub fn has_passed(&self, url: &PageUrl) -> bool {
+        let cursor = self
+            .origins
+            .iter()
+            .find(|cursor| cursor.origin == url.origin());
+        cursor.is_some_and(|cursor| cursor.has_ended || url.as_str() < cursor.next.as_str())
+    }
+
     /// The next entries of an origin, at most so many.
     pub fn take(
         &mut self,

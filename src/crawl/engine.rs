@@ -328,12 +328,13 @@ impl Engine<'_> {
     }
 
     fn schedule_queued(&mut self, slot: Slot, queued: Queued) {
-        self.sitemaps_open += usize::from(queued.is_sitemap);
+        let way = Way::Queue(slot);
+        self.sitemaps_open += usize::from(way.is_for_sitemaps());
         self.schedule.add(Job {
+            is_sitemap: queued.is_sitemap || self.sitemaps.knows(&queued.url),
             url: queued.url,
             from: queued.from,
-            way: Way::Queue(slot),
-            is_sitemap: queued.is_sitemap,
+            way,
             is_searched: false,
             recorded: None,
             turn: Turn::default(),
@@ -362,10 +363,10 @@ impl Engine<'_> {
             self.progress.find(1);
             let ticket = self.cursors.give_out(origin, &url);
             self.schedule.add(Job {
+                is_sitemap: self.sitemaps.knows(&url),
                 url,
                 from: None,
                 way: Way::Cursor(ticket),
-                is_sitemap: false,
                 is_searched: false,
                 recorded: Some(Box::new(entry)),
                 turn: Turn::default(),
@@ -412,7 +413,8 @@ impl Engine<'_> {
         job.is_searched = self.is_parsed_anew(&job.url);
         let recorded = job.recorded.as_deref();
         // What a sitemap says of each page is needed in every crawl that spares some for it.
-        let is_needed = job.is_sitemap && self.order.strategy != Strategy::Full;
+        let is_needed = job.is_sitemap
+            && (self.order.strategy != Strategy::Full || !self.sitemaps.remembers(&job.url));
         let is_wanted_whole = is_needed || job.is_searched || self.order.reparse;
         Ok(!is_wanted_whole && recorded.is_some() && self.survival.of(&job.url, recorded)?)
     }
@@ -438,7 +440,7 @@ impl Engine<'_> {
             answered,
             result,
         } = visited;
-        self.sitemaps_open -= usize::from(job.is_sitemap && matches!(job.way, Way::Queue(_)));
+        self.sitemaps_open -= usize::from(job.way.is_for_sitemaps());
         let troubles = self.position.troubles.len();
         let (staged, body) = self.judge(&job, answered, result)?;
         let bytes = body.as_ref().map_or(0, |(digest, _)| digest.size);
@@ -560,7 +562,7 @@ impl Engine<'_> {
                 false => self.manifest.entry(&found.url)?,
             };
             match entry {
-                Some(entry) if self.waits_for_cursor(&found, &entry) => {
+                Some(entry) if self.waits_for_cursor(&found, &entry)? => {
                     dated.extend(found.lastmod.map(|at| (found.url, at)));
                 }
                 None if self.is_trap(source, &found.url) => {
@@ -602,16 +604,22 @@ impl Engine<'_> {
         }
     }
 
-    /// A stored page has its turn with the others, unless it is a sitemap, has changed since it was fetched, as its
-    /// sitemap says, or was withdrawn because nothing linked to it.
-    fn waits_for_cursor(&self, found: &Found, entry: &Entry) -> bool {
+    /// A stored page has its turn with the others, unless it is a sitemap, was withdrawn because nothing linked to it,
+    /// or has changed since it was fetched, as its sitemap says, and its turn is not over.
+    fn waits_for_cursor(&self, found: &Found, entry: &Entry) -> Result<bool, CrawlError> {
+        let is_wanted =
+            self.order.only.is_some() && found.role == Role::Asset && !entry.outcome.is_live();
+        if found.role == Role::Sitemap || is_retired(entry) || is_wanted {
+            return Ok(false);
+        }
         let is_newer = match (found.lastmod, entry.fetched) {
             (Some(at), Some(fetched)) => at > fetched,
             _ => false,
         };
-        let is_wanted =
-            self.order.only.is_some() && found.role == Role::Asset && !entry.outcome.is_live();
-        found.role != Role::Sitemap && !is_newer && !is_retired(entry) && !is_wanted
+        if !is_newer {
+            return Ok(true);
+        }
+        Ok(self.cursors.has_passed(&found.url) && !self.is_spared(&found.url, entry)?)
     }
 
     fn is_trap(&mut self, source: Source<'_>, url: &PageUrl) -> bool {
@@ -721,7 +729,7 @@ impl Engine<'_> {
             from: job.from.clone(),
             why,
         });
-        self.sitemaps_open -= usize::from(job.is_sitemap && matches!(job.way, Way::Queue(_)));
+        self.sitemaps_open -= usize::from(job.way.is_for_sitemaps());
         if job.is_sitemap {
             self.sitemaps.failed(&job.url, "its host did not answer");
         }

@@ -33,6 +33,13 @@ pub enum Way {
     Cursor(Ticket),
 }
 
+impl Way {
+    /// The queue of sitemaps, for which everything else waits.
+    pub fn is_for_sitemaps(self) -> bool {
+        matches!(self, Way::Queue(slot) if slot.class == Slot::SITEMAP)
+    }
+}
+
 impl Job {
     /// A URL that is asked for out of turn.
     pub fn first(url: &PageUrl) -> Job {

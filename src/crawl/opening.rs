@@ -1,5 +1,6 @@
 //! How a crawl begins, and how it makes sure at its end: robots.txt, seeds and sitemaps.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt;
@@ -277,10 +278,13 @@ impl Engine<'_> {
     /// went on is asked for as well.
     pub async fn look_again(&mut self) -> Result<(), CrawlError> {
         let mut waiting = self.sitemaps.roots();
-        let mut looks = 0;
+        let mut looked_at = BTreeSet::new();
         while let Some(url) = waiting.pop() {
-            looks += 1;
-            if looks > SECOND_LOOKS_MAX {
+            let is_lost = self.given_up.contains(url.authority());
+            if is_lost || self.forbidden(&url).is_some() || !looked_at.insert(url.clone()) {
+                continue;
+            }
+            if looked_at.len() > SECOND_LOOKS_MAX {
                 break;
             }
             let mut job = Job::first(&url);

@@ -5,6 +5,7 @@ use super::decide::{self, Body, Decision};
 use super::engine::{Engine, Judged, Source};
 use super::fetch::{Answer, Class, FetchError};
 use super::job::Job;
+use super::links::Found;
 use super::visit::{Seen, SeenPage};
 use super::{CrawlError, HostTally};
 use crate::content::{Role, Sitemap};
@@ -30,7 +31,7 @@ impl Engine<'_> {
             _ => answered,
         };
         if job.is_sitemap || self.sitemaps.knows(&job.url) {
-            self.note_sitemap(job, &result);
+            self.note_sitemap(job, &result)?;
         }
         let (mut staged, body) = match result {
             Ok(seen) => {
@@ -271,21 +272,42 @@ impl Engine<'_> {
         hosts.get_mut(authority).expect("it was just added")
     }
 
-    fn note_sitemap(&mut self, job: &Job, result: &Result<Seen, FetchError>) {
+    fn note_sitemap(
+        &mut self,
+        job: &Job,
+        result: &Result<Seen, FetchError>,
+    ) -> Result<(), CrawlError> {
         match result {
             Ok(Seen::Page(page)) => match page.sitemap {
                 Some((kind, links)) => self.sitemaps.read(&job.url, kind, links),
                 None => self.sitemaps.failed(&job.url, "it is no sitemap"),
             },
-            Ok(Seen::NotModified) => self.sitemaps.unchanged(&job.url),
+            Ok(Seen::NotModified) => {
+                let children = self.sitemaps.unchanged(&job.url).into_iter();
+                let found = children.map(|url| Found {
+                    url,
+                    role: Role::Sitemap,
+                    lastmod: None,
+                });
+                self.enqueue(Source::Named(Some(&job.url)), found.collect())?;
+            }
             Ok(Seen::Gone { status }) => {
                 let why = format!("the answer was {status}");
                 self.sitemaps.failed(&job.url, &why);
             }
-            // Where it leads is read in its place.
-            Ok(Seen::Redirect { .. }) => {}
+            Ok(Seen::Redirect { location, .. }) => {
+                match self.visitor.resolver.one(&job.url, location, Role::Sitemap) {
+                    Some(target) => self.sitemaps.moved(&job.url, &target.url),
+                    None => {
+                        let why =
+                            format!("it redirects to `{location}`, which is none of this site");
+                        self.sitemaps.failed(&job.url, &why);
+                    }
+                }
+            }
             Err(error) => self.sitemaps.failed(&job.url, &error.to_string()),
         }
+        Ok(())
     }
 
     fn rules_version(&self) -> u32 {

@@ -96,6 +96,7 @@ struct Named {
 enum Outcome {
     Read { kind: Sitemap, urls: u64 },
     Unchanged,
+    Moved,
     Failed(String),
 }
 
@@ -213,23 +214,34 @@ impl Sitemaps {
         self.named.contains_key(url)
     }
 
+    /// Whether an earlier crawl has left word of what it held: only then does it help to hear that it has not changed.
+    pub fn remembers(&self, url: &PageUrl) -> bool {
+        self.before.sitemaps.contains_key(url)
+    }
+
     /// A sitemap has been read: of this kind, naming so many URLs of the site (sitemaps, in an index). Read again, the
     /// later counts.
     pub fn read(&mut self, url: &PageUrl, kind: Sitemap, urls: u64) {
         self.note(url, Outcome::Read { kind, urls });
     }
 
-    /// It is what it was (304), and so is what an index names.
-    pub fn unchanged(&mut self, url: &PageUrl) {
+    /// It is what it was (304), and so is what an index names: the sitemaps of it that nobody has named yet.
+    pub fn unchanged(&mut self, url: &PageUrl) -> Vec<PageUrl> {
         if !matches!(self.outcomes.get(url), Some(Outcome::Read { .. })) {
             self.note(url, Outcome::Unchanged);
         }
         let is_child = |(_, note): &(&PageUrl, &Note)| note.index.as_ref() == Some(url);
         let children = self.before.sitemaps.iter().filter(is_child);
-        let children: Vec<PageUrl> = children.map(|(child, _)| child.clone()).collect();
-        for child in &children {
-            self.named(child, Some(url));
-        }
+        let mut children: Vec<PageUrl> = children.map(|(child, _)| child.clone()).collect();
+        children.retain(|child| self.named(child, Some(url)));
+        children
+    }
+
+    /// It lies elsewhere: that place is named in its stead.
+    pub fn moved(&mut self, url: &PageUrl, target: &PageUrl) {
+        let index = self.named.get(url).and_then(|named| named.index.clone());
+        self.note(url, Outcome::Moved);
+        self.named(target, index.as_ref());
     }
 
     /// It could not be had, after all retries. What was read of it before stands.
@@ -360,7 +372,7 @@ impl Sitemaps {
         match self.outcomes.get(url)? {
             Outcome::Read { urls, .. } => Some(*urls),
             Outcome::Unchanged => self.before.sitemaps.get(url).map(|note| note.seen),
-            Outcome::Failed(_) => None,
+            Outcome::Moved | Outcome::Failed(_) => None,
         }
     }
 
