@@ -14,6 +14,7 @@ pub async fn main(args: &Args, folder: &Path) -> anyhow::Result<Outcome> {
     let around = Surroundings {
         live: &live,
         fuse: Fuse::from_environment(),
+        clock: rooms::now,
         verb: "publish",
     };
     let report = run::shown(args, &live, rooms::publish(folder, &config, around)).await?;

@@ -31,6 +31,7 @@ pub async fn only(args: &Args, texts: &[String]) -> anyhow::Result<Outcome> {
     let around = Surroundings {
         live: &live,
         fuse: Fuse::from_environment(),
+        clock: run::now,
         verb: "run",
     };
     let report = shown(args, &live, run::run_only(&urls, &config, around)).await?;
@@ -48,6 +49,7 @@ pub async fn watched(
     let around = Surroundings {
         live: &live,
         fuse: Fuse::from_environment(),
+        clock: run::now,
         verb,
     };
     shown(args, &live, run::run(config, stages, around)).await

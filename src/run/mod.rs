@@ -168,6 +168,8 @@ impl Live {
 pub struct Surroundings<'a> {
     pub live: &'a Live,
     pub fuse: Fuse,
+    /// Seconds since 1970; [`now`] but in tests.
+    pub clock: fn() -> i64,
     /// The verb, for the lock and `status`.
     pub verb: &'static str,
 }

@@ -87,6 +87,7 @@ pub async fn take_in(
         let folding = Folding {
             run: report.run_id.clone(),
             is_resumed: report.resumed,
+            now: (around.clock)(),
             keep_withdrawals,
             evidence: source.evidence(),
         };
@@ -118,19 +119,20 @@ async fn crawl_site(
             "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
         ));
     }
-    let (mut order, fetcher) = match prepare(config, &taking.manifest, &taking.store).await? {
-        Ok(prepared) => prepared,
-        Err(error) => {
-            return Ok(Crawled {
-                position: taking.position,
-                reasons: Vec::new(),
-                store: taking.store,
-                ended: Err(CrawlError::NoSeed {
-                    why: error.to_string(),
-                }),
-            });
-        }
-    };
+    let (mut order, fetcher) =
+        match prepare(config, around, &taking.manifest, &taking.store).await? {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                return Ok(Crawled {
+                    position: taking.position,
+                    reasons: Vec::new(),
+                    store: taking.store,
+                    ended: Err(CrawlError::NoSeed {
+                        why: error.to_string(),
+                    }),
+                });
+            }
+        };
     if let Some(urls) = only {
         let pages = house::pages_of(urls, &order.scope)?;
         let is_asked = |robots: &PageUrl| {
@@ -170,7 +172,7 @@ async fn publish_folder(
         memory: usize::try_from(config.crawl.memory).unwrap_or(usize::MAX),
         notes: config.state.dir.join("publish.seen"),
         cache_control: config.site.cache_control.clone(),
-        now: super::now(),
+        now: (around.clock)(),
     };
     let position = Position {
         counts: CrawlCounts::default(),
@@ -218,6 +220,7 @@ fn open_frontier(
 
 async fn prepare(
     config: &Config,
+    around: &Surroundings<'_>,
     manifest: &Arc<Manifest>,
     store: &Store,
 ) -> Result<Result<(CrawlOrder, crawl::Fetcher), FetchError>, RunError> {
@@ -253,7 +256,7 @@ async fn prepare(
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
         cache_control: config.site.cache_control.clone(),
         state: config.state.dir.clone(),
-        clock: super::now,
+        clock: around.clock,
         scope,
     };
     Ok(Ok((order, fetcher)))
@@ -305,6 +308,8 @@ struct Folding {
     run: RunId,
     /// A killed run had begun with it; since then others may have committed.
     is_resumed: bool,
+    /// Seconds since 1970.
+    now: i64,
     keep_withdrawals: bool,
     evidence: Evidence,
 }
@@ -328,7 +333,7 @@ async fn commit(
             Ok(item) => Some(Ok(item)),
             Err(error) => Some(Err(ManifestError::from(error))),
         });
-        manifest.commit(&folding.run, super::now(), folding.evidence, staged)
+        manifest.commit(&folding.run, folding.now, folding.evidence, staged)
     };
     tokio::task::spawn_blocking(work)
         .await

@@ -5,6 +5,8 @@ mod bad_input;
 mod bad_origin;
 mod bad_tier;
 mod copies;
+mod crawl_order;
+mod crawl_sitemaps;
 mod explain;
 mod faults;
 mod fetch;

@@ -37,6 +37,7 @@ impl Scene {
         let around = Surroundings {
             live: &live,
             fuse: Fuse::none(),
+            clock: run::now,
             verb: "run",
         };
         let runtime = tokio::runtime::Builder::new_current_thread()

@@ -140,6 +140,7 @@ impl World {
         let around = Surroundings {
             live: &live,
             fuse: fuse.clone(),
+            clock: standin::run::now,
             verb: "run",
         };
         runtime.block_on(run(&self.config, stages, around))
