@@ -216,6 +216,8 @@ impl Engine<'_> {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Fetched>> = FuturesUnordered::new();
         loop {
             self.refill()?;
+            // Also those whose host was given up when none of its jobs waited here.
+            self.leave_given_up().await?;
             let (now, wall) = (Instant::now(), (self.order.clock)());
             while let Some(job) = self.schedule.next(now, wall) {
                 in_flight.push(self.start(job)?.boxed());
@@ -224,6 +226,7 @@ impl Engine<'_> {
             let wake = self.schedule.wakes(now, wall);
             let wake = OptionFuture::from(wake.map(|at| tokio::time::sleep_until(at.into())));
             let is_computing = !self.workshop.is_idle();
+            let is_walking = self.is_walking();
             tokio::select! {
                 // Answers that are there are gathered before rayon is woken for them.
                 biased;
@@ -234,14 +237,24 @@ impl Engine<'_> {
                     }
                 }
                 Some(()) = wake => (),
+                // Others have a turn between two steps.
+                () = tokio::task::yield_now(), if is_walking => (),
                 else => {
                     if !self.goes_on()? {
                         return Ok(());
                     }
                 }
             }
-            self.leave_given_up().await?;
         }
+    }
+
+    /// Whether the next step along the manifest can be taken now. Of a step nothing may be left to ask for, which is
+    /// not the end of the walk.
+    fn is_walking(&self) -> bool {
+        let has_room =
+            |host: &str| self.schedule.room(host) >= CURSOR_STEP && !self.given_up.contains(host);
+        let mut hosts = (0..self.cursors.len()).filter_map(|origin| self.cursors.open_host(origin));
+        !self.is_opening && self.order.only.is_none() && hosts.any(has_room)
     }
 
     fn say_what_is_waited_for(&self, wall: i64, is_idle: bool) {
