@@ -89,7 +89,31 @@ pub(super) struct Collector {
     hasher: RandomState,
 }
 
+/// Markup of a body for one link in it, as pages have it: what is made room for at once.
+const BODY_BYTES_A_LINK: usize = 256;
+
+/// The text of a usual link.
+const LINK_BYTES: usize = 24;
+
+/// Links that room is made for at once, at the most.
+const LINKS_AT_FIRST_MAX: usize = 1 << 10;
+
 impl Collector {
+    /// With room for the links of a usual body of this length, so that most pages have it made once.
+    pub(super) fn for_body(bytes: usize) -> Collector {
+        let links = (bytes / BODY_BYTES_A_LINK).min(LINKS_AT_FIRST_MAX);
+        Collector {
+            links: Links {
+                text: String::with_capacity(links * LINK_BYTES),
+                ends: Vec::with_capacity(links),
+                roles: Vec::with_capacity(links),
+                lastmods: Vec::new(),
+            },
+            table: vec![0; (2 * links).next_power_of_two()],
+            hasher: RandomState::default(),
+        }
+    }
+
     /// Takes a decoded reference: cuts it, and drops it when it is empty or not to be followed. One that is
     /// already there keeps its place, and the lesser of its roles.
     pub(super) fn push(&mut self, reference: &[u8], role: Role) {

@@ -113,7 +113,10 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
         text: None,
         sitemap: None,
     };
-    let mut found = Collector::default();
+    let mut found = match document.kind {
+        Kind::Other => Collector::default(),
+        _ => Collector::for_body(document.body.len()),
+    };
     let mut volatile = Vec::new();
     match document.kind {
         Kind::Html => volatile = page(document, &text, &mut found, &mut parsed),
