@@ -3,13 +3,14 @@
 //! atomically replaced; damaged, it counts as empty and is filled again by the next crawl.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::robots::{TEXT_MAX, within_limit};
+use crate::db::replace_file;
 
 /// Of the file; another one counts as damaged.
 const FORMAT: u32 = 1;
@@ -82,7 +83,7 @@ impl RobotsMemory {
         }
     }
 
-    /// Replaces the file, durably, if there is something new.
+    /// Replaces the file, if there is something new.
     ///
     /// # Errors
     /// Of the disk. The old file stays then.
@@ -94,11 +95,8 @@ impl RobotsMemory {
             format: FORMAT,
             hosts: &self.hosts,
         };
-        let fresh = self.path.with_extension("new");
-        let mut file = File::create(&fresh)?;
-        file.write_all(&serde_json::to_vec(&document)?)?;
-        file.sync_all()?;
-        fs::rename(&fresh, &self.path)?;
+        let bytes = serde_json::to_vec(&document)?;
+        replace_file(&self.path, |file| file.write_all(&bytes))?;
         self.is_changed = false;
         Ok(())
     }

@@ -19,11 +19,12 @@
 //! last merged, which are 4,096 or an eighth of the array: 16 to 22 bytes a URL.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 
 use crate::content::crc32c;
+use crate::db::replace_file;
 use crate::site::PageUrl;
 
 const MAGIC: [u8; 16] = *b"STANDSGT\x01\0\0\0\0\0\0\0";
@@ -190,7 +191,7 @@ impl Sightings {
             );
             io::Error::new(error.kind(), text)
         };
-        replace(&self.path, |file| self.write(file)).map_err(said)
+        replace_file(&self.path, |file| self.write(file)).map_err(said)
     }
 
     fn hash(&self, url: &PageUrl) -> u64 {
@@ -353,29 +354,10 @@ fn write_checked(file: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
     file.write_all(&crc32c(bytes).to_le_bytes())
 }
 
-/// The file in the place of the one before: written beside it, made durable, renamed.
-pub(super) fn replace(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> io::Result<()>,
-) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = BufWriter::with_capacity(1 << 16, File::create(&fresh)?);
-    write(&mut file)?;
-    file.into_inner()
-        .map_err(io::IntoInnerError::into_error)?
-        .sync_all()?;
-    fs::rename(&fresh, path)?;
-    match path
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        Some(folder) => File::open(folder)?.sync_all(),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use proptest::prelude::*;
 
     use super::*;

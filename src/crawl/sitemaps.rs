@@ -12,9 +12,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::sightings::replace;
 use super::tally::SitemapLine;
 use crate::content::Sitemap;
+use crate::db::replace_file;
 use crate::site::PageUrl;
 
 /// Sitemaps taken in by one crawl: as many as the protocol lets one index name.
@@ -154,7 +154,7 @@ impl SitemapNotes {
             );
             io::Error::new(error.kind(), text)
         };
-        replace(path, |file| file.write_all(&bytes)).map_err(said)
+        replace_file(path, |file| file.write_all(&bytes)).map_err(said)
     }
 
     /// How many crawls have come to their end: one more each time.

@@ -7,6 +7,7 @@
 
 mod fuse;
 mod scan;
+mod small_file;
 mod value;
 
 use std::io;
@@ -19,6 +20,7 @@ use thread_local::ThreadLocal;
 
 pub use fuse::{Blown, Fuse};
 pub use scan::Scan;
+pub use small_file::replace_file;
 
 /// Leaves hold at most this many records. Fixed when a database is created: 64 keeps the rewrite of
 /// a dirty leaf small, which is what a flush after scattered updates costs.

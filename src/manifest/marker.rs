@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ManifestError;
 use super::record::{Generation, Meta};
-use crate::db::Fuse;
+use crate::db::{Fuse, replace_file};
 
 const FILE: &str = "manifest.json";
 
@@ -79,16 +79,8 @@ impl Marker {
     /// Replaces the file atomically and durably.
     pub fn write(&self, state: &Path) -> Result<(), ManifestError> {
         let path = state.join(FILE);
-        let fresh = state.join("manifest.json.new");
         let bytes = serde_json::to_vec(self).expect("a plain record always serialises");
-        let write = || -> io::Result<()> {
-            let mut file = fs::File::create(&fresh)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &path)?;
-            fs::File::open(state)?.sync_all()
-        };
-        write().map_err(failed(&path))
+        replace_file(&path, |file| file.write_all(&bytes)).map_err(failed(&path))
     }
 }
 
