@@ -210,7 +210,7 @@ fn listen(args: &Args) {
     let level = match (args.quiet, args.verbose) {
         (true, _) => "off",
         (false, 0) => "error",
-        (false, 1) => &format!("standin=info,{}=debug,warn", crate::crawl::TOLD),
+        (false, 1) => &format!("standin=info,{}=debug,warn", crate::crawl::URL_LOG),
         (false, 2) => "standin=debug,info",
         (false, _) => "trace",
     };

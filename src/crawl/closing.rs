@@ -8,7 +8,7 @@ use super::frontier::Slot;
 use super::job::{Job, Way};
 use super::sightings::day_of;
 use super::strategy::{self, Linkage};
-use super::{CrawlError, left};
+use super::{CrawlError, url_log};
 use crate::content::{self, Kind};
 use crate::manifest::{Entry, Gone, Outcome, Staged};
 use crate::site::{Admission, PageUrl};
@@ -74,7 +74,7 @@ impl Engine<'_> {
             };
             let days = u16::try_from(days).unwrap_or(u16::MAX);
             if self.counts_for_retiring(&url, &entry) && strategy::may_retire(days, linkage) {
-                left(
+                url_log::left(
                     &url,
                     &"nothing has linked to it for long (crawl.retire_after_days)",
                 );
@@ -133,19 +133,19 @@ impl Engine<'_> {
 
     /// What the next crawl wants to know.
     pub fn remember(&mut self) {
-        let told = |what: &str, error: std::io::Error| {
+        let warn = |what: &str, error: std::io::Error| {
             tracing::warn!(%error, "{what} cannot be written: the next crawl does without");
         };
         if self.order.only.is_none() {
             let notes = self.sitemaps.notes(self.order.sitemap_loss_max, self.begun);
             if let Err(error) = notes.save(&self.order.sitemap_notes()) {
-                told("what the sitemaps held", error);
+                warn("what the sitemaps held", error);
             }
         }
         if let Some(sightings) = &mut self.sightings
             && let Err(error) = sightings.save(self.begun)
         {
-            told("when pages were seen", error);
+            warn("when pages were seen", error);
         }
     }
 

@@ -27,7 +27,7 @@ use super::survival::Survival;
 use super::traps::{TrapReport, Variants};
 use super::visit::{Fetched, Visited, Visitor, Workshop};
 use super::writer::{Report, Writer};
-use super::{CrawlError, CrawlOrder, CrawlProgress, Fetcher, Held, Trouble, left, taken};
+use super::{CrawlError, CrawlOrder, CrawlProgress, Fetcher, Held, Trouble, url_log};
 use crate::content::{Digest, Role};
 use crate::manifest::{Entry, Gone, Manifest, Outcome, Staged};
 use crate::site::{Admission, PageUrl};
@@ -365,14 +365,14 @@ impl Engine<'_> {
                 continue;
             }
             if self.is_spared(&url, &entry)? {
-                left(&url, &Due::Skip);
+                url_log::left(&url, &Due::Skip);
                 self.position.tally.skipped.lastmod += 1;
                 self.position.counts.known += 1;
                 self.position.counts.kept += 1;
                 self.progress.skip();
                 continue;
             }
-            taken(&url, &"stored");
+            url_log::taken(&url, &"stored");
             self.progress.find(1);
             let ticket = self.cursors.give_out(origin, &url);
             self.schedule.add(Job {
@@ -611,9 +611,9 @@ impl Engine<'_> {
 
     fn tell(&self, source: Source<'_>, url: &PageUrl) {
         match source {
-            Source::Page(page) => taken(url, &format_args!("linked from {page}")),
-            Source::Named(Some(page)) => taken(url, &format_args!("named by {page}")),
-            Source::Named(None) => taken(url, &"asked for"),
+            Source::Page(page) => url_log::taken(url, &format_args!("linked from {page}")),
+            Source::Named(Some(page)) => url_log::taken(url, &format_args!("named by {page}")),
+            Source::Named(None) => url_log::taken(url, &"asked for"),
         }
     }
 
@@ -646,7 +646,7 @@ impl Engine<'_> {
                 Err(trap) => trap,
             },
         };
-        left(url, &trap);
+        url_log::left(url, &trap);
         self.position.tally.skipped.traps += 1;
         self.traps.note(&trap, url);
         true
@@ -677,7 +677,7 @@ impl Engine<'_> {
     }
 
     fn skip_forbidden(&mut self, url: &PageUrl, pattern: &str) {
-        left(url, &pattern);
+        url_log::left(url, &pattern);
         self.position.counts.forbidden += 1;
         self.position.tally.skipped.robots += 1;
     }
@@ -727,7 +727,7 @@ impl Engine<'_> {
 
     /// A job of a host that was given up: noted for the next crawl when it was never stored.
     pub async fn not_asked(&mut self, job: Job) -> Result<(), CrawlError> {
-        left(&job.url, &"its host was given up");
+        url_log::left(&job.url, &"its host was given up");
         let host = job.url.authority();
         self.position.tally.skipped.host += 1;
         let tally = self

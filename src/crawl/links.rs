@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard};
 
-use super::TOLD;
+use super::URL_LOG;
 use super::recent::Recent;
 use crate::content::{Charset, Link, Parsed, Role};
 use crate::site::{Admission, PageUrl, Scope};
@@ -169,5 +169,5 @@ impl Resolver {
 
 /// For `-v`: a reference that leads to no page of the site.
 fn left_out(page: &PageUrl, reference: &str, why: &dyn std::fmt::Display) {
-    tracing::debug!(target: TOLD, reference, %page, %why, "left");
+    tracing::debug!(target: URL_LOG, reference, %page, %why, "left");
 }

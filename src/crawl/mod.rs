@@ -2,7 +2,7 @@
 //! politely asked for; each body through one pass on its way to the store; outcomes staged.
 //!
 //! One task drives it ([`engine`]): it hands jobs out as hosts have room ([`schedule`]), keeps them in flight
-//! together, and takes each result in alone, so that nothing here needs a lock. Parsing runs on rayon ([`visit`]),
+//! together, and takes each result in alone, so that nothing of it needs a lock. Parsing runs on rayon ([`visit`]),
 //! the disk belongs to one writer thread ([`writer`]). What a result means is a pure decision ([`decide`]). What
 //! waits lies in the frontier, a database of its own that a finished run throws away; a killed run finds in it where
 //! it was. Nothing in here touches an entry: commits are the manifest's business, after the guards. `publish`
@@ -36,8 +36,8 @@ mod sitemaps;
 mod strategy;
 mod survival;
 mod tally;
-mod told;
 mod traps;
+mod url_log;
 mod visit;
 mod writer;
 
@@ -54,19 +54,19 @@ use crate::manifest::{Generation, ManifestError};
 use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
-pub use body::{Budget, Held, TempBody};
-pub use courtesy::{Courtesy, QuietHours, QuietHoursError};
+pub use body::{Budget, Held};
+pub use courtesy::{Courtesy, QuietHours};
 pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use folder::{FolderOrder, publish};
 pub use frontier::{Frontier, Position};
 pub use robots::Robots;
 pub use robots_memory::RobotsMemory;
-pub use sightings::{Sighting, Sightings};
+pub use sightings::Sightings;
 pub use strategy::{LastmodRules, Strategy};
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
-pub use told::{TOLD, left, taken};
-pub use traps::{Trap, TrapLimits};
+pub use traps::TrapLimits;
+pub use url_log::URL_LOG;
 
 /// What a crawl is to do.
 pub struct CrawlOrder {

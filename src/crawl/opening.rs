@@ -12,7 +12,7 @@ use super::job::Job;
 use super::links::Found;
 use super::robots::Robots;
 use super::visit::{Fetched, Seen, Visited};
-use super::{CrawlError, Held, left, taken};
+use super::{CrawlError, Held, url_log};
 use crate::content::{Role, Sitemap};
 use crate::site::{Admission, PageUrl};
 
@@ -178,7 +178,7 @@ impl Engine<'_> {
         let mut usable = false;
         for seed in self.order.seeds.clone() {
             if let Some(pattern) = self.forbidden(&seed) {
-                left(&seed, &pattern);
+                url_log::left(&seed, &pattern);
                 why = CrawlError::NoSeed {
                     why: match self.position.troubles.last() {
                         Some(trouble) => trouble.why.clone(),
@@ -190,7 +190,7 @@ impl Engine<'_> {
             if is_sitemap(&seed) {
                 self.sitemaps.named(&seed, None);
             }
-            taken(&seed, &"a seed");
+            url_log::taken(&seed, &"a seed");
             let fetched = self.ask_now(&seed, Conditional::IfSurviving)?.await;
             self.count_answer(&fetched.job, &fetched.result);
             let visited = self.visitor.compute(fetched);
@@ -262,7 +262,7 @@ impl Engine<'_> {
             }
             let hash = self.recent.hash_of(&url);
             if self.recent.insert(hash) {
-                taken(&url, &"asked for by name");
+                url_log::taken(&url, &"asked for by name");
                 found.push(Found {
                     url,
                     role: Role::Page,

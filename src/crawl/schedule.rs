@@ -347,7 +347,7 @@ impl Schedule {
         if host.given_up.is_some() {
             return;
         }
-        let why = told(ending);
+        let why = said(ending);
         tracing::warn!(host = &*host.authority, why, "given up");
         host.given_up = Some(why);
         let left = self.given_up.len();
@@ -491,7 +491,8 @@ fn policy(courtesy: &Courtesy) -> Policy {
     }
 }
 
-fn told(ending: Ending) -> String {
+/// Why a host was given up.
+fn said(ending: Ending) -> String {
     match ending {
         Ending::Asked(wait) => format!(
             "asked to be left alone for {} s (Retry-After), more than the {} s that a crawl waits",

@@ -285,7 +285,7 @@ impl Sitemaps {
     /// the share of its URLs that a sitemap may lose.
     pub fn reasons(&self, loss_max: f64, now: i64) -> Vec<String> {
         let losses = self.losses(loss_max, now);
-        let mut reasons: Vec<String> = losses.iter().map(|(url, loss)| told(url, loss)).collect();
+        let mut reasons: Vec<String> = losses.iter().map(|(url, loss)| reason(url, loss)).collect();
         if let Some((url, count)) = &self.too_deep {
             reasons.push(format!(
                 "{count} sitemaps were not read, the first {url}: they lie below more than {INDEXES_MAX} indexes; name them in robots.txt"
@@ -479,7 +479,7 @@ fn is_loss(before: u64, urls: u64, loss_max: f64) -> bool {
     lost >= LOSS_MIN && lost as f64 > loss_max * before as f64
 }
 
-fn told(url: &PageUrl, loss: &Loss<'_>) -> String {
+fn reason(url: &PageUrl, loss: &Loss<'_>) -> String {
     match loss {
         Loss::Failed {
             is_index: true,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub use super::sitemaps::SitemapSum;
 use crate::site::PageUrl;
 
-/// A part of the report. After a kill, what was counted since the position was last written is counted anew.
+/// A part of the report. What was counted since it was last recorded is lost with a kill.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tally {
     /// Answers by status code.

@@ -8,14 +8,14 @@ use std::fmt::Display;
 use crate::site::PageUrl;
 
 /// The target of these events. It is no module's, so that it can be listened to by itself.
-pub const TOLD: &str = "standin::url";
+pub const URL_LOG: &str = "standin::url";
 
 /// It will be asked for: `a seed`, `named by https://…` (a sitemap), `linked from https://…`, `stored`.
 pub fn taken(url: &PageUrl, why: &dyn Display) {
-    tracing::debug!(target: TOLD, %url, %why, "taken");
+    tracing::debug!(target: URL_LOG, %url, %why, "taken");
 }
 
 /// It will not be asked for in this run: what decides so, such as the line of robots.txt.
 pub fn left(url: &PageUrl, why: &dyn Display) {
-    tracing::debug!(target: TOLD, %url, %why, "left");
+    tracing::debug!(target: URL_LOG, %url, %why, "left");
 }
