@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::args::Args;
 use super::{EXIT_USAGE, Outcome};
-use crate::config::{self, StrategyName, TierTarget};
+use crate::config::{self, RobotsPolicy, StrategyName, TierTarget};
 
 pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
@@ -21,6 +21,9 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(policy) = &config.site.cache_control {
         writeln!(text, "  caching {policy}")?;
     }
+    if config.site.robots == RobotsPolicy::Ignore {
+        text.push_str("  robots  ignored\n");
+    }
     let crawl = &config.crawl;
     if crawl.strategy == StrategyName::Lastmod {
         let days = crawl.max_age_days;
@@ -28,6 +31,9 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
             text,
             "  asks    for what no sitemap calls unchanged, and for all within {days} days"
         )?;
+    }
+    if let Some(days) = crawl.retire_after_days {
+        writeln!(text, "  retires what nothing has named for {days} days")?;
     }
     if !crawl.quiet_hours.is_empty() {
         writeln!(text, "  quiet   {} UTC", crawl.quiet_hours.join(", "))?;

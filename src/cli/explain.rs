@@ -10,7 +10,7 @@ use super::{Outcome, render};
 use crate::config::{self, Config, RobotsPolicy, StrategyName};
 use crate::crawl::{self, Robots};
 use crate::db::Fuse;
-use crate::manifest::{Entry, Manifest, Outcome as PageOutcome, Pending};
+use crate::manifest::{Entry, Gone, Manifest, Outcome as PageOutcome, Pending};
 use crate::run::{self, House, Lock, RunError};
 use crate::site::{Admission, Layout, LayoutName, PageUrl, Reach};
 
@@ -225,6 +225,9 @@ fn described(entry: Option<&Entry>) -> String {
             page.content
         ),
         PageOutcome::Redirect(redirect) => format!("{} to {}", redirect.status, redirect.target),
+        PageOutcome::Gone(gone) if gone.status == Gone::RETIRED => {
+            "retired: nothing had named it for crawl.retire_after_days".into()
+        }
         PageOutcome::Gone(gone) => format!("gone ({})", gone.status),
     };
     format!("  entry    {what}\n")

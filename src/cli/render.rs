@@ -125,19 +125,22 @@ fn crawl(report: &RunReport) -> String {
     counts + &crawled::details(&report.tally)
 }
 
+/// One count of a tier.
+type Count = fn(&TierReport) -> u64;
+
 /// What is nought in all tiers has no column: so the table fits into 80 of them nearly always.
 fn tiers(report: &RunReport) -> String {
     if report.tiers.is_empty() {
         return String::new();
     }
-    let counts: [(&str, fn(&TierReport) -> u64); 5] = [
+    let counts: [(&str, Count); 5] = [
         ("put", |tier| tier.put),
         ("copied", |tier| tier.copied),
         ("re-headered", |tier| tier.reheadered),
         ("deleted", |tier| tier.deleted),
         ("owed", |tier| tier.debts),
     ];
-    let is_told = |count: fn(&TierReport) -> u64| report.tiers.iter().any(|tier| count(tier) > 0);
+    let is_told = |count: Count| report.tiers.iter().any(|tier| count(tier) > 0);
     let told: Vec<_> = counts
         .into_iter()
         .filter(|(_, count)| is_told(*count))
