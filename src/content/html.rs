@@ -563,7 +563,7 @@ mod tests {
                 &["c"],
                 &[],
             ),
-            ("<img src=a><a href=a><img src=b>", &["a"], &["b"]),
+            ("<img src=a><a href=a><img src=b>", &[], &["a", "b"]),
             (
                 "<img data-src=a data-srcset='b 1x, c 2x'><video data-src=d><iframe data-src=e></iframe><div data-src=f data-srcset=g>",
                 &[],

@@ -35,7 +35,7 @@ pub enum Role {
 pub struct Link<'a> {
     /// As written, decoded; not resolved.
     pub reference: &'a str,
-    /// The least of the roles in which the page names it: a page that is an asset elsewhere is a page.
+    /// The greatest of the roles in which the page names it: a picture that is linked to as well is a part of it.
     pub role: Role,
     /// What a sitemap or a feed says of its last change, in seconds since 1970.
     pub lastmod: Option<i64>,
@@ -115,7 +115,7 @@ impl Collector {
     }
 
     /// Takes a decoded reference: cuts it, and drops it when it is empty or not to be followed. One that is
-    /// already there keeps its place, and the lesser of its roles.
+    /// already there keeps its place, and the greater of its roles.
     pub(super) fn push(&mut self, reference: &[u8], role: Role) {
         self.push_dated(reference, role, None);
     }
@@ -161,7 +161,7 @@ impl Collector {
         let slot = self.slot(link);
         if self.table[slot] != 0 {
             let index = self.table[slot] as usize - 1;
-            self.links.roles[index] = self.links.roles[index].min(role);
+            self.links.roles[index] = self.links.roles[index].max(role);
             return Some(index);
         }
         // 4 GiB of links on one page is more than any body that is parsed: the rest is left out.
@@ -282,8 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn the_least_role_and_the_latest_time_of_a_link_count() {
-        // A page that is an asset elsewhere is a page; times stay with their own link.
+    fn the_greatest_role_and_the_latest_time_of_a_link_count() {
+        // A picture that is linked to as well is a part of the page; times stay with their own link.
         let mut collector = Collector::default();
         collector.push(b"a", Role::Asset);
         collector.push_dated(b"b", Role::Sitemap, Some(5));
@@ -296,7 +296,7 @@ mod tests {
             .map(|link| (link.reference, link.role, link.lastmod))
             .collect();
         let expected = [
-            ("a", Role::Page, None),
+            ("a", Role::Asset, None),
             ("b", Role::Sitemap, Some(5)),
             ("c", Role::Asset, None),
         ];
