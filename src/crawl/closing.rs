@@ -152,11 +152,16 @@ impl Engine<'_> {
     /// Why the mirror is worth less than it could be.
     pub fn reasons(&self) -> Vec<String> {
         let mut reasons = match self.order.only {
-            Some(_) => Vec::new(),
+            Some(_) => self.missed.clone(),
             None => self
                 .sitemaps
                 .reasons(self.order.sitemap_loss_max, self.begun),
         };
+        for host in &self.unruled {
+            reasons.push(format!(
+                "nothing was asked of {host}: its robots.txt could not be had, and never could; it is tried again in the next run"
+            ));
+        }
         for (host, tally) in &self.position.tally.hosts {
             if let Some(why) = &tally.given_up {
                 reasons.push(format!(

@@ -97,8 +97,10 @@ pub async fn crawl(
         variants: Variants::default(),
         traps: TrapReport::from_lines(position.tally.traps.clone()),
         recent: Recent::new(),
+        missed: Vec::new(),
         noted: Vec::new(),
         silent: BTreeSet::new(),
+        unruled: BTreeSet::new(),
         given_up: BTreeSet::new(),
         survival: Survival::new(Arc::clone(&means.manifest), order.confirmed)?,
         workshop: Workshop::new(Arc::clone(&visitor)),
@@ -148,10 +150,14 @@ pub(super) struct Engine<'a> {
     pub variants: Variants,
     pub traps: TrapReport,
     pub recent: Recent,
+    /// Why pages could not be had that this crawl alone is about.
+    pub missed: Vec<String>,
     /// URLs that are not asked for in this crawl, with the reason, since the last report to the writer.
     pub noted: Vec<(PageUrl, Staged)>,
     /// Hosts that did not answer when they were asked for their robots.txt.
     pub silent: BTreeSet<String>,
+    /// Hosts of which nothing is asked, since nobody knows what they permit.
+    pub unruled: BTreeSet<String>,
     /// Hosts whose part of the crawl has ended before its time.
     pub given_up: BTreeSet<String>,
     pub survival: Survival,
@@ -195,7 +201,17 @@ impl Engine<'_> {
         self.note_unasked().await?;
         self.retire().await?;
         self.remember();
-        Ok(())
+        self.ended_well()
+    }
+
+    /// A crawl of some pages that had none of them has nothing to tell.
+    fn ended_well(&self) -> Result<(), CrawlError> {
+        match (&self.order.only, self.missed.first()) {
+            (Some(only), Some(why)) if self.missed.len() >= only.len() => {
+                Err(CrawlError::NonePages { why: why.clone() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// For what is asked out of turn: the schedule, which sends nothing in quiet hours, does not see it.
@@ -523,6 +539,14 @@ impl Engine<'_> {
         }
     }
 
+    /// A page that could not be had. It fails a crawl that is about this page.
+    pub fn miss(&mut self, job: &Job, why: &str) {
+        let only = self.order.only.as_deref().unwrap_or_default();
+        if only.contains(&job.url) {
+            self.missed.push(format!("{}: {why}", job.url));
+        }
+    }
+
     pub fn name_trouble(&mut self, job: &Job, why: String) {
         tracing::info!(url = %job.url, why, "not had");
         if self.position.troubles.len() < TROUBLES_MAX {
@@ -558,7 +582,12 @@ impl Engine<'_> {
             if let Some(sightings) = &mut self.sightings {
                 sightings.linked(&found.url, self.begun);
             }
-            let hash = self.recent.hash_of(&found.url);
+            // Where links wait for the next crawl, what is linked may still be a part of the page.
+            let is_part = self.order.only.is_some() && found.role == Role::Asset;
+            let hash = match is_part {
+                true => self.recent.hash_of((&found.url, is_part)),
+                false => self.recent.hash_of(&found.url),
+            };
             let is_recent = !self.recent.insert(hash);
             if is_recent && found.lastmod.is_none() {
                 continue;

@@ -131,7 +131,9 @@ impl Resolver {
                     text if text.starts_with(b"http:") || text.starts_with(b"https:") => nowhere,
                     _ => directory,
                 };
-                let hash = met.hash_of((place, link.reference));
+                // The picture behind a link to it is a part of the page, whatever the link says.
+                let is_part = link.role == Role::Asset;
+                let hash = met.hash_of((place, link.reference, is_part));
                 met.insert(hash)
             })
             .collect()

@@ -258,6 +258,9 @@ pub enum CrawlError {
     /// No seed could be used: nothing is known about the site today.
     #[error("no usable seed: {why}")]
     NoSeed { why: String },
+    /// Of the pages that a crawl was about, not one.
+    #[error("nothing is replaced, since no page could be had: {why}")]
+    NonePages { why: String },
     /// The origin went away in the middle.
     #[error("the origin stopped answering after {done} pages: {why}")]
     OriginLost { done: u64, why: String },

@@ -148,6 +148,9 @@ impl Engine<'_> {
     }
 
     fn obey(&mut self, url: &PageUrl, rules: Robots) -> Result<(), CrawlError> {
+        if matches!(rules, Robots::DenyAll) {
+            self.unruled.insert(url.authority().to_owned());
+        }
         if let Some(pause) = rules.delay() {
             self.schedule.slow_down(url.authority(), pause);
         }
@@ -257,6 +260,7 @@ impl Engine<'_> {
             if let Some(pattern) = self.forbidden(&url) {
                 let why = format!("{pattern} forbids it");
                 self.position.counts.errors += 1;
+                self.miss(&Job::first(&url), &why);
                 self.name_trouble(&Job::first(&url), why);
                 continue;
             }
@@ -311,7 +315,9 @@ impl Engine<'_> {
 
     /// A page that a sitemap names at the end: one that is new, or was published again since the crawl began.
     fn look_at_again(&mut self, found: Found) -> Result<(), CrawlError> {
-        let was_published = found.lastmod.is_some_and(|at| at >= self.begun);
+        // What lies ahead is no time at which anything was published.
+        let meanwhile = self.begun..=(self.order.clock)();
+        let was_published = found.lastmod.is_some_and(|at| meanwhile.contains(&at));
         if was_published && self.forbidden(&found.url).is_none() {
             self.progress.find(1);
             return self.queue.push(None, vec![found]);

@@ -23,7 +23,9 @@ impl Engine<'_> {
         let recorded = job.recorded.as_deref();
         if recorded.is_some_and(|entry| entry.outcome.is_live()) {
             self.position.counts.known += 1;
-            self.position.counts.kept += u64::from(is_kept(recorded, &result));
+            // What a crawl of some pages did not have is told page by page.
+            let is_kept = self.order.only.is_some() || is_kept(recorded, &result);
+            self.position.counts.kept += u64::from(is_kept);
         }
         // Where the origin only said that it stands, the answer is the recorded one.
         let fetched = match (&result, recorded.and_then(|entry| entry.fetched)) {
@@ -197,6 +199,7 @@ impl Engine<'_> {
     fn not_had(&mut self, job: &Job, why: String) -> Option<Staged> {
         self.position.counts.errors += 1;
         self.progress.fail();
+        self.miss(job, &why);
         self.name_trouble(job, why.clone());
         job.recorded.is_none().then(|| Staged::Pending {
             from: job.from.clone(),

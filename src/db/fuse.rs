@@ -38,6 +38,11 @@ impl Fuse {
         Fuse::armed(passes, None, false)
     }
 
+    /// Conducts until it has passed this place so many times, then never again anywhere.
+    pub fn at(place: &str, passes: u64) -> Fuse {
+        Fuse::armed(passes, Some(place.to_owned()), false)
+    }
+
     /// What [`KILL_VARIABLE`] asks for, in debug builds.
     pub fn from_environment() -> Fuse {
         if !cfg!(debug_assertions) {
@@ -70,6 +75,9 @@ impl Fuse {
         let Some(armed) = &self.0 else {
             return Ok(());
         };
+        if self.is_blown() {
+            return Err(Blown(place));
+        }
         if armed.place.as_deref().is_some_and(|only| only != place) {
             return Ok(());
         }
@@ -119,5 +127,8 @@ mod tests {
         assert_eq!(fuse.pass("d"), Err(Blown("d")));
         assert!(fuse.is_blown());
         assert!(Fuse::none().pass("a").is_ok());
+        let named = Fuse::at("a", 1);
+        assert!(named.pass("b").is_ok() && named.pass("a").is_ok() && named.pass("b").is_ok());
+        assert!(named.pass("a").is_err() && named.pass("b").is_err());
     }
 }

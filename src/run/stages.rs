@@ -295,6 +295,7 @@ fn refusal(
         Ok(()) => Ok(guard),
         Err(
             error @ (CrawlError::NoSeed { .. }
+            | CrawlError::NonePages { .. }
             | CrawlError::OriginLost { .. }
             | CrawlError::Folder { .. }
             | CrawlError::SeedLeaves { .. }),
