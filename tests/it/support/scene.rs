@@ -30,6 +30,11 @@ pub fn go_to_day(days: i64) {
     AHEAD.set(days * DAY_SECONDS);
 }
 
+/// Some time passes.
+pub fn wait_seconds(seconds: i64) {
+    AHEAD.set(AHEAD.get() + seconds);
+}
+
 /// From now on it is this moment of today's (seconds since midnight, UTC), and the clock goes on.
 pub fn go_to_second_of_day(second: i64) {
     AHEAD.set(second - run::now().rem_euclid(DAY_SECONDS));
@@ -98,10 +103,10 @@ impl Scene {
         runtime().block_on(ran)
     }
 
-    /// A run whose process dies at this pass of a durable write, if it comes so far; what it leaves is what a killed
+    /// A run whose process dies when it has passed this durable write so many times; what it leaves is what a killed
     /// process leaves.
-    pub fn run_killed(&mut self, passes: u64) {
-        let fuse = Fuse::after(passes);
+    pub fn run_killed(&mut self, place: &str, passes: u64) {
+        let fuse = Fuse::at(place, passes);
         let ran = self.try_run(&fuse);
         assert!(fuse.is_blown(), "nobody was killed: {ran:?}");
         // A copy, since databases that are not closed are flushed when the fuse goes.
