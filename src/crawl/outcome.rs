@@ -79,6 +79,7 @@ impl Engine<'_> {
             choices,
             forms,
             sitemap,
+            is_searched,
             is_unsearched,
         } = page;
         self.position.counts.fetched += 1;
@@ -87,7 +88,7 @@ impl Engine<'_> {
             let why = "too long to be searched for links: it is stored, and pages that only it names may be missing";
             self.name_trouble(job, why.to_owned());
         }
-        if let Some(sightings) = &mut self.sightings {
+        if let Some(sightings) = self.sightings.as_mut().filter(|_| is_searched) {
             sightings.parsed(&job.url, self.begun);
         }
         let source = match sitemap {

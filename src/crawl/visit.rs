@@ -65,6 +65,8 @@ pub struct SeenPage {
     pub forms: FormTally,
     /// That it is a sitemap, and how many links it has.
     pub sitemap: Option<(Sitemap, u64)>,
+    /// It was searched for links, whether it has any or not.
+    pub is_searched: bool,
     /// It is markup, and too long to be searched for links.
     pub is_unsearched: bool,
 }
@@ -152,6 +154,7 @@ impl Visitor {
                 choices: Vec::new(),
                 forms: FormTally::default(),
                 sitemap: None,
+                is_searched: !is_wanted,
                 is_unsearched: is_wanted,
                 received,
             });
@@ -170,7 +173,8 @@ impl Visitor {
         let canonical_then = rules_then(recorded, rules.len())
             .map(|then| content::parse(&document, &rules[then]).canonical);
         let (mut links, mut choices, mut forms) = Default::default();
-        if self.is_searched(job, &parsed, canonical_then) {
+        let is_searched = self.is_searched(job, &parsed, canonical_then);
+        if is_searched {
             links = self
                 .resolver
                 .resolve(&job.url, &parsed, &received.header_links);
@@ -183,6 +187,7 @@ impl Visitor {
             choices,
             forms,
             sitemap: parsed.sitemap.map(|kind| (kind, parsed.links.len() as u64)),
+            is_searched,
             is_unsearched: false,
             received,
         })
