@@ -175,12 +175,17 @@ enum Weather {
 struct Script {
     /// By path and query; of several answers each is given once and the last for ever.
     pages: BTreeMap<String, Vec<Page>>,
+    /// By the beginning of a path: who makes up all pages below, where none was set.
+    inventors: Vec<(String, Inventor)>,
     weather: Weather,
     seen: Vec<Seen>,
     /// How many requests each path has had since it was set.
     turns: HashMap<String, usize>,
     connections: usize,
 }
+
+/// Makes up a page for a path with its query.
+type Inventor = Arc<dyn Fn(&str) -> Page + Send + Sync>;
 
 type Shared = Arc<Mutex<Script>>;
 
@@ -236,6 +241,14 @@ impl Origin {
         let mut script = locked(&self.script);
         script.turns.remove(path);
         script.pages.insert(path.to_owned(), pages);
+    }
+
+    /// Every path that begins so, and has no page of its own, is made up from now on.
+    pub fn invent(&self, start: &str, inventor: impl Fn(&str) -> Page + Send + Sync + 'static) {
+        let mut script = locked(&self.script);
+        script
+            .inventors
+            .push((start.to_owned(), Arc::new(inventor)));
     }
 
     /// From now on the path is a 404.
@@ -416,6 +429,10 @@ fn choose(script: &mut Script, target: &str) -> Page {
         Weather::Fair | Weather::Silence => {}
     }
     let Some(key) = key else {
+        let mut inventors = script.inventors.iter();
+        if let Some((_, inventor)) = inventors.find(|(start, _)| target.starts_with(start)) {
+            return inventor(target);
+        }
         return Page::html("there is no such page").status(404);
     };
     let turn = script.turns.entry(key.to_owned()).or_insert(0);

@@ -96,10 +96,20 @@ impl Scene {
         runtime().block_on(ran).expect("the run can go on")
     }
 
+    /// A run up to the commit, for large sites.
+    pub fn crawl(&self) -> RunReport {
+        let ran = self.stages(Stages::Crawl, &Fuse::none());
+        ran.expect("the run can go on")
+    }
+
     pub fn try_run(&self, fuse: &Fuse) -> Result<RunReport, RunError> {
+        self.stages(Stages::All, fuse)
+    }
+
+    fn stages(&self, stages: Stages, fuse: &Fuse) -> Result<RunReport, RunError> {
         self.origin.clear_requests();
         let live = Live::default();
-        let ran = run::run(&self.config, Stages::All, self.around(&live, fuse));
+        let ran = run::run(&self.config, stages, self.around(&live, fuse));
         runtime().block_on(ran)
     }
 
