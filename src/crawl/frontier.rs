@@ -9,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,8 +23,13 @@ use crate::site::PageUrl;
 
 const CACHE_BYTES: usize = 16 << 20;
 
-/// Flushed after this many changes: what a kill makes a crawl repeat, and what it holds dirty.
+/// Flushed after this many changes: what it holds dirty.
 const UNFLUSHED_MAX: usize = 20_000;
+
+/// And after so many jobs, or so long: what a kill makes a crawl repeat. A walk through pages that are all unchanged
+/// makes next to no changes, and a slow site few jobs.
+const UNFLUSHED_JOBS_MAX: usize = 5_000;
+const UNFLUSHED_AGE: Duration = Duration::from_secs(5);
 
 const META: &[u8] = b"m";
 const COUNTS: &[u8] = b"n";
@@ -154,6 +161,22 @@ struct Begun {
 pub struct Frontier {
     db: Db,
     dir: PathBuf,
+    unflushed: Mutex<Unflushed>,
+}
+
+/// Jobs finished since the last flush, and when that was.
+struct Unflushed {
+    jobs: usize,
+    since: Instant,
+}
+
+impl Unflushed {
+    fn none() -> Mutex<Unflushed> {
+        Mutex::new(Unflushed {
+            jobs: 0,
+            since: Instant::now(),
+        })
+    }
 }
 
 /// What one finished job changes, in one batch.
@@ -198,6 +221,7 @@ impl Frontier {
                 let frontier = Frontier {
                     db,
                     dir: dir.clone(),
+                    unflushed: Unflushed::none(),
                 };
                 match frontier.position() {
                     Ok(Some(position)) => return Ok((frontier, position)),
@@ -216,7 +240,8 @@ impl Frontier {
             }
         }
         let db = Db::open(&dir, CACHE_BYTES, fuse)?;
-        let (frontier, position) = (Frontier { db, dir }, fresh());
+        let unflushed = Unflushed::none();
+        let (frontier, position) = (Frontier { db, dir, unflushed }, fresh());
         frontier.begin(&position)?;
         Ok((frontier, position))
     }
@@ -377,8 +402,18 @@ impl Frontier {
             batch.put(COUNTS, &encode(&last.counts));
         }
         self.db.apply(batch)?;
-        if self.db.unflushed() >= UNFLUSHED_MAX {
+        let mut unflushed = self
+            .unflushed
+            .lock()
+            .expect("no holder of this lock panics");
+        unflushed.jobs += finished.len();
+        let is_much = self.db.unflushed() >= UNFLUSHED_MAX || unflushed.jobs >= UNFLUSHED_JOBS_MAX;
+        if is_much || unflushed.since.elapsed() >= UNFLUSHED_AGE {
             self.db.flush()?;
+            *unflushed = Unflushed {
+                jobs: 0,
+                since: Instant::now(),
+            };
         }
         Ok(())
     }
