@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
@@ -190,11 +190,9 @@ impl<'a> Source<'a> {
 
 impl Engine<'_> {
     async fn run(&mut self) -> Result<(), CrawlError> {
-        self.wait_for_quiet_end().await;
         self.open().await?;
         self.visit_all().await?;
         if self.order.only.is_none() {
-            self.wait_for_quiet_end().await;
             self.look_again().await?;
             self.visit_all().await?;
         }
@@ -211,19 +209,6 @@ impl Engine<'_> {
                 Err(CrawlError::NonePages { why: why.clone() })
             }
             _ => Ok(()),
-        }
-    }
-
-    /// For what is asked out of turn: the schedule, which sends nothing in quiet hours, does not see it.
-    async fn wait_for_quiet_end(&self) {
-        loop {
-            let wall = (self.order.clock)();
-            self.say_what_is_waited_for(wall, true);
-            let Some(until) = self.schedule.quiet_until(wall) else {
-                return;
-            };
-            let seconds = u64::try_from(until - wall).unwrap_or(0);
-            tokio::time::sleep(Duration::from_secs(seconds)).await;
         }
     }
 
@@ -805,7 +790,7 @@ pub(super) fn is_retired(entry: &Entry) -> bool {
 }
 
 /// For the progress line; `at` in seconds since 1970.
-fn quiet_until(at: i64) -> String {
+pub(super) fn quiet_until(at: i64) -> String {
     let time = time::OffsetDateTime::from_unix_timestamp(at);
     time.map_or_else(
         |_| "quiet".to_owned(),

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use super::engine::{Engine, Source};
+use super::courtesy::QuietHours;
+use super::engine::{Engine, Source, quiet_until};
 use super::fetch::{Answer, FetchError};
 use super::job::Job;
 use super::links::Found;
 use super::robots::Robots;
 use super::visit::{Fetched, Seen, Visited};
-use super::{CrawlError, Held, url_log};
+use super::{CrawlError, CrawlProgress, Held, url_log};
 use crate::content::{Role, Sitemap};
 use crate::site::{Admission, PageUrl};
 
@@ -25,6 +27,24 @@ const SECOND_LOOKS_MAX: usize = 500;
 
 /// Pages that are asked for out of turn at a time, such as several robots.txt.
 const OUT_OF_TURN_MAX: usize = 16;
+
+/// How often who waits for the end of quiet hours looks at the clock: a machine that slept has not waited.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Waits until a request may be sent, and says so meanwhile. Pages wait in the schedule; this is for all that is asked
+/// for out of turn. `clock` tells seconds since 1970.
+pub async fn outwait_quiet_hours(quiet: &QuietHours, clock: fn() -> i64, progress: &CrawlProgress) {
+    let mut wall = clock();
+    while let Some(until) = quiet.active(wall) {
+        progress.wait_for(Some(quiet_until(until)));
+        let seconds = u64::try_from(until - wall).unwrap_or(0).max(1);
+        tokio::time::sleep(Duration::from_secs(seconds).min(LOOK)).await;
+        wall = clock();
+        if quiet.active(wall).is_none() {
+            progress.wait_for(None);
+        }
+    }
+}
 
 impl Engine<'_> {
     /// Everything that comes before the pages.
@@ -194,6 +214,7 @@ impl Engine<'_> {
                 self.sitemaps.named(&seed, None);
             }
             url_log::taken(&seed, &"a seed");
+            self.outwait_quiet_hours().await;
             let fetched = self.ask_now(&seed, Conditional::IfSurviving)?.await;
             self.count_answer(&fetched.job, &fetched.result);
             let visited = self.visitor.compute(fetched);
@@ -294,6 +315,7 @@ impl Engine<'_> {
             let mut job = Job::first(&url);
             job.is_sitemap = true;
             let conditional = self.look_up(&mut job)?;
+            self.outwait_quiet_hours().await;
             let visitor = Arc::clone(&self.visitor);
             let fetched = visitor.ask_patiently(job, conditional).await;
             let Ok(Seen::Page(page)) = self.visitor.compute(fetched).result else {
@@ -323,6 +345,10 @@ impl Engine<'_> {
             return self.queue.push(None, vec![found]);
         }
         self.enqueue(Source::Named(None), vec![found])
+    }
+
+    async fn outwait_quiet_hours(&self) {
+        outwait_quiet_hours(&self.order.courtesy.quiet, self.order.clock, self.progress).await;
     }
 
     /// Asks for a URL out of turn. No cursor will visit it again.

@@ -119,6 +119,8 @@ async fn crawl_site(
             "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
         ));
     }
+    let quiet = house::courtesy_of(&config.crawl)?.quiet;
+    crawl::outwait_quiet_hours(&quiet, around.clock, &around.live.crawl).await;
     let (mut order, fetcher) =
         match prepare(config, around, &taking.manifest, &taking.store).await? {
             Ok(prepared) => prepared,
