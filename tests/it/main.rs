@@ -9,6 +9,8 @@ mod crawl_forms;
 mod crawl_hosts;
 mod crawl_only;
 mod crawl_order;
+mod crawl_quiet;
+mod crawl_resume;
 mod crawl_retire;
 mod crawl_sitemaps;
 mod crawl_strategies;

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use standin::config::{self, Config};
 use standin::db::Fuse;
@@ -14,6 +15,9 @@ use tempfile::TempDir;
 use super::origin::{Origin, Page};
 
 const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// How long a run may take to come to a certain place.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 thread_local! {
     /// What this test's clock is ahead of the world's, in seconds.
@@ -124,6 +128,26 @@ impl Scene {
         let next = self.folder.path().join(format!("state-{}", self.lives));
         copy_tree(&self.config.state.dir, &next);
         self.config.state.dir = next;
+    }
+
+    /// A run of which only its beginning is wanted: it is dropped as soon as `is_enough` of what it shows, and by then
+    /// the rest has not happened.
+    pub fn begin(&self, is_enough: impl Fn(&Live) -> bool) {
+        self.origin.clear_requests();
+        let live = Live::default();
+        let fuse = Fuse::none();
+        let ran = run::run(&self.config, Stages::All, self.around(&live, &fuse));
+        let watched = async {
+            while !is_enough(&live) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        runtime().block_on(async {
+            tokio::select! {
+                ended = ran => panic!("it has ended: {ended:?}"),
+                seen = tokio::time::timeout(PATIENCE, watched) => seen.expect("it comes so far"),
+            }
+        });
     }
 
     fn around<'a>(&self, live: &'a Live, fuse: &Fuse) -> Surroundings<'a> {

@@ -1,0 +1,78 @@
+//! Promise: a crawl that was killed goes on where it was. What was on the disk by then is not asked for again, neither new
+//! pages nor stored ones; what was under way is; and in the end nothing is missing.
+
+use std::collections::BTreeMap;
+
+use crate::support::origin::Page;
+use crate::support::scene::Scene;
+
+/// Enough for the frontier to be flushed in mid-crawl.
+const PAGES: usize = 7_000;
+
+/// What may be under way, or on its way to the disk, when a process dies: the windows of the engine and of the writer.
+const UNDER_WAY: usize = 1_500;
+
+/// Flushes before the first one of a crawl under way: the manifest notes what it is a mirror of, and the frontier that
+/// the crawl is past its beginning.
+const FLUSHES_BEFORE_A_FIRST: u64 = 4;
+const FLUSHES_BEFORE_A_LATER: u64 = 1;
+
+fn large() -> Scene {
+    let scene = Scene::new();
+    let links: String = (0..PAGES)
+        .map(|number| format!("<a href=/p/{number}>x</a>"))
+        .collect();
+    scene.origin.set("/", Page::html(links).etag("\"home\""));
+    scene
+        .origin
+        .invent("/p/", |target| Page::html(target.to_owned()).etag("\"1\""));
+    scene
+}
+
+/// Kills a crawl right behind a flush of its frontier, and lets another one go on; how often each page was asked for.
+fn killed_and_resumed(scene: &mut Scene, flushes: u64) -> BTreeMap<String, usize> {
+    scene.run_killed("db.flushed", flushes);
+    let mut times = scene.times();
+    let before: usize = pages(&times).count();
+    assert!(
+        before > 100 && before < PAGES,
+        "it died after {before} pages, and not behind the flush that is meant"
+    );
+    let report = scene.crawl();
+    assert!(report.resumed);
+    assert_eq!(report.pages, PAGES as u64 + 1);
+    for (path, count) in scene.times() {
+        *times.entry(path).or_default() += count;
+    }
+    times
+}
+
+fn pages(times: &BTreeMap<String, usize>) -> impl Iterator<Item = &usize> {
+    let all = times.iter().filter(|(path, _)| path.starts_with("/p/"));
+    all.map(|(_, count)| count)
+}
+
+fn nothing_confirmed_is_asked_again(times: &BTreeMap<String, usize>) {
+    assert_eq!(pages(times).count(), PAGES, "nothing is missing");
+    assert!(pages(times).all(|count| *count <= 2));
+    let twice = pages(times).filter(|count| **count == 2).count();
+    assert!(
+        twice <= UNDER_WAY,
+        "{twice} of {PAGES} pages were asked for twice"
+    );
+}
+
+#[test]
+fn a_first_crawl_goes_on_where_it_was() {
+    let mut scene = large();
+    let times = killed_and_resumed(&mut scene, FLUSHES_BEFORE_A_FIRST);
+    nothing_confirmed_is_asked_again(&times);
+}
+
+#[test]
+fn a_walk_through_stored_pages_goes_on_where_it_was() {
+    let mut scene = large();
+    scene.crawl();
+    let times = killed_and_resumed(&mut scene, FLUSHES_BEFORE_A_LATER);
+    nothing_confirmed_is_asked_again(&times);
+}
