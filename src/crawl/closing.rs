@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use super::engine::Engine;
 use super::frontier::Slot;
-use super::job::{Job, Way};
 use super::sightings::day_of;
 use super::strategy::{self, Linkage};
 use super::{CrawlError, url_log};
@@ -27,30 +26,30 @@ impl Engine<'_> {
                     break;
                 }
                 for (slot, queued) in waiting {
-                    let mut job = Job::first(&queued.url);
-                    job.from = queued.from;
-                    job.way = Way::Queue(slot);
-                    self.look_up(&mut job)?;
+                    let job = self.take_up(slot, queued);
                     self.not_asked(job).await?;
                 }
             }
             for origin in 0..self.cursors.len() {
-                self.pass_by(origin, &host)?;
+                self.pass_by(origin, &host).await?;
             }
         }
         Ok(())
     }
 
-    /// The stored pages of a host that were not asked for.
-    fn pass_by(&mut self, origin: usize, host: &str) -> Result<(), CrawlError> {
+    /// The stored pages of a host that were not asked for. Those that had a turn of their own count elsewhere.
+    async fn pass_by(&mut self, origin: usize, host: &str) -> Result<(), CrawlError> {
         while self.cursors.open_host(origin) == Some(host) {
-            let taken = self.cursors.take(origin, STEP)?;
-            let live = taken.iter().filter(|(_, entry)| entry.outcome.is_live());
-            let live = live.count() as u64;
-            self.position.counts.known += live;
-            self.position.tally.skipped.host += live;
+            let mut missed = 0;
+            for (url, entry) in self.cursors.take(origin, STEP)? {
+                let counts = entry.outcome.is_live() && self.is_ours(&url);
+                missed += u64::from(counts && !self.frontier.knows(&url)?);
+            }
+            self.position.counts.known += missed;
+            self.position.tally.skipped.host += missed;
             let tally = self.position.tally.hosts.entry(host.to_owned());
-            tally.or_default().not_asked += live;
+            tally.or_default().not_asked += missed;
+            tokio::task::yield_now().await;
         }
         Ok(())
     }

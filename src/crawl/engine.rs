@@ -24,8 +24,8 @@ use super::sightings::{self, Sightings};
 use super::sitemaps::{SitemapNotes, Sitemaps};
 use super::strategy::{Due, Known, Strategy};
 use super::survival::Survival;
-use super::traps::{TrapReport, Variants};
-use super::visit::{Fetched, Visited, Visitor, Workshop};
+use super::traps::{Trap, TrapReport, Variants};
+use super::visit::{Answered, Fetched, Visited, Visitor, Workshop};
 use super::writer::{Report, Writer};
 use super::{CrawlError, CrawlOrder, CrawlProgress, Fetcher, Held, Trouble, url_log};
 use crate::content::{Digest, Role};
@@ -45,6 +45,9 @@ const QUEUE_STEP: usize = 32;
 /// The tally is recorded with one in so many reports.
 const TALLY_EVERY: u64 = 512;
 
+/// Noted with what robots.txt forbids.
+pub(super) const FORBIDDEN: &str = "robots.txt forbids it";
+
 /// What a crawl gives back, finished or not.
 pub struct Crawled {
     pub position: Position,
@@ -61,6 +64,8 @@ pub struct Means {
     pub frontier: Arc<Frontier>,
     pub store: Store,
     pub fetcher: Fetcher,
+    /// Seeds that this fetcher has been asked for to find out how the site is known.
+    pub answered: Vec<Answered>,
 }
 
 /// Crawls until nothing is left to ask for, or until it has to stop; either way what was found out is
@@ -98,6 +103,9 @@ pub async fn crawl(
         traps: TrapReport::from_lines(position.tally.traps.clone()),
         recent: Recent::new(),
         missed: Vec::new(),
+        answered: means.answered,
+        again: BTreeSet::new(),
+        trapped: Recent::new(),
         noted: Vec::new(),
         silent: BTreeSet::new(),
         unruled: BTreeSet::new(),
@@ -152,6 +160,12 @@ pub(super) struct Engine<'a> {
     pub recent: Recent,
     /// Why pages could not be had that this crawl alone is about.
     pub missed: Vec<String>,
+    /// What needs no request any more.
+    pub answered: Vec<Answered>,
+    /// Pages that are asked for a second time in this crawl; few.
+    pub again: BTreeSet<PageUrl>,
+    /// Those of the recent ones that were left because they looked endless.
+    pub trapped: Recent,
     /// URLs that are not asked for in this crawl, with the reason, since the last report to the writer.
     pub noted: Vec<(PageUrl, Staged)>,
     /// Hosts that did not answer when they were asked for their robots.txt.
@@ -175,6 +189,8 @@ pub(super) type Judged = (Option<Staged>, Option<(Digest, Held)>);
 pub(super) enum Source<'a> {
     /// On a page, or in the header of an answer.
     Page(&'a PageUrl),
+    /// By the choices of a form, which the configuration asks for: of them there may be too many, but none is odd.
+    Form(&'a PageUrl),
     /// By a sitemap, robots.txt, the configuration or an earlier crawl: it is no trap.
     Named(Option<&'a PageUrl>),
 }
@@ -182,9 +198,14 @@ pub(super) enum Source<'a> {
 impl<'a> Source<'a> {
     fn page(self) -> Option<&'a PageUrl> {
         match self {
-            Source::Page(page) => Some(page),
+            Source::Page(page) | Source::Form(page) => Some(page),
             Source::Named(page) => page,
         }
+    }
+
+    /// Whether what it names is wanted whatever it looks like.
+    fn is_trusted(self) -> bool {
+        matches!(self, Source::Named(_))
     }
 }
 
@@ -198,6 +219,7 @@ impl Engine<'_> {
         }
         self.note_unasked().await?;
         self.retire().await?;
+        self.send_noted().await?;
         self.remember();
         self.ended_well()
     }
@@ -325,7 +347,8 @@ impl Engine<'_> {
         for host in hosts {
             let room = self.schedule.room(&host);
             for (slot, queued) in self.queue.load(&host, class_last, room)? {
-                self.schedule_queued(slot, queued);
+                let job = self.take_up(slot, queued);
+                self.schedule.add(job);
             }
         }
         if !self.is_opening && self.order.only.is_none() {
@@ -341,10 +364,11 @@ impl Engine<'_> {
         Ok(())
     }
 
-    fn schedule_queued(&mut self, slot: Slot, queued: Queued) {
+    /// What waited in a queue, as a job.
+    pub fn take_up(&mut self, slot: Slot, queued: Queued) -> Job {
         let way = Way::Queue(slot);
         self.sitemaps_open += usize::from(way.is_for_sitemaps());
-        self.schedule.add(Job {
+        Job {
             is_sitemap: queued.is_sitemap || self.sitemaps.knows(&queued.url),
             url: queued.url,
             from: queued.from,
@@ -352,7 +376,7 @@ impl Engine<'_> {
             is_searched: false,
             recorded: None,
             turn: Turn::default(),
-        });
+        }
     }
 
     fn advance_cursor(&mut self, origin: usize) -> Result<(), CrawlError> {
@@ -362,7 +386,7 @@ impl Engine<'_> {
                 continue;
             }
             if let Some(pattern) = self.forbidden(&url) {
-                self.skip_forbidden(&url, &pattern);
+                self.skip_forbidden(&url, &pattern)?;
                 continue;
             }
             if self.is_spared(&url, &entry)? {
@@ -392,7 +416,8 @@ impl Engine<'_> {
     /// Whether a stored page need not be asked for today.
     fn is_spared(&self, url: &PageUrl, entry: &Entry) -> Result<bool, CrawlError> {
         let is_whole = self.order.strategy == Strategy::Full || self.order.reparse;
-        if is_whole || !entry.outcome.is_live() || self.is_parsed_anew(url) {
+        let is_read_anew = self.is_parsed_anew(url) || self.sitemaps.knows(url);
+        if is_whole || !entry.outcome.is_live() || is_read_anew {
             return Ok(false);
         }
         if !self.survival.of(url, Some(entry))? {
@@ -425,6 +450,8 @@ impl Engine<'_> {
             job.recorded = self.manifest.entry(&job.url)?.map(Box::new);
         }
         job.is_searched = self.is_parsed_anew(&job.url);
+        // Perhaps it was met as a page before something said what it is, or an unchanged index names it.
+        job.is_sitemap |= self.sitemaps.knows(&job.url);
         let recorded = job.recorded.as_deref();
         // What a sitemap says of each page is needed in every crawl that spares some for it.
         let is_needed = job.is_sitemap
@@ -456,7 +483,10 @@ impl Engine<'_> {
         } = visited;
         self.sitemaps_open -= usize::from(job.way.is_for_sitemaps());
         let troubles = self.position.troubles.len();
-        let (staged, body) = self.judge(&job, answered, result)?;
+        let (staged, body) = match self.again.remove(&job.url) {
+            true => self.judge_again(&job, answered, result)?,
+            false => self.judge(&job, answered, result)?,
+        };
         let bytes = body.as_ref().map_or(0, |(digest, _)| digest.size);
         self.progress.finish(bytes);
         let (slot, cursor) = match job.way {
@@ -564,9 +594,6 @@ impl Engine<'_> {
         let mut dated = Vec::new();
         let mut instead = Vec::new();
         for found in found {
-            if let Some(sightings) = &mut self.sightings {
-                sightings.linked(&found.url, self.begun);
-            }
             // Where links wait for the next crawl, what is linked may still be a part of the page.
             let is_part = self.order.only.is_some() && found.role == Role::Asset;
             let hash = match is_part {
@@ -574,29 +601,40 @@ impl Engine<'_> {
                 false => self.recent.hash_of(&found.url),
             };
             let is_recent = !self.recent.insert(hash);
-            if is_recent && found.lastmod.is_none() {
-                continue;
-            }
-            if let Some(pattern) = self.forbidden(&found.url) {
-                self.forbid(found.url, source, &pattern);
+            // What looked endless on a page is taken when a sitemap names it.
+            let is_cleared = is_recent && source.is_trusted() && self.trapped.forget(hash);
+            let says_more = found.lastmod.is_some() || found.role == Role::Sitemap;
+            if is_recent && !is_cleared && !says_more {
                 continue;
             }
             if self.frontier.knows(&found.url)? {
+                self.note_link(&found.url);
                 continue;
             }
             let entry = match self.manifest.is_empty() {
                 true => None,
                 false => self.manifest.entry(&found.url)?,
             };
+            if let Some(pattern) = self.forbidden(&found.url) {
+                self.note_link(&found.url);
+                self.forbid(found.url, source, &pattern, entry.as_ref())?;
+                continue;
+            }
             match entry {
                 Some(entry) if self.waits_for_cursor(&found, &entry)? => {
+                    self.note_link(&found.url);
                     dated.extend(found.lastmod.map(|at| (found.url, at)));
                 }
+                None if is_recent && !is_cleared => {}
                 None if self.is_trap(source, &found.url) => {
+                    self.trapped.insert(hash);
                     instead.extend(self.without_session(found));
                 }
                 None if self.is_left_for_later(&found) => self.leave_for_later(found.url, source),
-                _ => fresh.push(found),
+                _ => {
+                    self.note_link(&found.url);
+                    fresh.push(found);
+                }
             }
         }
         if self.order.strategy != Strategy::Full {
@@ -623,9 +661,18 @@ impl Engine<'_> {
         }
     }
 
+    fn note_link(&mut self, url: &PageUrl) {
+        if let Some(sightings) = &mut self.sightings {
+            sightings.linked(url, self.begun);
+        }
+    }
+
     fn tell(&self, source: Source<'_>, url: &PageUrl) {
         match source {
             Source::Page(page) => url_log::taken(url, &format_args!("linked from {page}")),
+            Source::Form(page) => {
+                url_log::taken(url, &format_args!("a choice of a form on {page}"));
+            }
             Source::Named(Some(page)) => url_log::taken(url, &format_args!("named by {page}")),
             Source::Named(None) => url_log::taken(url, &"asked for"),
         }
@@ -650,20 +697,24 @@ impl Engine<'_> {
     }
 
     fn is_trap(&mut self, source: Source<'_>, url: &PageUrl) -> bool {
-        if matches!(source, Source::Named(_)) {
+        let Some(trap) = self.trap_of(source, url) else {
             return false;
-        }
-        let trap = match self.order.traps.of(url, self.begun) {
-            Some(trap) => trap,
-            None => match self.variants.admit(url, &self.order.traps) {
-                Ok(()) => return false,
-                Err(trap) => trap,
-            },
         };
         url_log::left(url, &trap);
         self.position.tally.skipped.traps += 1;
         self.traps.note(&trap, url);
         true
+    }
+
+    /// The rule by which a new URL looks endless. To be asked about once: variants are counted.
+    fn trap_of(&mut self, source: Source<'_>, url: &PageUrl) -> Option<Trap> {
+        let limits = &self.order.traps;
+        let odd = match source {
+            Source::Named(_) => return None,
+            Source::Form(_) => None,
+            Source::Page(_) => limits.of(url, self.begun),
+        };
+        odd.or_else(|| self.variants.admit(url, limits).err())
     }
 
     /// Whether a URL was found in a crawl that is about some pages only, and is no part of one.
@@ -690,21 +741,33 @@ impl Engine<'_> {
         Some(rules.why(url).unwrap_or_else(|| "robots.txt".into()))
     }
 
-    fn skip_forbidden(&mut self, url: &PageUrl, pattern: &str) {
+    /// Counts a URL that robots.txt forbids, once in a crawl: whoever names it again finds it known.
+    pub fn skip_forbidden(&mut self, url: &PageUrl, pattern: &str) -> Result<(), CrawlError> {
         url_log::left(url, &pattern);
+        self.frontier.know(url)?;
         self.position.counts.forbidden += 1;
         self.position.tally.skipped.robots += 1;
+        Ok(())
     }
 
-    /// Counts a URL that robots.txt forbids, and notes it for the next crawl: the page that links to it
-    /// may not change when the rules do.
-    fn forbid(&mut self, url: PageUrl, source: Source<'_>, pattern: &str) {
-        self.skip_forbidden(&url, pattern);
-        let staged = Staged::Pending {
-            from: source.page().cloned(),
-            why: "robots.txt forbids it".into(),
-        };
-        self.noted.push((url, staged));
+    /// Leaves a URL that robots.txt forbids, and notes it for the next crawl: the page that links to it may not change
+    /// when the rules do. What looks endless is not noted: that is what the rules mostly keep out.
+    fn forbid(
+        &mut self,
+        url: PageUrl,
+        source: Source<'_>,
+        pattern: &str,
+        entry: Option<&Entry>,
+    ) -> Result<(), CrawlError> {
+        self.skip_forbidden(&url, pattern)?;
+        if entry.is_none() && self.trap_of(source, &url).is_none() {
+            let staged = Staged::Pending {
+                from: source.page().cloned(),
+                why: FORBIDDEN.into(),
+            };
+            self.noted.push((url, staged));
+        }
+        Ok(())
     }
 
     /// Ends the part of hosts that do not answer. The crawl as a whole ends when one of them has the site's
@@ -739,9 +802,13 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// A job of a host that was given up: noted for the next crawl when it was never stored.
-    pub async fn not_asked(&mut self, job: Job) -> Result<(), CrawlError> {
+    /// A job of a host that was given up: noted for the next crawl when it was never stored, and a page that did not
+    /// answer when it was.
+    pub async fn not_asked(&mut self, mut job: Job) -> Result<(), CrawlError> {
         url_log::left(&job.url, &"its host was given up");
+        self.look_up(&mut job)?;
+        let recorded = job.recorded.as_deref();
+        self.position.counts.known += u64::from(recorded.is_some_and(|e| e.outcome.is_live()));
         let host = job.url.authority();
         self.position.tally.skipped.host += 1;
         let tally = self

@@ -68,6 +68,7 @@ pub use strategy::{LastmodRules, Strategy};
 pub use tally::{FormTally, HostTally, SitemapLine, Skipped, Tally, TrapLine};
 pub use traps::TrapLimits;
 pub use url_log::URL_LOG;
+pub use visit::Answered;
 
 /// What a crawl is to do.
 pub struct CrawlOrder {

@@ -1,6 +1,8 @@
 //! How a crawl begins, and how it makes sure at its end: robots.txt, seeds and sitemaps.
 
 use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::Read;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +10,12 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::courtesy::QuietHours;
-use super::engine::{Engine, Source, quiet_until};
+use super::engine::{Engine, FORBIDDEN, Source, quiet_until};
 use super::fetch::{Answer, FetchError};
 use super::job::Job;
 use super::links::Found;
-use super::robots::Robots;
-use super::visit::{Fetched, Seen, Visited};
+use super::robots::{self, Robots};
+use super::visit::{Fetched, Seen, Visited, Visitor};
 use super::{CrawlError, CrawlProgress, Held, url_log};
 use crate::content::{Role, Sitemap};
 use crate::site::{Admission, PageUrl};
@@ -24,6 +26,13 @@ const ROBOTS_HOPS_MAX: usize = 5;
 /// Sitemaps that are read a second time at the end. An index says what changed; without that word, all of its
 /// sitemaps would have to be read again, and for so many that is still little.
 const SECOND_LOOKS_MAX: usize = 500;
+
+/// Pages that are asked for a second time at the end, since a sitemap says that they were published meanwhile.
+const AGAIN_MAX: usize = 1_000;
+
+/// So many pages of one sitemap, and more than half of it, are not published during one crawl: it dates them by the
+/// clock.
+const CLOCK_MIN: usize = 20;
 
 /// Pages that are asked for out of turn at a time, such as several robots.txt.
 const OUT_OF_TURN_MAX: usize = 16;
@@ -57,15 +66,18 @@ impl Engine<'_> {
             }
         }
         if self.position.seeded {
+            self.answered.clear();
             return Ok(());
         }
         match self.order.only.clone() {
-            Some(urls) => self.plant_only(urls)?,
+            Some(urls) => self.plant_only(urls).await?,
             None => {
                 self.plant_seeds().await?;
                 self.queue_pending()?;
             }
         }
+        // Nothing holds a body that nobody wanted.
+        self.answered.clear();
         self.position.seeded = true;
         if !self.writer.save(self.position.clone()).await {
             return Err(self.writer_has_ended());
@@ -144,7 +156,7 @@ impl Engine<'_> {
     ) -> Result<Robots, CrawlError> {
         let agent = &self.order.user_agent;
         let (status, text) = match result {
-            Ok(Seen::Page(page)) => (Some(page.received.status), whole(&page.received.body)?),
+            Ok(Seen::Page(page)) => (Some(page.received.status), beginning(&page.received.body)?),
             Ok(Seen::Gone { status } | Seen::Redirect { status, .. }) => {
                 (Some(*status), bytes::Bytes::new())
             }
@@ -199,6 +211,7 @@ impl Engine<'_> {
             why: "robots.txt forbids all of them, or could not be had".into(),
         };
         let mut usable = false;
+        let mut lost = BTreeSet::new();
         for seed in self.order.seeds.clone() {
             if let Some(pattern) = self.forbidden(&seed) {
                 url_log::left(&seed, &pattern);
@@ -213,11 +226,22 @@ impl Engine<'_> {
             if is_sitemap(&seed) {
                 self.sitemaps.named(&seed, None);
             }
+            if lost.contains(seed.authority()) {
+                // One seed has cost its time-outs; the others would as well.
+                self.position.counts.errors += 1;
+                self.name_trouble(&Job::first(&seed), "its host does not answer".into());
+                continue;
+            }
             url_log::taken(&seed, &"a seed");
             self.outwait_quiet_hours().await;
             let fetched = self.ask_now(&seed, Conditional::IfSurviving)?.await;
             self.count_answer(&fetched.job, &fetched.result);
             let visited = self.visitor.compute(fetched);
+            if let Err(error) = &visited.result
+                && error.is_connection()
+            {
+                lost.insert(seed.authority().to_owned());
+            }
             match self.unusable(&visited) {
                 Some(error) => why = error,
                 None => usable = true,
@@ -264,6 +288,15 @@ impl Engine<'_> {
         let manifest = Arc::clone(&self.manifest);
         for pending in manifest.pending() {
             let (url, pending) = pending?;
+            if let Some(pattern) = self.forbidden(&url)
+                && pending.why == FORBIDDEN
+            {
+                // As before: the note stands.
+                if !self.frontier.knows(&url)? {
+                    self.skip_forbidden(&url, &pattern)?;
+                }
+                continue;
+            }
             let found = Found {
                 url,
                 role: Role::Page,
@@ -275,7 +308,7 @@ impl Engine<'_> {
     }
 
     /// The pages that a crawl of some pages is about, whatever the manifest says of them.
-    fn plant_only(&mut self, urls: Vec<PageUrl>) -> Result<(), CrawlError> {
+    async fn plant_only(&mut self, urls: Vec<PageUrl>) -> Result<(), CrawlError> {
         let mut found = Vec::new();
         for url in urls {
             if let Some(pattern) = self.forbidden(&url) {
@@ -283,6 +316,13 @@ impl Engine<'_> {
                 self.position.counts.errors += 1;
                 self.miss(&Job::first(&url), &why);
                 self.name_trouble(&Job::first(&url), why);
+                continue;
+            }
+            if self.answered.iter().any(|known| known.url == url) {
+                let fetched = self.ask_now(&url, Conditional::IfSurviving)?.await;
+                self.count_answer(&fetched.job, &fetched.result);
+                let visited = self.visitor.compute(fetched);
+                self.take_in(visited).await?;
                 continue;
             }
             let hash = self.recent.hash_of(&url);
@@ -305,7 +345,9 @@ impl Engine<'_> {
         let mut waiting = self.sitemaps.roots();
         let mut looked_at = BTreeSet::new();
         while let Some(url) = waiting.pop() {
-            let is_lost = self.given_up.contains(url.authority());
+            let host = url.authority();
+            // Each sitemap of a host that is silent would cost a time-out.
+            let is_lost = self.given_up.contains(host) || self.silent.contains(host);
             if is_lost || self.forbidden(&url).is_some() || !looked_at.insert(url.clone()) {
                 continue;
             }
@@ -318,33 +360,59 @@ impl Engine<'_> {
             self.outwait_quiet_hours().await;
             let visitor = Arc::clone(&self.visitor);
             let fetched = visitor.ask_patiently(job, conditional).await;
-            let Ok(Seen::Page(page)) = self.visitor.compute(fetched).result else {
-                // What the first look has found stands.
-                continue;
-            };
-            let sitemap = page.sitemap;
-            for found in page.links {
-                let is_newer = found.lastmod.is_none_or(|at| at >= self.begun);
-                match sitemap {
-                    Some((Sitemap::Index, _)) if is_newer => waiting.push(found.url),
-                    Some((Sitemap::Index, _)) => {}
-                    _ => self.look_at_again(found)?,
+            // What the first look has found stands where this one finds nothing.
+            match self.visitor.compute(fetched).result {
+                Ok(Seen::Page(page)) => match page.sitemap {
+                    Some((Sitemap::Index, _)) => waiting.extend(self.newer(page.links)),
+                    _ => self.look_at_again(page.links)?,
+                },
+                Err(error) if error.is_connection() => {
+                    self.silent.insert(host.to_owned());
                 }
+                _ => {}
             }
         }
         Ok(())
     }
 
-    /// A page that a sitemap names at the end: one that is new, or was published again since the crawl began.
-    fn look_at_again(&mut self, found: Found) -> Result<(), CrawlError> {
+    /// Those of the sitemaps of an index that may name something new.
+    fn newer(&self, links: Vec<Found>) -> impl Iterator<Item = PageUrl> {
+        let begun = self.begun;
+        let newer = links
+            .into_iter()
+            .filter(move |found| found.lastmod.is_none_or(|at| at >= begun));
+        newer.map(|found| found.url)
+    }
+
+    /// What a sitemap names at the end: pages that are new, and those that were published again since the crawl began.
+    fn look_at_again(&mut self, links: Vec<Found>) -> Result<(), CrawlError> {
         // What lies ahead is no time at which anything was published.
         let meanwhile = self.begun..=(self.order.clock)();
-        let was_published = found.lastmod.is_some_and(|at| meanwhile.contains(&at));
-        if was_published && self.forbidden(&found.url).is_none() {
-            self.progress.find(1);
-            return self.queue.push(None, vec![found]);
+        let is_published = |found: &Found| found.lastmod.is_some_and(|at| meanwhile.contains(&at));
+        let published = links.iter().filter(|found| is_published(found)).count();
+        let is_told_by_a_clock = published >= CLOCK_MIN && 2 * published > links.len();
+        let room = AGAIN_MAX.saturating_sub(self.again.len());
+        let room = if is_told_by_a_clock { 0 } else { room };
+        let (mut again, mut others) = (Vec::new(), Vec::new());
+        for found in links {
+            let is_again = again.len() < room
+                && is_published(&found)
+                && self.forbidden(&found.url).is_none()
+                && self.was_met(&found.url)?
+                && self.again.insert(found.url.clone());
+            match is_again {
+                true => again.push(found),
+                false => others.push(found),
+            }
         }
-        self.enqueue(Source::Named(None), vec![found])
+        self.progress.find(again.len() as u64);
+        self.queue.push(None, again)?;
+        self.enqueue(Source::Named(None), others)
+    }
+
+    /// Whether a URL had its turn in this crawl, when all have had it.
+    fn was_met(&self, url: &PageUrl) -> Result<bool, CrawlError> {
+        Ok(self.frontier.knows(url)? || self.manifest.entry(url)?.is_some())
     }
 
     async fn outwait_quiet_hours(&self) {
@@ -368,10 +436,13 @@ impl Engine<'_> {
         let conditional = survives && conditional == Conditional::IfSurviving;
         // Who has just said nothing is not asked for long.
         let is_silent = self.silent.contains(url.authority());
+        let answered = self.answered.iter().position(|known| known.url == *url);
+        let answered = answered.map(|at| self.answered.swap_remove(at));
         Ok(async move {
-            match is_silent {
-                true => visitor.ask(job, conditional).await,
-                false => visitor.ask_patiently(job, conditional).await,
+            match answered {
+                Some(answered) => Visitor::take(job, answered),
+                None if is_silent => visitor.ask(job, conditional).await,
+                None => visitor.ask_patiently(job, conditional).await,
             }
         })
     }
@@ -400,17 +471,20 @@ fn redirected(url: &PageUrl, result: &Result<Seen, FetchError>) -> Option<PageUr
     }
 }
 
-/// The bytes of a small body that the crawl itself has to read.
-fn whole(body: &Held) -> Result<bytes::Bytes, CrawlError> {
-    match body {
-        Held::Memory(bytes, _) => Ok(bytes.clone()),
-        Held::File(file) => std::fs::read(file.path())
-            .map(Into::into)
-            .map_err(|source| {
-                CrawlError::Disk(FetchError::Io {
-                    path: file.path().into(),
-                    source,
-                })
-            }),
-    }
+/// As much of a body as is read of a robots.txt, and a little more.
+fn beginning(body: &Held) -> Result<bytes::Bytes, CrawlError> {
+    let max = robots::TEXT_MAX + 1;
+    let file = match body {
+        Held::Memory(bytes, _) => return Ok(bytes.slice(..bytes.len().min(max))),
+        Held::File(file) => file.path(),
+    };
+    let mut text = Vec::new();
+    let read = File::open(file).and_then(|file| file.take(max as u64).read_to_end(&mut text));
+    let said = |source| {
+        CrawlError::Disk(FetchError::Io {
+            path: file.into(),
+            source,
+        })
+    };
+    read.map(|_| text.into()).map_err(said)
 }

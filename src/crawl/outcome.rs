@@ -7,7 +7,7 @@ use super::fetch::{Answer, Class, FetchError};
 use super::job::Job;
 use super::links::Found;
 use super::visit::{Seen, SeenPage};
-use super::{CrawlError, HostTally};
+use super::{CrawlCounts, CrawlError, HostTally};
 use crate::content::{Role, Sitemap};
 use crate::manifest::{Entry, Staged};
 use crate::site::Admission;
@@ -48,6 +48,39 @@ impl Engine<'_> {
             *at = fetched;
         }
         Ok((staged, body))
+    }
+
+    /// As [`Engine::judge`], for a page that was asked for in this crawl before: it counts once, and only a page is
+    /// worth more than what came then. One that is as recorded takes back what the first answer has staged.
+    pub fn judge_again(
+        &mut self,
+        job: &Job,
+        answered: i64,
+        result: Result<Seen, FetchError>,
+    ) -> Result<Judged, CrawlError> {
+        let is_page = matches!(result, Ok(Seen::Page(_) | Seen::NotModified));
+        let before = self.position.counts;
+        let (staged, body) = self.judge(job, answered, result)?;
+        let now = self.position.counts;
+        self.position.counts = CrawlCounts {
+            fetched: now.fetched,
+            not_modified: now.not_modified,
+            errors: now.errors,
+            bytes: now.bytes,
+            ..before
+        };
+        let as_recorded = || {
+            let recorded = job.recorded.as_deref()?;
+            Some(Staged::Outcome {
+                outcome: recorded.outcome.clone(),
+                located: None,
+                fetched: answered,
+            })
+        };
+        match is_page {
+            true => Ok((staged.or_else(as_recorded), body)),
+            false => Ok((None, None)),
+        }
     }
 
     fn judge_seen(&mut self, job: &Job, seen: Seen) -> Result<Judged, CrawlError> {
@@ -103,7 +136,7 @@ impl Engine<'_> {
             _ => links,
         };
         self.enqueue(source, links)?;
-        self.enqueue(Source::Named(Some(&job.url)), choices)?;
+        self.enqueue(Source::Form(&job.url), choices)?;
         let tally = &mut self.position.tally.forms;
         tally.forms += forms.forms;
         tally.urls += forms.urls;

@@ -30,6 +30,11 @@ impl Recent {
         self.keyed.hash_one(thing)
     }
 
+    /// Takes a hash out; true when it was met lately.
+    pub fn forget(&mut self, hash: u64) -> bool {
+        self.young.remove(&hash) || self.old.remove(&hash)
+    }
+
     /// True when the hash was not met lately.
     pub fn insert(&mut self, hash: u64) -> bool {
         if self.old.contains(&hash) || !self.young.insert(hash) {

@@ -94,8 +94,12 @@ struct Named {
 
 #[derive(Clone, Debug)]
 enum Outcome {
-    Read { kind: Sitemap, urls: u64 },
+    Read {
+        kind: Sitemap,
+        urls: u64,
+    },
     Unchanged,
+    /// It redirects to another, which is read in its place.
     Moved,
     Failed(String),
 }
@@ -229,6 +233,10 @@ impl Sitemaps {
     pub fn unchanged(&mut self, url: &PageUrl) -> Vec<PageUrl> {
         if !matches!(self.outcomes.get(url), Some(Outcome::Read { .. })) {
             self.note(url, Outcome::Unchanged);
+        }
+        if !self.is_index(url) {
+            // Nothing is its child, and there may be 50,000 of them to be looked through.
+            return Vec::new();
         }
         let is_child = |(_, note): &(&PageUrl, &Note)| note.index.as_ref() == Some(url);
         let children = self.before.sitemaps.iter().filter(is_child);

@@ -38,6 +38,14 @@ pub struct Fetched {
     pub result: Result<Answer, FetchError>,
 }
 
+/// What was asked before the crawl began, and needs no second request.
+pub struct Answered {
+    pub url: PageUrl,
+    /// When the answer had come, in seconds since 1970.
+    pub at: i64,
+    pub result: Result<Answer, FetchError>,
+}
+
 /// What a visit brought back.
 pub struct Visited {
     pub job: Job,
@@ -92,6 +100,16 @@ impl Visitor {
         let begun = Instant::now();
         let result = self.fetcher.fetch(ask(&job, conditional)).await;
         self.fetched(job, begun, result)
+    }
+
+    /// As [`Visitor::ask`], for what has been asked already.
+    pub fn take(job: Job, answered: Answered) -> Fetched {
+        Fetched {
+            job,
+            answered: answered.at,
+            took: Duration::ZERO,
+            result: answered.result,
+        }
     }
 
     fn fetched(&self, job: Job, begun: Instant, result: Result<Answer, FetchError>) -> Fetched {

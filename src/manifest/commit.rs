@@ -226,7 +226,11 @@ impl Manifest {
                 Ok(None)
             }
             Staged::Pending { from, why } => {
-                codec::put(batch, &keys::pending(url), &Pending { from, why });
+                let pending = Pending { from, why };
+                // Most links that are broken were broken before.
+                if self.pending_note(url)?.as_ref() != Some(&pending) {
+                    codec::put(batch, &keys::pending(url), &pending);
+                }
                 Ok(None)
             }
         }

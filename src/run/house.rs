@@ -12,8 +12,8 @@ use super::RunError;
 use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierTarget};
 use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError};
 use crate::crawl::{
-    Answer, Ask, Budget, Courtesy, FetchError, FetchLimits, Fetcher, FormOrder, LastmodRules,
-    QuietHours, Strategy, TrapLimits,
+    Answer, Answered, Ask, Budget, Courtesy, FetchError, FetchLimits, Fetcher, FormOrder,
+    LastmodRules, QuietHours, Strategy, TrapLimits,
 };
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
@@ -124,7 +124,8 @@ pub fn scope_of(config: &Config, meta: &Meta) -> Result<Scope, RunError> {
 }
 
 /// Finds out, once in a mirror's life, under which scheme each host is known: a seed that redirects to
-/// itself in the other scheme is known under that one.
+/// itself in the other scheme is known under that one. What the seeds have answered is given back, so that nobody asks
+/// them again.
 ///
 /// # Errors
 /// What the manifest says. Inside: no seed can be reached at all, so there is no point in going on;
@@ -133,20 +134,24 @@ pub async fn identify(
     config: &Config,
     manifest: &Manifest,
     fetcher: &Fetcher,
-) -> Result<Result<(), FetchError>, RunError> {
+) -> Result<Result<Vec<Answered>, FetchError>, RunError> {
     let known: BTreeMap<String, Scheme> = manifest.about().identity.into_iter().collect();
     let rules = config.site.scope_rules();
     let mut found = known.clone();
-    let mut unreachable = None;
+    let mut answers = Vec::new();
     for seed in &config.site.seeds {
         if !found.contains_key(seed.authority()) {
-            match identity_of(seed, fetcher).await {
-                Ok(scheme) => drop(found.insert(seed.authority().to_owned(), scheme)),
-                Err(error) => unreachable = Some(error),
-            }
+            let answered = ask(seed, fetcher).await;
+            let scheme = identity_of(&answered);
+            found.extend(scheme.map(|scheme| (seed.authority().to_owned(), scheme)));
+            answers.push(answered);
         }
     }
-    if let Some(error) = unreachable.filter(|_| found.is_empty()) {
+    if found.is_empty()
+        && let Some(Answered {
+            result: Err(error), ..
+        }) = answers.pop()
+    {
         return Ok(Err(error));
     }
     let default = config
@@ -161,23 +166,34 @@ pub async fn identify(
     if found != known {
         manifest.amend(|meta| meta.identity = found.into_iter().collect())?;
     }
-    Ok(Ok(()))
+    Ok(Ok(answers))
 }
 
-async fn identity_of(seed: &PageUrl, fetcher: &Fetcher) -> Result<Scheme, FetchError> {
+async fn ask(seed: &PageUrl, fetcher: &Fetcher) -> Answered {
     let ask = Ask {
         url: seed,
         etag: None,
         last_modified: None,
     };
-    let location = match fetcher.fetch(ask).await {
+    let result = fetcher.fetch(ask).await;
+    Answered {
+        url: seed.clone(),
+        at: super::now(),
+        result,
+    }
+}
+
+/// `None` when the host does not answer.
+fn identity_of(answered: &Answered) -> Option<Scheme> {
+    let seed = &answered.url;
+    let location = match &answered.result {
         Ok(Answer::Redirect { location, .. }) => location,
-        Err(error) if error.is_connection() => return Err(error),
-        _ => return Ok(seed.scheme()),
+        Err(error) if error.is_connection() => return None,
+        _ => return Some(seed.scheme()),
     };
-    match seed.join(&location) {
-        Ok(target) if target.with_scheme(seed.scheme()) == *seed => Ok(target.scheme()),
-        _ => Ok(seed.scheme()),
+    match seed.join(location) {
+        Ok(target) if target.with_scheme(seed.scheme()) == *seed => Some(target.scheme()),
+        _ => Some(seed.scheme()),
     }
 }
 

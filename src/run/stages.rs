@@ -121,20 +121,23 @@ async fn crawl_site(
     }
     let quiet = house::courtesy_of(&config.crawl)?.quiet;
     crawl::outwait_quiet_hours(&quiet, around.clock, &around.live.crawl).await;
-    let (mut order, fetcher) =
-        match prepare(config, around, &taking.manifest, &taking.store).await? {
-            Ok(prepared) => prepared,
-            Err(error) => {
-                return Ok(Crawled {
-                    position: taking.position,
-                    reasons: Vec::new(),
-                    store: taking.store,
-                    ended: Err(CrawlError::NoSeed {
-                        why: error.to_string(),
-                    }),
-                });
-            }
-        };
+    let Prepared {
+        mut order,
+        fetcher,
+        answered,
+    } = match prepare(config, around, &taking.manifest, &taking.store).await? {
+        Ok(prepared) => prepared,
+        Err(error) => {
+            return Ok(Crawled {
+                position: taking.position,
+                reasons: Vec::new(),
+                store: taking.store,
+                ended: Err(CrawlError::NoSeed {
+                    why: error.to_string(),
+                }),
+            });
+        }
+    };
     if let Some(urls) = only {
         let pages = house::pages_of(urls, &order.scope)?;
         let is_asked = |robots: &PageUrl| {
@@ -151,6 +154,7 @@ async fn crawl_site(
         frontier: taking.frontier,
         store: taking.store,
         fetcher,
+        answered,
     };
     Ok(crawl::crawl(order, means, taking.position, &around.live.crawl).await?)
 }
@@ -220,17 +224,25 @@ fn open_frontier(
     Ok((Arc::new(frontier), position))
 }
 
+/// What a crawl of the site begins with.
+struct Prepared {
+    order: CrawlOrder,
+    fetcher: crawl::Fetcher,
+    answered: Vec<crawl::Answered>,
+}
+
 async fn prepare(
     config: &Config,
     around: &Surroundings<'_>,
     manifest: &Arc<Manifest>,
     store: &Store,
-) -> Result<Result<(CrawlOrder, crawl::Fetcher), FetchError>, RunError> {
+) -> Result<Result<Prepared, FetchError>, RunError> {
     let first = house::scope_of(config, &manifest.about())?;
     let fetcher = house::fetcher_of(config, &first, store)?;
-    if let Err(error) = house::identify(config, manifest, &fetcher).await? {
-        return Ok(Err(error));
-    }
+    let answered = match house::identify(config, manifest, &fetcher).await? {
+        Ok(answered) => answered,
+        Err(error) => return Ok(Err(error)),
+    };
     let meta = manifest.about();
     let scope = house::scope_of(config, &meta)?;
     let admitted = |url: &crate::site::PageUrl| match scope.admit(url.clone()) {
@@ -261,7 +273,11 @@ async fn prepare(
         clock: around.clock,
         scope,
     };
-    Ok(Ok((order, fetcher)))
+    Ok(Ok(Prepared {
+        order,
+        fetcher,
+        answered,
+    }))
 }
 
 /// Up to where some tier has everything: the bytes of older entries survive there.

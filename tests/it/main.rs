@@ -28,6 +28,7 @@ mod kept_headers;
 mod killed;
 mod lineage;
 mod model;
+mod nothing_lost;
 mod policy;
 mod publish;
 mod second_look;
