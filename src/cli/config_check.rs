@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::args::Args;
 use super::{EXIT_USAGE, Outcome};
-use crate::config::{self, RobotsPolicy, StrategyName, TierTarget};
+use crate::config::{self, Config, RobotsPolicy, StrategyName, TierTarget};
 
 pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
@@ -21,26 +21,7 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     if let Some(policy) = &config.site.cache_control {
         writeln!(text, "  caching {policy}")?;
     }
-    if config.site.robots == RobotsPolicy::Ignore {
-        text.push_str("  robots  ignored\n");
-    }
-    let crawl = &config.crawl;
-    if crawl.strategy == StrategyName::Lastmod {
-        let days = crawl.max_age_days;
-        writeln!(
-            text,
-            "  asks    for what no sitemap calls unchanged, and for all within {days} days"
-        )?;
-    }
-    if let Some(days) = crawl.retire_after_days {
-        writeln!(text, "  retires what nothing has named for {days} days")?;
-    }
-    if !crawl.quiet_hours.is_empty() {
-        writeln!(text, "  quiet   {} UTC", crawl.quiet_hours.join(", "))?;
-    }
-    if !crawl.forms.is_empty() {
-        writeln!(text, "  forms   on {}", crawl.forms.join(", "))?;
-    }
+    text.push_str(&asked_for(&config)?);
     writeln!(text, "  state   {}", config.state.dir.display())?;
     let mut tiers = Vec::new();
     for tier in &config.tiers {
@@ -65,9 +46,9 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         "layout": config.site.layout,
         "keep_headers": config.site.keep_headers,
         "cache_control": config.site.cache_control,
-        "strategy": crawl.strategy,
-        "quiet_hours": crawl.quiet_hours,
-        "forms": crawl.forms,
+        "strategy": config.crawl.strategy,
+        "quiet_hours": config.crawl.quiet_hours,
+        "forms": config.crawl.forms,
         "tiers": tiers,
         "problems": problems,
     });
@@ -79,4 +60,30 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
         text,
         json,
     })
+}
+
+/// What a crawl leaves out on purpose, or does beyond what every crawl does.
+fn asked_for(config: &Config) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    if config.site.robots == RobotsPolicy::Ignore {
+        text.push_str("  robots  ignored\n");
+    }
+    let crawl = &config.crawl;
+    if crawl.strategy == StrategyName::Lastmod {
+        let days = crawl.max_age_days;
+        writeln!(
+            text,
+            "  asks    for what no sitemap calls unchanged, and for all within {days} days"
+        )?;
+    }
+    if let Some(days) = crawl.retire_after_days {
+        writeln!(text, "  retires what nothing has named for {days} days")?;
+    }
+    if !crawl.quiet_hours.is_empty() {
+        writeln!(text, "  quiet   {} UTC", crawl.quiet_hours.join(", "))?;
+    }
+    if !crawl.forms.is_empty() {
+        writeln!(text, "  forms   on {}", crawl.forms.join(", "))?;
+    }
+    Ok(text)
 }
