@@ -28,6 +28,7 @@ fn answers(scene: &mut Scene, patterns: &[&str]) {
 }
 
 #[test]
+// long: a questionnaire, page by page, and all that is asked for of it.
 fn a_smart_answer_is_mirrored_question_by_question() {
     let mut scene = Scene::new();
     answers(&mut scene, &["/calculate-"]);

@@ -42,10 +42,7 @@ fn what_robots_txt_forbids_is_not_asked_for_and_stays() {
         &[],
     );
     let report = scene.run();
-    assert_eq!(
-        sorted(&scene),
-        ["/", "/", "/a", "/private/open", "/robots.txt"]
-    );
+    assert_eq!(sorted(&scene), ["/", "/a", "/private/open", "/robots.txt"]);
     assert_eq!(
         (report.crawl.forbidden, report.tally.skipped.robots),
         (2, 2)

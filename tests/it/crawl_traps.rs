@@ -141,7 +141,7 @@ fn a_session_id_is_left_out_of_the_url_and_the_page_is_had() {
     asked.sort();
     assert_eq!(
         asked,
-        ["/", "/", "/a", "/b", "/c", "/d", "/e?x=1", "/robots.txt"]
+        ["/", "/a", "/b", "/c", "/d", "/e?x=1", "/robots.txt"]
     );
     assert_eq!(report.crawl.new, 6);
     let told = &report.tally.traps;

@@ -362,7 +362,7 @@ async fn silence_ends_in_time() {
         "{error:?}"
     );
     assert!(!error.is_connection());
-    assert_eq!(desk.fetcher.attempts(), 3);
+    assert_eq!(desk.fetcher.attempts(), 2);
     assert!(desk.is_clean());
 }
 
