@@ -3,6 +3,7 @@
 mod adopt;
 mod bad_input;
 mod bad_origin;
+mod bad_sites;
 mod bad_tier;
 mod copies;
 mod crawl_forms;
