@@ -36,12 +36,7 @@ impl Engine<'_> {
             self.note_sitemap(job, &result)?;
         }
         let (mut staged, body) = match result {
-            Ok(seen) => {
-                if let Some(sightings) = &mut self.sightings {
-                    sightings.checked(&job.url, answered);
-                }
-                self.judge_seen(job, seen)?
-            }
+            Ok(seen) => self.judge_seen(job, answered, seen)?,
             Err(error) => (self.mishap(job, error)?, None),
         };
         if let Some(Staged::Outcome { fetched: at, .. }) = &mut staged {
@@ -83,10 +78,11 @@ impl Engine<'_> {
         }
     }
 
-    fn judge_seen(&mut self, job: &Job, seen: Seen) -> Result<Judged, CrawlError> {
+    fn judge_seen(&mut self, job: &Job, answered: i64, seen: Seen) -> Result<Judged, CrawlError> {
         let recorded = job.recorded.as_deref();
         match seen {
             Seen::NotModified => {
+                self.confirmed(job, answered);
                 self.position.counts.not_modified += 1;
                 let policy = self.order.cache_control.as_deref();
                 match decide::not_modified(recorded, policy) {
@@ -94,15 +90,28 @@ impl Engine<'_> {
                     decision => Ok((self.stage(job, decision), None)),
                 }
             }
-            Seen::Page(page) => self.judge_page(job, *page),
+            Seen::Page(page) => self.judge_page(job, answered, *page),
             Seen::Redirect { status, location } => {
-                Ok((self.judge_redirect(job, status, &location)?, None))
+                Ok((self.judge_redirect(job, answered, status, &location)?, None))
             }
             Seen::Gone { status } => Ok((self.judge_gone(job, status)?, None)),
         }
     }
 
-    fn judge_page(&mut self, job: &Job, page: SeenPage) -> Result<Judged, CrawlError> {
+    /// What is recorded was the origin's answer at that moment. An answer that is not, says nothing of the kind: what
+    /// is staged of it may never be committed, and the page would be spared for it all the same.
+    fn confirmed(&mut self, job: &Job, answered: i64) {
+        if let Some(sightings) = &mut self.sightings {
+            sightings.checked(&job.url, answered);
+        }
+    }
+
+    fn judge_page(
+        &mut self,
+        job: &Job,
+        answered: i64,
+        page: SeenPage,
+    ) -> Result<Judged, CrawlError> {
         let recorded = job.recorded.as_deref();
         let SeenPage {
             received,
@@ -154,6 +163,9 @@ impl Engine<'_> {
             last_modified: received.last_modified.clone(),
         };
         let decision = decide::page(recorded, body, self.survival.of(&job.url, recorded)?);
+        if matches!(decision, Decision::Same | Decision::Validators) {
+            self.confirmed(job, answered);
+        }
         if decision == Decision::Validators {
             self.position.counts.unchanged += 1;
             let staged = Staged::Validators {
@@ -171,6 +183,7 @@ impl Engine<'_> {
     fn judge_redirect(
         &mut self,
         job: &Job,
+        answered: i64,
         status: u16,
         location: &str,
     ) -> Result<Option<Staged>, CrawlError> {
@@ -203,7 +216,10 @@ impl Engine<'_> {
             }
         }
         match decide::redirect(recorded, status, target.as_str().to_owned()) {
-            Decision::Same => Ok(None),
+            Decision::Same => {
+                self.confirmed(job, answered);
+                Ok(None)
+            }
             decision => Ok(self.stage(job, decision)),
         }
     }

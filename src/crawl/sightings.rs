@@ -46,7 +46,7 @@ const KEPT_DAYS: u16 = 400;
 /// What is known about one URL.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sighting {
-    /// When it last answered, a 304 included; seconds since 1970.
+    /// When an answer last was what is recorded, a 304 included; seconds since 1970.
     pub checked: Option<i64>,
     /// When its body was last scanned for links; days since 1970.
     pub parsed_day: Option<u16>,
@@ -137,7 +137,7 @@ impl Sightings {
         })
     }
 
-    /// The URL has answered; seconds since 1970, as everywhere here. What is older than what is known changes
+    /// The URL has answered what is recorded of it; seconds since 1970, as everywhere here. What is older than what is known changes
     /// nothing.
     pub fn checked(&mut self, url: &PageUrl, at: i64) {
         let checked = at.clamp(1, i64::from(u32::MAX));

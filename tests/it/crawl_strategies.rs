@@ -161,3 +161,38 @@ fn a_sitemap_that_is_not_to_be_had_spares_nothing() {
     assert_eq!(asked(&scene).len(), PAGES);
     assert_eq!(report.tally.skipped.lastmod, 0);
 }
+
+/// The sitemap spares what has not changed since the first run; and this is day 3, on which page 7 has.
+fn scene_with_a_change() -> Scene {
+    let mut scene = scene();
+    scene.config.crawl.strategy = StrategyName::Lastmod;
+    scene.config.crawl.refetch_share = 0.0;
+    scene.run();
+    go_to_day(3);
+    scene.page("/p7", &[], "changed");
+    list(&scene, &[7]);
+    scene
+}
+
+#[test]
+fn what_a_refused_run_has_seen_is_not_spared_by_the_next() {
+    let mut scene = scene_with_a_change();
+    let coverage = std::mem::replace(&mut scene.config.guard.coverage_min, 2.0);
+    let report = scene.run();
+    assert_eq!(report.verdict, Verdict::Failed, "{:?}", report.reasons);
+    assert_eq!(asked(&scene), BTreeSet::from([7]));
+    scene.config.guard.coverage_min = coverage;
+    is_well(&scene.run());
+    assert_eq!(asked(&scene), BTreeSet::from([7]));
+    assert!(scene.stored()["p7"].contains("changed"));
+}
+
+#[test]
+fn a_page_that_is_missing_is_asked_for_until_it_is_gone() {
+    let scene = scene_with_a_change();
+    scene.origin.remove("/p7");
+    assert_eq!(scene.run().crawl.missing, 1);
+    let report = scene.run();
+    assert_eq!((report.crawl.missing, report.crawl.gone), (0, 1));
+    assert!(!scene.stored().contains_key("p7"));
+}
