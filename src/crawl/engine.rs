@@ -623,7 +623,9 @@ impl Engine<'_> {
             match entry {
                 Some(entry) if self.waits_for_cursor(&found, &entry)? => {
                     self.note_link(&found.url);
-                    dated.extend(found.lastmod.map(|at| (found.url, at)));
+                    // A feed tells when an article came out, which spares nobody a look at what it has become.
+                    let lastmod = found.lastmod.filter(|_| source.is_trusted());
+                    dated.extend(lastmod.map(|at| (found.url, at)));
                 }
                 None if is_recent && !is_cleared => {}
                 None if self.is_trap(source, &found.url) => {

@@ -328,11 +328,19 @@ impl Frontier {
         self.db.apply(batch)
     }
 
-    /// Notes when stored pages were last changed, as their sitemaps have it, in seconds since 1970.
+    /// Notes when stored pages were last changed, as their sitemaps have it, in seconds since 1970. Of several words
+    /// on one page the latest counts.
     pub fn note_lastmods(&self, stored: &[(PageUrl, i64)]) -> Result<(), DbError> {
-        let mut batch = Batch::default();
+        let mut latest: BTreeMap<&PageUrl, i64> = BTreeMap::new();
         for (url, at) in stored {
-            batch.put(&keyed(LASTMOD, url), &encode(at));
+            let known = latest.entry(url).or_insert(*at);
+            *known = (*known).max(*at);
+        }
+        let mut batch = Batch::default();
+        for (url, at) in latest {
+            if self.lastmod(url)?.is_none_or(|known| known < at) {
+                batch.put(&keyed(LASTMOD, url), &encode(&at));
+            }
         }
         self.db.apply(batch)
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use standin::config::StrategyName;
 use standin::run::{RunReport, Verdict};
 
+use crate::support::origin::Page;
 use crate::support::scene::{Scene, date, go_to_day, robots, sitemap};
 
 const PAGES: usize = 40;
@@ -195,4 +196,46 @@ fn a_page_that_is_missing_is_asked_for_until_it_is_gone() {
     let report = scene.run();
     assert_eq!((report.crawl.missing, report.crawl.gone), (0, 1));
     assert!(!scene.stored().contains_key("p7"));
+}
+
+/// A feed of this page with this date.
+fn feed(scene: &Scene, path: &str, date: &str) {
+    let url = scene.origin.url(path);
+    let text = format!("<feed><entry><link href='{url}'/><updated>{date}</updated></entry></feed>");
+    let page = Page::new("application/atom+xml", text);
+    scene.origin.set("/feed", page);
+}
+
+#[test]
+fn a_feed_that_nobody_calls_a_sitemap_spares_nothing() {
+    let mut scene = scene();
+    scene.config.crawl.strategy = StrategyName::Lastmod;
+    scene.config.crawl.refetch_share = 0.0;
+    // A seed, so that it is read before the turn of any stored page.
+    scene.config.site.seeds.push(scene.url("/feed"));
+    feed(&scene, "/unlisted", &date(-100));
+    scene.run();
+    go_to_day(3);
+    feed(&scene, "/unlisted", &date(-99));
+    scene.run();
+    assert_eq!(asked(&scene), BTreeSet::new(), "its sitemap spares those");
+    assert_eq!(scene.times()["/unlisted"], 1);
+}
+
+#[test]
+fn of_two_sitemaps_that_name_a_page_the_later_date_counts() {
+    let mut scene = scene();
+    scene.config.crawl.strategy = StrategyName::Lastmod;
+    scene.config.crawl.refetch_share = 0.0;
+    // Whichever is read last, of one page it says less than the other.
+    let (old, new) = (date(-100), date(1));
+    let entries = [("/p7", old.as_str()), ("/p8", new.as_str())];
+    let other = sitemap(&scene.origin, &entries);
+    scene.origin.set("/other.xml", other);
+    robots(&scene.origin, "", &["/map.xml", "/other.xml"]);
+    scene.run();
+    go_to_day(3);
+    list(&scene, &[7]);
+    scene.run();
+    assert_eq!(asked(&scene), BTreeSet::from([7, 8]));
 }
