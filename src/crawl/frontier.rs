@@ -468,7 +468,8 @@ impl Frontier {
     pub fn staged(&self) -> impl Iterator<Item = Result<(PageUrl, Staged), DbError>> + '_ {
         self.db.scan(&[STAGED]).filter_map(|record| match record {
             Ok((key, payload)) => {
-                let url = PageUrl::parse(&String::from_utf8_lossy(&key[1..])).ok()?;
+                // As the manifest has it: under another spelling it would be another page.
+                let url = PageUrl::recorded(&String::from_utf8_lossy(&key[1..])).ok()?;
                 Some(Ok((url, decode(&payload)?)))
             }
             Err(error) => Some(Err(error)),
@@ -612,5 +613,25 @@ mod tests {
             ]
         );
         assert_eq!(frontier.lanes().unwrap(), (vec!["h.test".to_owned()], 7));
+    }
+
+    #[test]
+    fn what_is_staged_keeps_the_name_of_its_record() {
+        // Promise: a page that an earlier version recorded with its escapes is withdrawn under that name.
+        let state = tempfile::tempdir().unwrap();
+        let (frontier, _) = open(state.path(), "one");
+        let url = PageUrl::recorded("http://h.test/a%7Eb").unwrap();
+        let finished = Finished {
+            url: url.clone(),
+            slot: None,
+            cursor: None,
+            staged: Some(Staged::Missing { status: 404 }),
+            counts: CrawlCounts::default(),
+            trouble: None,
+            tally: None,
+        };
+        frontier.finish(&[finished]).unwrap();
+        let staged: Vec<PageUrl> = frontier.staged().map(|one| one.unwrap().0).collect();
+        assert_eq!(staged, [url]);
     }
 }
