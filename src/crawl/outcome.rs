@@ -333,6 +333,10 @@ impl Engine<'_> {
         match result {
             Ok(Seen::Page(page)) => match page.sitemap {
                 Some((kind, links)) => self.sitemaps.read(&job.url, kind, links),
+                None if page.is_unsearched => {
+                    let why = "it is too long to be read: the protocol permits 50 MiB";
+                    self.sitemaps.failed(&job.url, why);
+                }
                 None => self.sitemaps.failed(&job.url, "it is no sitemap"),
             },
             Ok(Seen::NotModified) => {

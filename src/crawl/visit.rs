@@ -21,6 +21,9 @@ use crate::site::PageUrl;
 /// Markup beyond this is stored, but not searched for links: twice the largest page we heard of.
 const MARKUP_BYTES_MAX: u64 = 16 << 20;
 
+/// A sitemap may have as much as its protocol permits, which is still read as a whole.
+const SITEMAP_BYTES_MAX: u64 = 50 << 20;
+
 /// Bodies that go to rayon together: enough to make waking it cheap, few enough to keep others from waiting long.
 const BATCH: usize = 16;
 
@@ -161,7 +164,7 @@ impl Visitor {
         let kind = kind_of(job, &received);
         let is_wanted = job.is_sitemap || kind != Kind::Other;
         let text = match is_wanted {
-            true => markup(&received.body)?,
+            true => markup(&received.body, bytes_max(job))?,
             false => None,
         };
         let Some(text) = text else {
@@ -270,11 +273,18 @@ fn rules_then(recorded: Option<&Entry>, versions: usize) -> Option<usize> {
     (then + 1 < versions).then_some(then)
 }
 
+fn bytes_max(job: &Job) -> u64 {
+    match job.is_sitemap {
+        true => SITEMAP_BYTES_MAX,
+        false => MARKUP_BYTES_MAX,
+    }
+}
+
 /// The bytes of a body that is short enough to be parsed.
-fn markup(body: &Held) -> Result<Option<bytes::Bytes>, FetchError> {
+fn markup(body: &Held, max: u64) -> Result<Option<bytes::Bytes>, FetchError> {
     match body {
         Held::Memory(bytes, _) => Ok(Some(bytes.clone())),
-        Held::File(file) if file.size() <= MARKUP_BYTES_MAX => {
+        Held::File(file) if file.size() <= max => {
             let read = std::fs::read(file.path()).map_err(|source| FetchError::Io {
                 path: file.path().into(),
                 source,

@@ -212,3 +212,17 @@ fn what_has_not_changed_is_not_sent_again() {
     assert_eq!(report.crawl.new, 1, "{:?}", scene.asked());
     has(&scene, &["new"]);
 }
+
+#[test]
+fn a_sitemap_may_be_as_long_as_its_protocol_permits() {
+    let scene = Scene::new();
+    pages(&scene, &["/first", "/last"]);
+    robots(&scene.origin, "", &["/list.txt"]);
+    // Longer than any page that is searched for links.
+    let [first, last] = ["/first", "/last"].map(|path| scene.origin.url(path));
+    let list = format!("{first}\n{}\n{last}\n", " ".repeat(17 << 20));
+    scene.origin.set("/list.txt", Page::new("text/plain", list));
+    let report = scene.run();
+    has(&scene, &["first", "last"]);
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+}
