@@ -72,11 +72,7 @@ impl Resolver {
             Some(_) => links
                 .filter_map(|link| self.found(&document, link))
                 .collect(),
-            None => self
-                .unmet(&document, links)
-                .into_iter()
-                .filter_map(|link| self.found(&document, link))
-                .collect(),
+            None => self.first_met(&document, links),
         }
     }
 
@@ -109,37 +105,70 @@ impl Resolver {
         self.found(&document, link)
     }
 
+    /// Where those lead that were not met lately in the same place. A link of a page to itself counts as not met: it is
+    /// none for anybody, and the same link of another page is.
+    fn first_met<'a>(
+        &self,
+        document: &Document<'_>,
+        links: impl Iterator<Item = Link<'a>>,
+    ) -> Vec<Found> {
+        let mut found = Vec::new();
+        let mut met = Vec::new();
+        for (hash, link) in self.unmet(document, links) {
+            let target = self.target(document, link);
+            if target
+                .as_ref()
+                .is_some_and(|found| found.url == *document.page)
+            {
+                continue;
+            }
+            met.push(hash);
+            found.extend(target);
+        }
+        if !met.is_empty() {
+            let mut all = self.met();
+            for hash in met {
+                all.insert(hash);
+            }
+        }
+        found
+    }
+
     /// Those that were not met lately in the same place. What a reference means depends on the directory of its
     /// base; from a slash on, on the origin alone; with a scheme, on nothing; and `?x` on the whole of it.
     fn unmet<'a>(
         &self,
         document: &Document<'_>,
         links: impl Iterator<Item = Link<'a>>,
-    ) -> Vec<Link<'a>> {
-        let mut met = self.met();
+    ) -> Vec<(u64, Link<'a>)> {
+        let met = self.met();
         let charset = document.charset.name();
         let base = &document.base;
         let nowhere = met.hash_of((charset, ""));
         let origin = met.hash_of((charset, base.origin()));
         let directory = met.hash_of((charset, base.directory()));
         let whole = met.hash_of((charset, base));
-        links
-            .filter(|link| {
-                let place = match link.reference.as_bytes() {
-                    [b'?', ..] => whole,
-                    [b'/', ..] => origin,
-                    text if text.starts_with(b"http:") || text.starts_with(b"https:") => nowhere,
-                    _ => directory,
-                };
-                // The picture behind a link to it is a part of the page, whatever the link says.
-                let is_part = link.role == Role::Asset;
-                let hash = met.hash_of((place, link.reference, is_part));
-                met.insert(hash)
-            })
-            .collect()
+        let hashed = links.map(|link| {
+            let place = match link.reference.as_bytes() {
+                [b'?', ..] => whole,
+                [b'/', ..] => origin,
+                text if text.starts_with(b"http:") || text.starts_with(b"https:") => nowhere,
+                _ => directory,
+            };
+            // The picture behind a link to it is a part of the page, whatever the link says.
+            let is_part = link.role == Role::Asset;
+            (met.hash_of((place, link.reference, is_part)), link)
+        });
+        hashed.filter(|(hash, _)| !met.contains(*hash)).collect()
     }
 
     fn found(&self, document: &Document<'_>, link: Link<'_>) -> Option<Found> {
+        let found = self.target(document, link)?;
+        (found.url != *document.page).then_some(found)
+    }
+
+    /// Where a link leads, which may be the document itself.
+    fn target(&self, document: &Document<'_>, link: Link<'_>) -> Option<Found> {
         let target = match document.charset == Charset::UTF_8 {
             true => document.base.join(link.reference),
             false => document
@@ -157,7 +186,7 @@ impl Resolver {
                 return None;
             }
         };
-        (url != *document.page).then_some(Found {
+        Some(Found {
             url,
             role: link.role,
             lastmod: link.lastmod,
@@ -172,4 +201,50 @@ impl Resolver {
 /// For `-v`: a reference that leads to no page of the site.
 fn left_out(page: &PageUrl, reference: &str, why: &dyn std::fmt::Display) {
     tracing::debug!(target: URL_LOG, reference, %page, %why, "left");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::content::{self, Asked, CanonicalRules, ContentHash, Kind};
+    use crate::site::{Scheme, ScopeRules};
+
+    fn resolver() -> Resolver {
+        let rules = ScopeRules {
+            hosts: vec!["h.test".to_owned()],
+            identity: BTreeMap::new(),
+            identity_default: Scheme::Http,
+            deny: Vec::new(),
+            query: None,
+        };
+        Resolver::new(Scope::new(rules).unwrap())
+    }
+
+    /// Paths of what these links on a page lead to.
+    fn led(resolver: &Resolver, page: &str, links: &[&str]) -> Vec<String> {
+        let links = links.iter().map(|link| format!("<a href='{link}'>x</a>"));
+        let body = links.collect::<String>();
+        let document = content::Document {
+            kind: Kind::Html,
+            body: body.as_bytes(),
+            content: ContentHash::of(body.as_bytes()),
+            content_type: None,
+            asked: Asked::default(),
+        };
+        let parsed = content::parse(&document, &CanonicalRules::default());
+        let page = PageUrl::parse(&format!("http://h.test{page}")).unwrap();
+        let found = resolver.resolve(&page, &parsed, &[]).into_iter();
+        found.map(|found| found.url.path().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_page_that_links_to_itself_hides_no_link_to_it() {
+        // Promise: a reference is worked out once, but that of a page to itself, which is a link of nobody.
+        let resolver = resolver();
+        assert_eq!(led(&resolver, "/about", &["/about", "/a"]), ["/a"]);
+        assert_eq!(led(&resolver, "/b", &["/about", "/a"]), ["/about"]);
+        assert_eq!(led(&resolver, "/c", &["/about", "/a"]), [""; 0]);
+    }
 }

@@ -35,6 +35,11 @@ impl Recent {
         self.young.remove(&hash) || self.old.remove(&hash)
     }
 
+    /// True when the hash was met lately.
+    pub fn contains(&self, hash: u64) -> bool {
+        self.old.contains(&hash) || self.young.contains(&hash)
+    }
+
     /// True when the hash was not met lately.
     pub fn insert(&mut self, hash: u64) -> bool {
         if self.old.contains(&hash) || !self.young.insert(hash) {
