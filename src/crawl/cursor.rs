@@ -8,6 +8,10 @@ use super::CrawlError;
 use crate::manifest::{Entry, Manifest};
 use crate::site::PageUrl;
 
+/// Jobs of one origin that may be given out and not ticked off, with those behind them that are done: what one page that
+/// takes an hour lets gather, and what a kill in that hour repeats.
+const OUTSTANDING_MAX: usize = 10_000;
+
 /// The cursors of all origins that have entries.
 pub struct Cursors {
     manifest: Arc<Manifest>,
@@ -75,6 +79,12 @@ impl Cursors {
     pub fn open_host(&self, origin: usize) -> Option<&str> {
         let cursor = &self.origins[origin];
         (!cursor.has_ended).then_some(cursor.authority.as_str())
+    }
+
+    /// The same, where more may be taken now.
+    pub fn walking_host(&self, origin: usize) -> Option<&str> {
+        let has_room = self.origins[origin].outstanding.len() < OUTSTANDING_MAX;
+        self.open_host(origin).filter(|_| has_room)
     }
 
     /// Whether an entry has been taken already.
@@ -215,5 +225,22 @@ mod tests {
             .take(0, 9)
             .unwrap();
         assert_eq!(resumed.len(), 1);
+    }
+
+    #[test]
+    fn one_job_that_takes_long_lets_only_so_many_gather() {
+        // Promise: memory, and what a kill repeats, do not grow with the site.
+        let (_dir, manifest) = manifest(&["http://h.test/a"]);
+        let mut cursors = Cursors::open(manifest, &BTreeMap::new()).unwrap();
+        let (url, _) = cursors.take(0, 1).unwrap().remove(0);
+        let first = cursors.give_out(0, &url);
+        for _ in 1..OUTSTANDING_MAX {
+            assert_eq!(cursors.walking_host(0), Some("h.test"));
+            let next = cursors.give_out(0, &url);
+            cursors.tick(next);
+        }
+        assert_eq!(cursors.walking_host(0), None);
+        cursors.tick(first);
+        assert_eq!(cursors.walking_host(0), Some("h.test"));
     }
 }

@@ -276,7 +276,8 @@ impl Engine<'_> {
     fn is_walking(&self) -> bool {
         let has_room =
             |host: &str| self.schedule.room(host) >= CURSOR_STEP && !self.given_up.contains(host);
-        let mut hosts = (0..self.cursors.len()).filter_map(|origin| self.cursors.open_host(origin));
+        let origins = 0..self.cursors.len();
+        let mut hosts = origins.filter_map(|origin| self.cursors.walking_host(origin));
         !self.is_opening && self.order.only.is_none() && hosts.any(has_room)
     }
 
@@ -353,7 +354,7 @@ impl Engine<'_> {
         }
         if !self.is_opening && self.order.only.is_none() {
             for origin in 0..self.cursors.len() {
-                let Some(host) = self.cursors.open_host(origin) else {
+                let Some(host) = self.cursors.walking_host(origin) else {
                     continue;
                 };
                 if self.schedule.room(host) >= CURSOR_STEP && !self.given_up.contains(host) {
