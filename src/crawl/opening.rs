@@ -114,9 +114,9 @@ impl Engine<'_> {
             if counts {
                 self.count_answer(&fetched.job, &fetched.result);
             }
-            let visited = self.visitor.compute(fetched);
-            let rules = self.rules_of(&url, &visited).await?;
+            let rules = self.rules_of(&url, &fetched.result).await?;
             self.obey(&url, rules)?;
+            let visited = self.visitor.compute(fetched);
             match counts {
                 true => self.take_in(visited).await?,
                 false => self.progress.finish(0),
@@ -128,10 +128,15 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// What a robots.txt says, or the one at the end of its redirects.
-    async fn rules_of(&mut self, url: &PageUrl, visited: &Visited) -> Result<Robots, CrawlError> {
-        let mut rules = self.read_rules(url, &visited.result)?;
-        let mut target = redirected(&visited.job.url, &visited.result);
+    /// What a robots.txt says, or the one at the end of its redirects. Of those nothing is computed: what is there
+    /// may be a page, and its links are its own, to be found when it is visited.
+    async fn rules_of(
+        &mut self,
+        url: &PageUrl,
+        result: &Result<Answer, FetchError>,
+    ) -> Result<Robots, CrawlError> {
+        let mut rules = self.read_rules(url, result)?;
+        let mut target = redirected(url, result);
         for _ in 0..ROBOTS_HOPS_MAX {
             let Some(next) = target.take().map(|target| self.order.scope.admit(target)) else {
                 break;
@@ -142,7 +147,6 @@ impl Engine<'_> {
             let hop = Arc::clone(&self.visitor)
                 .ask_patiently(Job::first(&next), false)
                 .await;
-            let hop = self.visitor.compute(hop);
             rules = self.read_rules(url, &hop.result)?;
             target = redirected(&next, &hop.result);
         }
@@ -152,15 +156,15 @@ impl Engine<'_> {
     fn read_rules(
         &mut self,
         url: &PageUrl,
-        result: &Result<Seen, FetchError>,
+        result: &Result<Answer, FetchError>,
     ) -> Result<Robots, CrawlError> {
         let agent = &self.order.user_agent;
         let (status, text) = match result {
-            Ok(Seen::Page(page)) => (Some(page.received.status), beginning(&page.received.body)?),
-            Ok(Seen::Gone { status } | Seen::Redirect { status, .. }) => {
+            Ok(Answer::Body(received)) => (Some(received.status), beginning(&received.body)?),
+            Ok(Answer::Gone { status } | Answer::Redirect { status, .. }) => {
                 (Some(*status), bytes::Bytes::new())
             }
-            Ok(Seen::NotModified) => (None, bytes::Bytes::new()),
+            Ok(Answer::NotModified) => (None, bytes::Bytes::new()),
             Err(error) => (error.status(), bytes::Bytes::new()),
         };
         let said = status.map_or(Robots::DenyAll, |status| {
@@ -464,9 +468,9 @@ fn is_sitemap(seed: &PageUrl) -> bool {
 }
 
 /// Where an answer leads on, if it does.
-fn redirected(url: &PageUrl, result: &Result<Seen, FetchError>) -> Option<PageUrl> {
+fn redirected(url: &PageUrl, result: &Result<Answer, FetchError>) -> Option<PageUrl> {
     match result {
-        Ok(Seen::Redirect { location, .. }) => url.join(location).ok(),
+        Ok(Answer::Redirect { location, .. }) => url.join(location).ok(),
         _ => None,
     }
 }

@@ -120,6 +120,20 @@ fn a_robots_txt_that_lies_elsewhere_is_followed() {
     );
 }
 
+#[test]
+fn a_robots_txt_that_leads_to_a_page_hides_none_of_its_links() {
+    let scene = site(&["/a", "/b"]);
+    // A site that answers whatever it does not have with its home page.
+    scene.origin.set("/robots.txt", Page::redirect(302, "/"));
+    let report = scene.run();
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+    let times = scene.times();
+    assert!(
+        times.contains_key("/a") && times.contains_key("/b"),
+        "{times:?}"
+    );
+}
+
 /// A scene whose home links to two pages of a second host, which has ten pages of its own against forty.
 fn with_a_second_host() -> (Scene, Origin) {
     let second = Origin::start();
