@@ -128,15 +128,15 @@ impl Engine<'_> {
         Ok(())
     }
 
-    /// What a robots.txt says, or the one at the end of its redirects. Of those nothing is computed: what is there
-    /// may be a page, and its links are its own, to be found when it is visited.
+    /// What a robots.txt says, or the one at the end of its redirects; only that one is remembered. Of those answers
+    /// nothing is computed: what is there may be a page, and its links are its own, to be found when it is visited.
     async fn rules_of(
         &mut self,
         url: &PageUrl,
         result: &Result<Answer, FetchError>,
     ) -> Result<Robots, CrawlError> {
-        let mut rules = self.read_rules(url, result)?;
         let mut target = redirected(url, result);
+        let mut last = None;
         for _ in 0..ROBOTS_HOPS_MAX {
             let Some(next) = target.take().map(|target| self.order.scope.admit(target)) else {
                 break;
@@ -147,40 +147,28 @@ impl Engine<'_> {
             let hop = Arc::clone(&self.visitor)
                 .ask_patiently(Job::first(&next), false)
                 .await;
-            rules = self.read_rules(url, &hop.result)?;
             target = redirected(&next, &hop.result);
+            last = Some(hop.result);
         }
-        Ok(rules)
+        let said = Said::of(last.as_ref().unwrap_or(result))?;
+        Ok(self.believe(url.authority(), said))
     }
 
-    fn read_rules(
-        &mut self,
-        url: &PageUrl,
-        result: &Result<Answer, FetchError>,
-    ) -> Result<Robots, CrawlError> {
+    /// The rules of a host by what was said for its robots.txt today, and by what it said before.
+    fn believe(&mut self, host: &str, said: Said) -> Robots {
         let agent = &self.order.user_agent;
-        let (status, text) = match result {
-            Ok(Answer::Body(received)) => (Some(received.status), beginning(&received.body)?),
-            Ok(Answer::Gone { status } | Answer::Redirect { status, .. }) => {
-                (Some(*status), bytes::Bytes::new())
+        let text = match (said, self.memory.last_good(host)) {
+            (Said::Text(text), _) => text,
+            (Said::Nothing, _) | (Said::Perhaps, None) => bytes::Bytes::new(),
+            (Said::Perhaps | Said::NotHad, Some(text)) => {
+                return Robots::from_answer(200, text.as_bytes(), agent);
             }
-            Ok(Answer::NotModified) => (None, bytes::Bytes::new()),
-            Err(error) => (error.status(), bytes::Bytes::new()),
+            (Said::NotHad, None) => return Robots::DenyAll,
         };
-        let said = status.map_or(Robots::DenyAll, |status| {
-            Robots::from_answer(status, &text, agent)
-        });
-        let host = url.authority();
-        if !matches!(said, Robots::DenyAll) {
-            let readable = String::from_utf8_lossy(&text);
-            self.memory.remember(host, &readable, self.begun);
-            return Ok(said);
-        }
-        // It could not be had today.
-        Ok(match self.memory.last_good(host) {
-            Some(text) => Robots::from_answer(200, text.as_bytes(), agent),
-            None => said,
-        })
+        let rules = Robots::from_answer(200, &text, agent);
+        let readable = String::from_utf8_lossy(&text);
+        self.memory.remember(host, &readable, self.begun);
+        rules
     }
 
     fn obey(&mut self, url: &PageUrl, rules: Robots) -> Result<(), CrawlError> {
@@ -457,6 +445,41 @@ impl Engine<'_> {
 enum Conditional {
     Never,
     IfSurviving,
+}
+
+/// What an answer for a robots.txt, or for what it redirects to, says.
+enum Said {
+    Text(bytes::Bytes),
+    /// That there is none.
+    Nothing,
+    /// The same, if there never was one; else it may be a login's or a maintenance page's doing: a page, or a
+    /// redirect that leads out of the site or nowhere.
+    Perhaps,
+    /// It could not be had.
+    NotHad,
+}
+
+impl Said {
+    fn of(result: &Result<Answer, FetchError>) -> Result<Said, CrawlError> {
+        let status = match result {
+            Ok(Answer::Body(received)) => {
+                let text = beginning(&received.body)?;
+                return Ok(match robots::is_page(&text) {
+                    true => Said::Perhaps,
+                    false => Said::Text(text),
+                });
+            }
+            Ok(Answer::Redirect { .. }) => return Ok(Said::Perhaps),
+            Ok(Answer::Gone { .. }) => return Ok(Said::Nothing),
+            Ok(Answer::NotModified) => None,
+            Err(error) => error.status(),
+        };
+        Ok(match status {
+            Some(300..=399) => Said::Perhaps,
+            Some(status) if robots::is_absent(status) => Said::Nothing,
+            _ => Said::NotHad,
+        })
+    }
 }
 
 /// Whether a seed is called as sitemaps are: it is wanted whole, and read as one.

@@ -56,8 +56,7 @@ impl Robots {
     pub fn from_answer(status: u16, body: &[u8], user_agent: &str) -> Robots {
         match status {
             200..=299 => Robots::Rules(Rules::parse(body, &product_token(user_agent))),
-            429 => Robots::DenyAll,
-            300..=499 => Robots::AllowAll,
+            _ if is_absent(status) => Robots::AllowAll,
             _ => Robots::DenyAll,
         }
     }
@@ -107,8 +106,7 @@ struct Group {
 impl Rules {
     fn parse(body: &[u8], agent: &str) -> Rules {
         let body = without_mark(within_limit(body));
-        // A page, served for a file that is not there.
-        if body.trim_ascii_start().first() == Some(&b'<') {
+        if is_page(body) {
             return Rules::default();
         }
         let (mut own, mut general) = (Group::default(), Group::default());
@@ -292,6 +290,16 @@ fn trimmed(text: &[u8]) -> &[u8] {
 fn seconds(value: &[u8]) -> Option<Duration> {
     let seconds: f64 = str::from_utf8(value).ok()?.parse().ok()?;
     Duration::try_from_secs_f64(seconds).ok()
+}
+
+/// Whether a status says that there is no robots.txt.
+pub(super) fn is_absent(status: u16) -> bool {
+    matches!(status, 300..=499) && status != 429
+}
+
+/// Whether a text is a page, served for a file that is not there.
+pub(super) fn is_page(text: &[u8]) -> bool {
+    without_mark(text).trim_ascii_start().first() == Some(&b'<')
 }
 
 /// A byte order mark is no text.

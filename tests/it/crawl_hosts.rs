@@ -134,6 +134,42 @@ fn a_robots_txt_that_leads_to_a_page_hides_none_of_its_links() {
     );
 }
 
+#[test]
+fn a_redirect_wipes_no_rules_that_were_there() {
+    let scene = site(&["/a", "/private/b"]);
+    robots(&scene.origin, "Disallow: /private/", &[]);
+    scene.run();
+    let ways = [
+        (
+            "what it leads to is ill",
+            "/rules",
+            Page::html("").status(503),
+        ),
+        ("to a page", "/rules", Page::html("<p>We are back soon.")),
+        ("in a circle", "/rules", Page::redirect(302, "/robots.txt")),
+        (
+            "out of the site",
+            "/rules",
+            Page::redirect(302, "http://login.example/"),
+        ),
+        ("a page at once", "/robots.txt", Page::html("<p>Log in.")),
+    ];
+    for (number, (way, place, page)) in ways.into_iter().enumerate() {
+        let (new, private) = (format!("/new{number}"), format!("/private/{number}"));
+        scene.page("/", &[&new, &private, "/private/b"], "home, edited");
+        scene.page(&new, &[], "new");
+        scene.page(&private, &[], "private");
+        let moved = Page::redirect(301, "/rules");
+        scene.origin.set("/robots.txt", moved);
+        scene.origin.set(place, page);
+        let report = scene.run();
+        let times = scene.times();
+        assert_eq!(times[&new], 1, "{way}: {:?}", report.reasons);
+        let is_private = |path: &String| path.starts_with("/private");
+        assert!(!times.keys().any(is_private), "{way}: {times:?}");
+    }
+}
+
 /// A scene whose home links to two pages of a second host, which has ten pages of its own against forty.
 fn with_a_second_host() -> (Scene, Origin) {
     let second = Origin::start();
