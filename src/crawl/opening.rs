@@ -88,7 +88,10 @@ impl Engine<'_> {
     /// Asks each host for its robots.txt; the answer is stored like any page. A host that does not give one today is
     /// asked for what its last one permits, and for nothing where there was none.
     async fn read_robots(&mut self) -> Result<(), CrawlError> {
-        let urls = self.order.robots.clone();
+        let mut urls = self.order.robots.clone();
+        if let Some(pages) = self.order.only.clone() {
+            urls = self.recall_rules(urls, &pages)?;
+        }
         let mut asking = FuturesUnordered::new();
         let mut waiting = urls.into_iter();
         loop {
@@ -126,6 +129,29 @@ impl Engine<'_> {
             tracing::warn!(%error, "the robots.txt files are not remembered");
         }
         Ok(())
+    }
+
+    /// In a crawl of some pages the hosts of their parts are not asked for their rules: those that they gave last
+    /// hold. Gives back where to ask.
+    fn recall_rules(
+        &mut self,
+        urls: Vec<PageUrl>,
+        pages: &[PageUrl],
+    ) -> Result<Vec<PageUrl>, CrawlError> {
+        let mut to_ask = Vec::new();
+        for url in urls {
+            let host = url.authority();
+            let is_asked = pages.iter().any(|page| page.authority() == host);
+            match self.memory.last_good(host).filter(|_| !is_asked) {
+                Some(text) => {
+                    let agent = &self.order.user_agent;
+                    let rules = Robots::from_answer(200, text.as_bytes(), agent);
+                    self.obey(&url, rules)?;
+                }
+                None => to_ask.push(url),
+            }
+        }
+        Ok(to_ask)
     }
 
     /// What a robots.txt says, or the one at the end of its redirects; only that one is remembered. Of those answers

@@ -140,12 +140,6 @@ async fn crawl_site(
     };
     if let Some(urls) = only {
         let pages = house::pages_of(urls, &order.scope)?;
-        let is_asked = |robots: &PageUrl| {
-            pages
-                .iter()
-                .any(|page| page.authority() == robots.authority())
-        };
-        order.robots.retain(is_asked);
         order.reparse = false;
         order.only = Some(pages);
     }

@@ -5,8 +5,8 @@
 
 use standin::run::Verdict;
 
-use crate::support::origin::Page;
-use crate::support::scene::{Scene, robots, sitemap, wait_seconds};
+use crate::support::origin::{Origin, Page};
+use crate::support::scene::{Scene, asked, robots, sitemap, wait_seconds};
 
 /// A site with three pages, mirrored.
 fn mirrored() -> Scene {
@@ -81,6 +81,37 @@ fn a_page_that_redirects_is_taken_with_where_it_leads() {
     scene.run_only(&["/go"]);
     assert_eq!(sorted(&scene), ["/go", "/robots.txt", "/there"]);
     assert!(scene.stored().contains_key("there"));
+}
+
+#[test]
+fn what_other_hosts_forbid_is_not_asked_for_either() {
+    let second = Origin::start();
+    let mut scene = Scene::new();
+    scene.config.site.hosts.push(second.authority());
+    scene.page("/", &[&second.url("/")], "home");
+    second.set("/", Page::html("second"));
+    robots(&second, "Disallow: /no", &[]);
+    assert_eq!(scene.run().verdict, Verdict::Ok);
+    let page = |name: &str| {
+        let pictures = ["no", "yes"].map(|path| {
+            let path = format!("/{path}{name}.png");
+            second.set(&path, Page::new("image/png", name.to_owned()));
+            format!("<img src=\"{}\">", second.url(&path))
+        });
+        scene.origin.set(name, Page::html(pictures.concat()));
+    };
+    // What it said last holds; it is not asked for that.
+    page("/new");
+    second.clear_requests();
+    scene.run_only(&["/new"]);
+    assert_eq!(asked(&second), ["/yes/new.png"]);
+    // Unless nobody knows.
+    let memory = scene.config.state.dir.join("robots.json");
+    std::fs::remove_file(memory).expect("it was there");
+    page("/newer");
+    second.clear_requests();
+    scene.run_only(&["/newer"]);
+    assert_eq!(asked(&second), ["/robots.txt", "/yes/newer.png"]);
 }
 
 #[test]
