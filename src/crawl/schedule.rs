@@ -53,6 +53,12 @@ const TRIAL_PAUSE: Duration = Duration::from_millis(500);
 /// nothing else is not helped by eight requests at a time.
 const ILL_IN_A_ROW: u32 = 8;
 
+/// So many errors and refusals in a row, for so long, and a host is left to a later run: it is there, but of
+/// hundreds of thousands of requests, one after the other, none would bring a page. Both, since a part of a site may
+/// be broken, and a host that restarts fails for a while.
+const ERRORS_IN_A_ROW_MAX: u32 = 200;
+const ERRORS_PATIENCE: Duration = Duration::from_secs(5 * 60);
+
 /// A `Crawl-delay` is obeyed up to here, which is what content systems write into theirs. With the minutes that
 /// some hosts name no run would end; what was asked for is reported.
 const CRAWL_DELAY_MAX: Duration = Duration::from_secs(10);
@@ -143,6 +149,9 @@ struct Host {
     delay: Duration,
     not_before: Duration,
     ill_in_a_row: u32,
+    /// Errors and refusals since the last answer, and when the first of them came.
+    errors: u32,
+    errors_since: Duration,
     given_up: Option<String>,
     traffic: HostTraffic,
 }
@@ -379,6 +388,8 @@ impl Host {
             delay: Duration::ZERO,
             not_before: Duration::ZERO,
             ill_in_a_row: 0,
+            errors: 0,
+            errors_since: Duration::ZERO,
             given_up: None,
             traffic: HostTraffic::default(),
         }
@@ -456,11 +467,31 @@ impl Host {
             bytes: 0,
             is_trial: turn.is_trial,
         };
-        self.circuit.failed(failed, now, chance)
+        let next = self.circuit.failed(failed, now, chance);
+        match self.only_errors(came, now) {
+            Some(since) if !matches!(next, Next::Ended(_)) => {
+                Next::Ended(Ending::OnlyErrors(since))
+            }
+            _ => next,
+        }
+    }
+
+    /// For how long nothing but errors came, if that is too long. Silence has its own patience.
+    fn only_errors(&mut self, came: Came, now: Duration) -> Option<Duration> {
+        if !matches!(came, Came::Ill(_) | Came::Throttled(_)) {
+            return None;
+        }
+        if self.errors == 0 {
+            self.errors_since = now;
+        }
+        self.errors += 1;
+        let since = now.saturating_sub(self.errors_since);
+        (self.errors >= ERRORS_IN_A_ROW_MAX && since >= ERRORS_PATIENCE).then_some(since)
     }
 
     fn answered(&mut self, took: Duration, now: Duration) {
         self.ill_in_a_row = 0;
+        self.errors = 0;
         self.traffic.answers_took += took;
         self.circuit.is_back(now);
         // Pages take too differently long for latencies to tell a queue from a search.
@@ -505,5 +536,8 @@ fn said(ending: Ending) -> String {
             WAITS_MAX.as_secs()
         ),
         Ending::NoAnswer(since) => format!("gave no sign of life for {} s", since.as_secs()),
+        Ending::OnlyErrors(since) => {
+            format!("answered nothing but errors for {} s", since.as_secs())
+        }
     }
 }

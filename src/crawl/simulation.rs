@@ -401,6 +401,29 @@ fn repetitions_are_bounded() {
     assert_eq!(outcome.taken_in.len(), 3000);
 }
 
+/// Promise: a host that does nothing but fail is given up after some minutes and some hundred requests; a part of a
+/// site that is broken, or an hour in which every other page fails, ends nothing.
+#[test]
+fn a_host_that_only_fails_ends_in_bounded_time() {
+    for ill in [Came::Ill(None), Came::Throttled(None)] {
+        let mut world = World::new(courtesy(8), &[("a.test", 100_000)]);
+        let outcome = world.run(|_| (ms(200), ill));
+        let why = world.schedule.given_up("a.test").expect("given up");
+        assert!(why.contains("nothing but errors for"), "{why}");
+        assert!((200..2000).contains(&outcome.sent.len()), "{ill:?}");
+        assert!(outcome.ended < ms(20 * 60_000), "{:?}", outcome.ended);
+    }
+    let mut world = World::new(courtesy(8), &[("a.test", 10_000)]);
+    let outcome = world.run(|sent| match sent.job.url.target().len() {
+        // A thousand in a row, and then one in ten.
+        2..=4 => (ms(200), Came::Ill(None)),
+        _ if sent.job.url.target().ends_with('7') => (ms(400), Came::Ill(None)),
+        _ => good(400),
+    });
+    assert!(world.schedule.given_up("a.test").is_none());
+    assert_eq!(outcome.taken_in.len(), 10_000);
+}
+
 /// Promise: a rate and a `Crawl-delay` space the requests of a host, the slower of the two counts, a timer that
 /// is late costs no throughput, and a delay of minutes is cut to ten seconds and told.
 #[test]

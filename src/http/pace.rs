@@ -266,6 +266,8 @@ pub enum Ending {
     AskedAgain(Duration),
     /// There was no sign of life for this long.
     NoAnswer(Duration),
+    /// There was nothing but errors for this long.
+    OnlyErrors(Duration),
 }
 
 /// What may be done with a request now.
