@@ -33,9 +33,29 @@ struct Cursor {
     next: String,
     has_ended: bool,
     /// Jobs given out and not done, in order, those behind them that are done too.
-    outstanding: VecDeque<(PageUrl, Standing)>,
+    outstanding: VecDeque<Given>,
     /// The number of the first of them.
     first: u64,
+    /// Entries before the first of them that were left alone and are not counted yet.
+    spared: u64,
+}
+
+struct Given {
+    url: PageUrl,
+    standing: Standing,
+    /// Entries between this one and the next that were left alone.
+    spared: u64,
+}
+
+/// What a tick has moved.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Moved {
+    pub origin: String,
+    /// Where a resumed crawl would begin.
+    pub at: String,
+    /// Entries before it that were left alone, to be counted with the record of this place: before, a resumed crawl
+    /// would come past them again.
+    pub spared: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,6 +85,7 @@ impl Cursors {
                 has_ended: false,
                 outstanding: VecDeque::new(),
                 first: 0,
+                spared: 0,
             });
         }
         Ok(Cursors { manifest, origins })
@@ -122,33 +143,59 @@ impl Cursors {
     pub fn give_out(&mut self, origin: usize, url: &PageUrl) -> Ticket {
         let cursor = &mut self.origins[origin];
         let number = cursor.first + cursor.outstanding.len() as u64;
-        cursor.outstanding.push_back((url.clone(), Standing::Open));
+        cursor.outstanding.push_back(Given {
+            url: url.clone(),
+            standing: Standing::Open,
+            spared: 0,
+        });
         Ticket {
             origin: u32::try_from(origin).expect("few origins"),
             number,
         }
     }
 
-    /// Ticks a job off. Where the cursor has moved by it: its origin, and where a resumed crawl would begin.
-    pub fn tick(&mut self, ticket: Ticket) -> Option<(String, String)> {
+    /// Notes that an entry of [`Cursors::take`] is left alone. In the order in which they were taken.
+    pub fn spare(&mut self, origin: usize) {
+        let cursor = &mut self.origins[origin];
+        match cursor.outstanding.back_mut() {
+            Some(given) => given.spared += 1,
+            None => cursor.spared += 1,
+        }
+    }
+
+    /// Entries that were left alone and have not been counted, since no job behind them was ticked off.
+    pub fn spared(&self) -> u64 {
+        let spared = |cursor: &Cursor| {
+            let behind = cursor.outstanding.iter().map(|given| given.spared);
+            cursor.spared + behind.sum::<u64>()
+        };
+        self.origins.iter().map(spared).sum()
+    }
+
+    /// Ticks a job off. Where the cursor has moved by it, if it has.
+    pub fn tick(&mut self, ticket: Ticket) -> Option<Moved> {
         let cursor = &mut self.origins[ticket.origin as usize];
         let index = usize::try_from(ticket.number - cursor.first).expect("few are outstanding");
-        cursor.outstanding[index].1 = Standing::Done;
+        cursor.outstanding[index].standing = Standing::Done;
         if index > 0 {
             return None;
         }
-        while cursor
+        while let Some(given) = cursor
             .outstanding
-            .pop_front_if(|(_, standing)| *standing == Standing::Done)
-            .is_some()
+            .pop_front_if(|given| given.standing == Standing::Done)
         {
             cursor.first += 1;
+            cursor.spared += given.spared;
         }
         let low_water = match cursor.outstanding.front() {
-            Some((url, _)) => url.to_string(),
+            Some(given) => given.url.to_string(),
             None => cursor.next.clone(),
         };
-        Some((cursor.origin.clone(), low_water))
+        Some(Moved {
+            origin: cursor.origin.clone(),
+            at: low_water,
+            spared: std::mem::take(&mut cursor.spared),
+        })
     }
 }
 
@@ -215,7 +262,7 @@ mod tests {
             .map(|(url, _)| cursors.give_out(0, url))
             .collect();
         assert_eq!(cursors.tick(tickets[1]), None);
-        let (origin, at) = cursors.tick(tickets[0]).unwrap();
+        let Moved { origin, at, .. } = cursors.tick(tickets[0]).unwrap();
         assert_eq!(
             (origin.as_str(), at.as_str()),
             ("http://h.test", "http://h.test/b\0")
@@ -242,5 +289,24 @@ mod tests {
         assert_eq!(cursors.walking_host(0), None);
         cursors.tick(first);
         assert_eq!(cursors.walking_host(0), Some("h.test"));
+    }
+
+    #[test]
+    fn what_is_left_alone_counts_when_the_cursor_is_past_it() {
+        // Promise: a resumed crawl counts no entry twice, nor misses one.
+        let urls = ["a", "b", "c", "d", "e"].map(|path| format!("http://h.test/{path}"));
+        let (_dir, manifest) = manifest(&urls.each_ref().map(String::as_str));
+        let mut cursors = Cursors::open(manifest, &BTreeMap::new()).unwrap();
+        let taken = cursors.take(0, 5).unwrap();
+        cursors.spare(0);
+        let first = cursors.give_out(0, &taken[1].0);
+        cursors.spare(0);
+        let second = cursors.give_out(0, &taken[3].0);
+        cursors.spare(0);
+        assert_eq!(cursors.tick(second), None);
+        assert_eq!(cursors.spared(), 3);
+        assert_eq!(cursors.tick(first).unwrap().spared, 3);
+        cursors.spare(0);
+        assert_eq!(cursors.spared(), 1);
     }
 }

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, FutureExt, OptionFuture};
 use futures_util::stream::FuturesUnordered;
 
 use super::courtesy::Came;
-use super::cursor::Cursors;
+use super::cursor::{Cursors, Ticket};
 use super::frontier::{Finished, Frontier, Position, Queued, Slot};
 use super::job::{Job, Way};
 use super::links::{Found, Resolver};
@@ -392,9 +392,7 @@ impl Engine<'_> {
             }
             if self.is_spared(&url, &entry)? {
                 url_log::left(&url, &Due::Skip);
-                self.position.tally.skipped.lastmod += 1;
-                self.position.counts.known += 1;
-                self.position.counts.kept += 1;
+                self.cursors.spare(origin);
                 self.progress.skip();
                 continue;
             }
@@ -492,7 +490,7 @@ impl Engine<'_> {
         self.progress.finish(bytes);
         let (slot, cursor) = match job.way {
             Way::Queue(slot) => (Some(slot), None),
-            Way::Cursor(ticket) => (None, self.cursors.tick(ticket)),
+            Way::Cursor(ticket) => (None, self.tick(ticket)),
             Way::First => (None, None),
         };
         if let Some(slot) = slot {
@@ -512,6 +510,14 @@ impl Engine<'_> {
         )
         .await?;
         self.send_noted().await
+    }
+
+    /// Ticks off an entry that was asked for. Where its cursor has moved by it: its origin, and where a resumed crawl
+    /// would begin.
+    fn tick(&mut self, ticket: Ticket) -> Option<(String, String)> {
+        let moved = self.cursors.tick(ticket)?;
+        count_spared(&mut self.position, moved.spared);
+        Some((moved.origin, moved.at))
     }
 
     /// Reports what is not asked for.
@@ -577,6 +583,7 @@ impl Engine<'_> {
     /// Where the crawl is at its end, with everything that was counted elsewhere.
     fn into_position(self) -> Position {
         let mut position = self.position;
+        count_spared(&mut position, self.cursors.spared());
         position.counts.requests += self.visitor.fetcher.attempts();
         for (host, traffic) in self.schedule.traffic() {
             let tally = position.tally.hosts.entry(host.to_owned()).or_default();
@@ -837,7 +844,7 @@ impl Engine<'_> {
                 ..Finish::default()
             },
             Way::Cursor(ticket) => Finish {
-                cursor: self.cursors.tick(ticket),
+                cursor: self.tick(ticket),
                 ..Finish::default()
             },
             Way::First => Finish::default(),
@@ -852,6 +859,13 @@ struct Finish {
     slot: Option<Slot>,
     cursor: Option<(String, String)>,
     trouble: Option<(u64, Trouble)>,
+}
+
+/// Counts stored pages that were left alone: they are there.
+fn count_spared(position: &mut Position, pages: u64) {
+    position.tally.skipped.lastmod += pages;
+    position.counts.known += pages;
+    position.counts.kept += pages;
 }
 
 /// Whether a page was withdrawn because nothing had linked to it for long, and so is not asked for.
