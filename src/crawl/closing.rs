@@ -55,7 +55,8 @@ impl Engine<'_> {
     }
 
     /// Withdraws pages that nothing has linked to for as long as the configuration says. What nobody remembers to
-    /// have been linked begins its time today.
+    /// have been linked begins its time today; and after a kill every page does, since what the killed part of the
+    /// crawl has seen linked is lost.
     pub async fn retire(&mut self) -> Result<(), CrawlError> {
         let (Some(days), None) = (self.order.retire_after_days, &self.order.only) else {
             return Ok(());
@@ -108,7 +109,7 @@ impl Engine<'_> {
                 continue;
             };
             let seen = sightings.get(&url);
-            if seen.and_then(|seen| seen.linked_day).is_none() {
+            if self.is_resumed || seen.and_then(|seen| seen.linked_day).is_none() {
                 sightings.linked(&url, self.begun);
             }
             if content::kind(page.headers.content_type(), url.path()) != Kind::Other {

@@ -98,6 +98,7 @@ pub async fn crawl(
             false => Sitemaps::new(SitemapNotes::open(&order.sitemap_notes())),
             true => Sitemaps::resumed(SitemapNotes::open(&order.sitemap_notes())),
         },
+        is_resumed: position.seeded,
         sightings: order.watches().then(|| super::sightings(&order.state)),
         variants: Variants::default(),
         traps: TrapReport::from_lines(position.tally.traps.clone()),
@@ -153,6 +154,8 @@ pub(super) struct Engine<'a> {
     pub robots: Vec<(String, Robots)>,
     pub memory: RobotsMemory,
     pub sitemaps: Sitemaps,
+    /// The crawl goes on after a kill: what was seen before that is not noted anywhere.
+    pub is_resumed: bool,
     /// Only where something asks for them.
     pub sightings: Option<Sightings>,
     pub variants: Variants,
