@@ -41,9 +41,9 @@ impl Default for Courtesy {
 pub enum Came {
     /// An answer that is final, whatever it says of the page.
     Answered { took: Duration },
-    /// 429, or 503 with `Retry-After`.
+    /// 429.
     Throttled(Option<Duration>),
-    /// Other 5xx, 408, 425, a connection that broke in the body.
+    /// 5xx, 408, 425, with or without `Retry-After`; a connection that broke in the body.
     Ill(Option<Duration>),
     /// A time-out has been waited for.
     Silent,
@@ -82,7 +82,6 @@ impl Came {
     fn of_status(status: u16, wait: Option<Duration>, class: Class, took: Duration) -> Came {
         match (status, class) {
             (429, _) => Came::Throttled(wait),
-            (503, _) if wait.is_some() => Came::Throttled(wait),
             (_, Class::Retry) => Came::Ill(wait),
             _ => Came::Answered { took },
         }
@@ -294,7 +293,7 @@ mod tests {
         for (code, retry_after, expected) in [
             (429, None, Came::Throttled(None)),
             (429, wait, Came::Throttled(wait)),
-            (503, wait, Came::Throttled(wait)),
+            (503, wait, Came::Ill(wait)),
             (503, None, Came::Ill(None)),
             (500, wait, Came::Ill(wait)),
             (408, None, Came::Ill(None)),

@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 use super::courtesy::{Came, Courtesy};
 use super::job::Job;
 use crate::http::pace::{
-    Admission, Circuit, Ending, Failed, Limit, Next, Opens, Policy, WAIT_MAX, WAITS_MAX,
+    Admission, Circuit, Ending, Failed, Failure, Limit, Next, Opens, Policy, WAIT_MAX, WAITS_MAX,
+    WAITS_TOTAL_MAX,
 };
 
 /// Jobs of one host in memory; everything else waits in the frontier or in the manifest. As few as will do: what
@@ -50,7 +51,8 @@ const SUSPECT_QUIET: Duration = Duration::from_secs(2);
 const TRIAL_PAUSE: Duration = Duration::from_millis(500);
 
 /// Errors in a row (5xx) that count as a sign of congestion: a page that fails is one thing, a host that does
-/// nothing else is not helped by eight requests at a time.
+/// nothing else is not helped by eight requests at a time. And as many pages make the waits that they ask for those
+/// of the host; before, they are the page's own.
 const ILL_IN_A_ROW: u32 = 8;
 
 /// So many errors and refusals in a row, for so long, and a host is left to a later run: it is there, but of
@@ -149,6 +151,8 @@ struct Host {
     delay: Duration,
     not_before: Duration,
     ill_in_a_row: u32,
+    /// Pages that failed and asked for a wait since the last answer.
+    pages_asking: u32,
     /// Errors and refusals since the last answer, and when the first of them came.
     errors: u32,
     errors_since: Duration,
@@ -388,6 +392,7 @@ impl Host {
             delay: Duration::ZERO,
             not_before: Duration::ZERO,
             ill_in_a_row: 0,
+            pages_asking: 0,
             errors: 0,
             errors_since: Duration::ZERO,
             given_up: None,
@@ -452,22 +457,38 @@ impl Host {
             }
             return Next::Final;
         };
-        self.traffic.throttled += u64::from(matches!(came, Came::Throttled(_)));
-        self.ill_in_a_row = match came {
-            Came::Ill(_) => self.ill_in_a_row + 1,
-            _ => self.ill_in_a_row,
+        let asks = matches!(came, Came::Throttled(_) | Came::Ill(Some(_)));
+        self.traffic.throttled += u64::from(asks);
+        self.ill_in_a_row += u32::from(matches!(came, Came::Ill(_)));
+        let is_ill = self.ill_in_a_row >= ILL_IN_A_ROW;
+        // A single page may be out of order for an hour, and say so each time it is asked for.
+        let is_another = matches!(came, Came::Ill(Some(_))) && turn.attempts == 1;
+        self.pages_asking += u32::from(is_another);
+        let is_for_all = self.pages_asking >= ILL_IN_A_ROW;
+        let (failure, own_wait) = match failure {
+            Failure::Ill(Some(wait)) if is_for_all => (Failure::Throttled(Some(wait)), None),
+            Failure::Ill(wait) => (failure, wait),
+            _ => (failure, None),
         };
-        if failure.is_congestion() || self.ill_in_a_row >= ILL_IN_A_ROW {
+        if failure.is_congestion() || is_ill || own_wait.is_some() {
             self.limit.congested(failure, turn.sent, now);
         }
         let failed = Failed {
-            failure,
+            failure: match own_wait {
+                Some(_) => Failure::Ill(None),
+                None => failure,
+            },
             attempt: turn.attempts,
             took: now.saturating_sub(turn.sent),
             bytes: 0,
             is_trial: turn.is_trial,
         };
         let next = self.circuit.failed(failed, now, chance);
+        let next = match (next, own_wait) {
+            (Next::Again(_), Some(wait)) if wait > WAIT_MAX => Next::Final,
+            (Next::Again(pause), Some(wait)) => Next::Again(pause.max(wait)),
+            _ => next,
+        };
         match self.only_errors(came, now) {
             Some(since) if !matches!(next, Next::Ended(_)) => {
                 Next::Ended(Ending::OnlyErrors(since))
@@ -491,6 +512,7 @@ impl Host {
 
     fn answered(&mut self, took: Duration, now: Duration) {
         self.ill_in_a_row = 0;
+        self.pages_asking = 0;
         self.errors = 0;
         self.traffic.answers_took += took;
         self.circuit.is_back(now);
@@ -534,6 +556,11 @@ fn said(ending: Ending) -> String {
             "asked for {} s of waiting in a row (Retry-After), more than the {} s that a crawl waits",
             waits.as_secs(),
             WAITS_MAX.as_secs()
+        ),
+        Ending::AskedInAll(waits) => format!(
+            "asked for {} s of waiting in all (Retry-After), more than the {} s that a crawl waits",
+            waits.as_secs(),
+            WAITS_TOTAL_MAX.as_secs()
         ),
         Ending::NoAnswer(since) => format!("gave no sign of life for {} s", since.as_secs()),
         Ending::OnlyErrors(since) => {

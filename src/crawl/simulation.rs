@@ -291,7 +291,7 @@ fn a_host_is_left_alone_for_as_long_as_it_asks() {
 
     let mut world = World::new(courtesy(8), &[("a.test", 100)]);
     let outcome = world.run(|_| (ms(10), Came::Ill(Some(ms(61_000)))));
-    assert_eq!((outcome.taken_in.len(), outcome.given_up.len()), (6, 94));
+    assert_eq!((outcome.taken_in.len(), outcome.given_up.len()), (10, 90));
     let why = world.schedule.given_up("a.test").expect("ended");
     assert!(why.contains("61 s") && why.contains("Retry-After"), "{why}");
 
@@ -399,6 +399,53 @@ fn repetitions_are_bounded() {
         "one in ten, and the burst: {retries}"
     );
     assert_eq!(outcome.taken_in.len(), 3000);
+}
+
+/// Promise: a page that asks to be left alone speaks for itself: it is asked for again when it says, if that is soon,
+/// and costs the others no time, however many such pages there are; eight in a row speak for their host. Waits that
+/// come again and again end after two hours.
+#[test]
+fn what_a_single_page_asks_for_is_its_own() {
+    let good_ones = World::new(courtesy(8), &[("a.test", 3000)]).run(|_| good(50));
+    for (wait, sent) in [(3_600_000, 3000), (20_000, 3000 + 2)] {
+        let mut world = World::new(courtesy(8), &[("a.test", 3000)]);
+        let outcome = world.run(|sent| match sent.job.url.target() {
+            "/77" => (ms(50), Came::Ill(Some(ms(wait)))),
+            _ => good(50),
+        });
+        assert!(world.schedule.given_up("a.test").is_none());
+        assert_eq!((outcome.answered(), outcome.sent.len()), (2999, sent));
+        let times = outcome.sent_to("a.test");
+        assert!(
+            times
+                .windows(2)
+                .take(2990)
+                .all(|pair| pair[1] - pair[0] < ms(1000))
+        );
+        if wait > 60_000 {
+            assert!(outcome.ended < good_ones.ended * 2, "{:?}", outcome.ended);
+        }
+    }
+    let mut world = World::new(courtesy(8), &[("a.test", 10_000)]);
+    let outcome = world.run(|sent| match sent.job.url.target().ends_with('7') {
+        true => (ms(50), Came::Ill(Some(ms(60_000)))),
+        false => good(50),
+    });
+    assert_eq!(outcome.answered(), 9000);
+    assert!(outcome.ended < ms(30 * 60_000), "{:?}", outcome.ended);
+
+    let mut world = World::new(courtesy(1), &[("a.test", 10_000)]);
+    let mut number = 0;
+    let outcome = world.run(|_| {
+        number += 1;
+        match number % 10 {
+            0 => (ms(50), Came::Throttled(Some(ms(60_000)))),
+            _ => good(50),
+        }
+    });
+    let why = world.schedule.given_up("a.test").expect("given up");
+    assert!(why.contains("waiting in all"), "{why}");
+    assert!(outcome.ended < ms(4 * 60 * 60_000), "{:?}", outcome.ended);
 }
 
 /// Promise: a host that does nothing but fail is given up after some minutes and some hundred requests; a part of a
@@ -553,7 +600,7 @@ mod properties {
             let outcome = world.run(|sent| {
                 number += 1;
                 let (latency, came) = reactions[number % reactions.len()];
-                if let Came::Throttled(Some(wait)) | Came::Ill(Some(wait)) = came {
+                if let Came::Throttled(Some(wait)) = came {
                     let asked = sent.at + latency;
                     let host = sent.job.url.authority().to_owned();
                     alone.borrow_mut().entry(host).or_default().push((asked, asked + wait));

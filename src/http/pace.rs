@@ -47,6 +47,9 @@ pub const WAIT_MAX: Duration = Duration::from_secs(60);
 /// other is left to a later run, too.
 pub const WAITS_MAX: Duration = Duration::from_secs(180);
 
+/// Waits in all that are obeyed by a service that ends: a run that waits longer does not come to its end overnight.
+pub const WAITS_TOTAL_MAX: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// What differs between one kind of service and another.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
@@ -156,7 +159,7 @@ impl Limit {
         }
         self.halved = Some(now);
         self.doubling = false;
-        if matches!(failure, Failure::Throttled(_)) {
+        if matches!(failure, Failure::Throttled(_) | Failure::Ill(Some(_))) {
             self.ceiling = if self.now < 1.0 {
                 self.now
             } else {
@@ -264,6 +267,8 @@ pub enum Ending {
     Asked(Duration),
     /// It asked for one wait after the other, in all this long.
     AskedAgain(Duration),
+    /// It asked for waits that make all this together, with answers in between.
+    AskedInAll(Duration),
     /// There was no sign of life for this long.
     NoAnswer(Duration),
     /// There was nothing but errors for this long.
@@ -291,6 +296,7 @@ pub struct Circuit {
     quiet_until: Duration,
     /// Asked for since the last answer.
     waits_in_a_row: Duration,
+    waits: Duration,
     open_until: Option<Duration>,
     cool_down: Duration,
     trial: bool,
@@ -307,6 +313,7 @@ impl Circuit {
             failures_in_a_row: 0,
             quiet_until: Duration::ZERO,
             waits_in_a_row: Duration::ZERO,
+            waits: Duration::ZERO,
             open_until: None,
             cool_down: policy.cool_down,
             trial: false,
@@ -393,12 +400,18 @@ impl Circuit {
             Ending::Asked(wait)
         } else {
             let quiet_until = self.quiet_until.max(until);
-            self.waits_in_a_row += quiet_until - self.quiet_until.max(now);
+            let longer = quiet_until - self.quiet_until.max(now);
+            self.waits_in_a_row += longer;
+            self.waits += longer;
             self.quiet_until = quiet_until;
-            if self.waits_in_a_row <= WAITS_MAX {
+            let ends = matches!(self.policy.opens, Opens::OnSilence { .. });
+            if self.waits_in_a_row > WAITS_MAX {
+                Ending::AskedAgain(self.waits_in_a_row)
+            } else if ends && self.waits > WAITS_TOTAL_MAX {
+                Ending::AskedInAll(self.waits)
+            } else {
                 return None;
             }
-            Ending::AskedAgain(self.waits_in_a_row)
         };
         self.open(until.max(self.quiet_until));
         match self.policy.opens {
