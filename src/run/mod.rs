@@ -274,12 +274,21 @@ pub fn now() -> i64 {
 }
 
 /// The time as people and sorting want it, such as `20261121T104500Z`.
+const STAMP: &[time::format_description::BorrowedFormatItem<'_>] =
+    time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
+
 fn new_run_id() -> RunId {
-    let format = time::macros::format_description!("[year][month][day]T[hour][minute][second]Z");
     let stamp = time::OffsetDateTime::now_utc()
-        .format(format)
+        .format(STAMP)
         .expect("the format fits any time");
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the operating system has randomness");
     RunId(format!("{stamp}-{:08x}", u32::from_le_bytes(random)))
+}
+
+/// When a run began, as its name says; in seconds since 1970.
+fn begun(run: &RunId) -> Option<i64> {
+    let (stamp, _) = run.0.split_once('-')?;
+    let begun = time::PrimitiveDateTime::parse(stamp, STAMP).ok()?;
+    Some(begun.assume_utc().unix_timestamp())
 }

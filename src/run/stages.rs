@@ -333,11 +333,13 @@ async fn commit(
     folding: Folding,
 ) -> Result<(), RunError> {
     let (manifest, frontier) = (Arc::clone(manifest), Arc::clone(frontier));
+    // Of a run that says no time, what has none counts as outdated: a strike less, or a body sent once more.
+    let begun = super::begun(&folding.run).unwrap_or(0);
     let work = move || {
         let staged = frontier.staged().filter_map(|item| match item {
             Ok((_, staged)) if !folding.keep_withdrawals && withdraws(&staged) => None,
             Ok((url, staged)) if folding.is_resumed => {
-                match is_outdated(&manifest, &url, &staged) {
+                match is_outdated(&manifest, &url, &staged, begun) {
                     Ok(true) => None,
                     Ok(false) => Some(Ok((url, staged))),
                     Err(error) => Some(Err(error)),
@@ -355,13 +357,20 @@ async fn commit(
 }
 
 /// Whether a newer answer is recorded than the one that was staged: of a run of some pages alone, while the run whose
-/// staging this is had been cut short.
-fn is_outdated(manifest: &Manifest, url: &PageUrl, staged: &Staged) -> Result<bool, ManifestError> {
-    let Staged::Outcome { fetched, .. } = staged else {
-        return Ok(false);
+/// staging this is had been cut short. What says no time of its own is as old as the beginning of that run.
+fn is_outdated(
+    manifest: &Manifest,
+    url: &PageUrl,
+    staged: &Staged,
+    begun: i64,
+) -> Result<bool, ManifestError> {
+    let answered = match staged {
+        Staged::Outcome { fetched, .. } => *fetched,
+        Staged::Validators { .. } | Staged::Missing { .. } => begun,
+        Staged::Pending { .. } => return Ok(false),
     };
     let recorded = manifest.entry(url)?.and_then(|entry| entry.fetched);
-    Ok(recorded.is_some_and(|recorded| recorded > *fetched))
+    Ok(recorded.is_some_and(|recorded| recorded > answered))
 }
 
 fn withdraws(staged: &Staged) -> bool {
