@@ -15,6 +15,9 @@ use crate::site::{Admission, PageUrl};
 /// URLs of a host that was given up that are noted in one go.
 const STEP: usize = 512;
 
+/// Entries of a walk through all of them after which others have a turn.
+const STRIDE: usize = 4_096;
+
 impl Engine<'_> {
     /// Leaves nothing unsaid about hosts that were given up: their waiting URLs are noted for the next crawl, and
     /// their stored pages count as pages that did not answer.
@@ -61,11 +64,12 @@ impl Engine<'_> {
         let (Some(days), None) = (self.order.retire_after_days, &self.order.only) else {
             return Ok(());
         };
-        let Some(oldest_parsed_day) = self.oldest_parse()? else {
+        let Some(oldest_parsed_day) = self.oldest_parse().await? else {
             return Ok(());
         };
         let manifest = Arc::clone(&self.manifest);
-        for entry in manifest.entries(None) {
+        for (number, entry) in manifest.entries(None).enumerate() {
+            give_way(number).await;
             let (url, entry) = entry?;
             let linkage = Linkage {
                 today: day_of(self.begun),
@@ -97,13 +101,15 @@ impl Engine<'_> {
 
     /// Of all stored pages with links, the longest time ago that one was searched for them; `None` when that cannot
     /// be said of one.
-    fn oldest_parse(&mut self) -> Result<Option<u16>, CrawlError> {
+    async fn oldest_parse(&mut self) -> Result<Option<u16>, CrawlError> {
         let manifest = Arc::clone(&self.manifest);
         let Some(mut sightings) = self.sightings.take() else {
             return Ok(None);
         };
         let mut oldest = Some(day_of(self.begun));
-        for entry in manifest.entries(None) {
+        let mut never = None;
+        for (number, entry) in manifest.entries(None).enumerate() {
+            give_way(number).await;
             let (url, entry) = entry?;
             let Some(page) = entry.outcome.page().filter(|_| self.is_ours(&url)) else {
                 continue;
@@ -117,7 +123,13 @@ impl Engine<'_> {
                 oldest = oldest
                     .zip(parsed)
                     .map(|(oldest, parsed)| oldest.min(parsed));
+                if parsed.is_none() {
+                    never.get_or_insert(url);
+                }
             }
+        }
+        if let Some(url) = never {
+            tracing::info!(%url, "nothing is retired: this page, which may link to any, was never searched for links");
         }
         self.sightings = Some(sightings);
         Ok(oldest)
@@ -132,7 +144,7 @@ impl Engine<'_> {
     }
 
     /// What the next crawl wants to know.
-    pub fn remember(&mut self) {
+    pub async fn remember(&mut self) {
         let warn = |what: &str, error: std::io::Error| {
             tracing::warn!(%error, "{what} cannot be written: the next crawl does without");
         };
@@ -142,9 +154,19 @@ impl Engine<'_> {
                 warn("what the sitemaps held", error);
             }
         }
-        if let Some(sightings) = &mut self.sightings
-            && let Err(error) = sightings.save(self.begun)
-        {
+        let Some(mut sightings) = self.sightings.take() else {
+            return;
+        };
+        let begun = self.begun;
+        let saved = tokio::task::spawn_blocking(move || {
+            let saved = sightings.save(begun);
+            (sightings, saved)
+        });
+        let (sightings, saved) = saved
+            .await
+            .expect("saving does not panic and is never aborted");
+        self.sightings = Some(sightings);
+        if let Err(error) = saved {
             warn("when pages were seen", error);
         }
     }
@@ -175,5 +197,12 @@ impl Engine<'_> {
 
     fn is_ours(&self, url: &PageUrl) -> bool {
         self.order.scope.admit(url.clone()) == Admission::Page(url.clone())
+    }
+}
+
+/// Lets others have a turn now and then in a long walk; `number` counts its steps.
+async fn give_way(number: usize) {
+    if number % STRIDE == STRIDE - 1 {
+        tokio::task::yield_now().await;
     }
 }

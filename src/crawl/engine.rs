@@ -223,7 +223,7 @@ impl Engine<'_> {
         self.note_unasked().await?;
         self.retire().await?;
         self.send_noted().await?;
-        self.remember();
+        self.remember().await;
         self.ended_well()
     }
 
