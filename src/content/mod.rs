@@ -44,7 +44,7 @@ pub use mirror_header::{MirrorHeader, MirrorHeaderError};
 use std::borrow::Cow;
 
 use links::Collector;
-use sitemap::Root;
+use sitemap::{Root, Unpacked};
 
 /// What one scan finds in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,8 +186,8 @@ fn page(
 /// Reads a body as the sitemap that somebody has called it, whatever its type says: gzip, XML, a feed, or a list
 /// of URLs. `None` when it is none of these.
 fn list(document: &Document<'_>, found: &mut Collector) -> Option<Sitemap> {
-    let unpacked = sitemap::gunzip(document.body);
-    let body = unpacked.as_deref().unwrap_or(document.body);
+    let unpacked = Unpacked::of(document.body);
+    let body = unpacked.as_ref().map_or(document.body, Unpacked::text);
     let charset = Charset::of(Kind::Xml, body, document.content_type);
     let text = charset.document(body);
     match sitemap::root(&text) {

@@ -2,6 +2,7 @@
 //! plain text, one URL a line, and either of them in gzip.
 
 use std::io::Read;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
@@ -19,10 +20,41 @@ const GZIP_RATIO_MAX: u64 = 250;
 /// A short sitemap may be longer in spite of that.
 const GZIP_FREE_BYTES: u64 = 1 << 20;
 
+/// With which every gzip begins.
+const GZIP: &[u8] = b"\x1f\x8b";
+
+/// Held as long as such a text is: bodies are counted as they arrive, and what becomes of them in here may be 250 times
+/// as long. So there is one at a time.
+static UNPACKED: Mutex<()> = Mutex::new(());
+
+/// A body without its gzip, alone in memory.
+pub(super) struct Unpacked {
+    text: Vec<u8>,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Unpacked {
+    /// `None` for a body that has no gzip on it.
+    pub(super) fn of(body: &[u8]) -> Option<Unpacked> {
+        if !body.starts_with(GZIP) {
+            return None;
+        }
+        let alone = UNPACKED.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Unpacked {
+            text: gunzip(body)?,
+            _alone: alone,
+        })
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
 /// Takes gzip off a body that somebody has named as a sitemap; `None` when it has none. Of a broken or an
 /// endless one what came before the end is taken.
-pub(super) fn gunzip(body: &[u8]) -> Option<Vec<u8>> {
-    if !body.starts_with(b"\x1f\x8b") {
+fn gunzip(body: &[u8]) -> Option<Vec<u8>> {
+    if !body.starts_with(GZIP) {
         return None;
     }
     let ratio_max = (body.len() as u64).saturating_mul(GZIP_RATIO_MAX);
@@ -434,6 +466,14 @@ mod tests {
             bomb.len() as u64 * GZIP_RATIO_MAX,
             "the bound springs"
         );
+    }
+
+    #[test]
+    fn one_text_without_its_gzip_is_in_memory_at_a_time() {
+        let packed = include_bytes!("../../fuzz/seeds/content/list.gz");
+        let unpacked = Unpacked::of(packed).unwrap();
+        assert!(!unpacked.text().is_empty());
+        assert!(UNPACKED.try_lock().is_err());
     }
 
     #[test]
