@@ -76,6 +76,14 @@ impl Resolver {
         }
     }
 
+    /// What the headers of an answer name whose body is not searched for links.
+    pub fn beside(&self, page: &PageUrl, links: &[(String, Role)]) -> Vec<Found> {
+        let links = links.iter();
+        links
+            .filter_map(|(reference, role)| self.one(page, reference, *role))
+            .collect()
+    }
+
     /// Where a choice of a form leads. What begins with a query goes to the document itself, whatever its base.
     pub fn choice(&self, page: &PageUrl, parsed: &Parsed, reference: &str) -> Option<Found> {
         let mut document = Document::of(page, parsed);

@@ -171,7 +171,7 @@ impl Visitor {
             return Ok(SeenPage {
                 canonical: received.digest.content,
                 canonical_then: None,
-                links: Vec::new(),
+                links: self.resolver.beside(&job.url, &received.header_links),
                 choices: Vec::new(),
                 forms: FormTally::default(),
                 sitemap: None,

@@ -175,3 +175,18 @@ fn a_feed_that_calls_a_page_newer_asks_for_it_no_second_time() {
         assert_eq!(scene.times()[path], 1, "{path} in {:?}", scene.asked());
     }
 }
+
+#[test]
+fn what_the_headers_of_a_file_name_is_asked_for_as_well() {
+    let scene = Scene::new();
+    scene.page("/", &["/paper.pdf"], "home");
+    scene.page("/part", &[], "part");
+    scene.page("/next", &[], "next");
+    let paper = Page::new("application/pdf", "%PDF")
+        .header("link", "</part>; rel=related")
+        .header("refresh", "5; url=/next");
+    scene.origin.set("/paper.pdf", paper);
+    scene.run();
+    let stored = scene.stored();
+    assert!(stored.contains_key("part") && stored.contains_key("next"));
+}
