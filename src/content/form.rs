@@ -1,7 +1,7 @@
 //! Forms as a document writes them: what a reader could choose, and where that would lead. Only forms that
 //! are sent with GET are kept; what their choices amount to is worked out in `crawl`.
 
-/// A form that is sent with GET.
+/// A form that is sent with GET, or has a button that does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form {
     /// As written, decoded; `None` sends to the document itself.
@@ -40,6 +40,6 @@ pub struct Button {
     pub sends: Option<(String, String)>,
     /// `formaction`: goes here in the place of the form's action.
     pub action: Option<String>,
-    /// `formmethod` says something else than GET: the button is left alone.
+    /// `formmethod`, or else its form, says something else than GET: the button is left alone.
     pub is_post: bool,
 }

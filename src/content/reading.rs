@@ -66,7 +66,14 @@ enum Is {
     Field(Field),
     /// One of a group: name and value.
     Radio(String, String),
-    Button(Button),
+    /// One that says itself how it is sent, or not.
+    Button(Button, Method),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    Own,
+    OfForm,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -268,7 +275,11 @@ impl<'a> Reader<'a> {
             action: self.value(tag, AttributeName::Formaction),
             is_post: !is_get(method.map(|method| method.of(self.body))),
         };
-        self.push(tag, Is::Button(button));
+        let method = match method {
+            Some(_) => Method::Own,
+            None => Method::OfForm,
+        };
+        self.push(tag, Is::Button(button, method));
     }
 
     /// The name under which a control sends; `None` for one that sends nothing.
@@ -430,7 +441,7 @@ impl Watch for Reader<'_> {
 }
 
 /// Puts the controls into their forms, in the order of the document, and drops the forms that are not sent
-/// with GET.
+/// with GET, not even by a button of their own.
 fn assembled(mut forms: Vec<Open>, controls: Vec<Control>) -> Vec<Form> {
     let mut by_id = HashMap::new();
     for (index, form) in forms.iter().enumerate() {
@@ -448,10 +459,14 @@ fn assembled(mut forms: Vec<Open>, controls: Vec<Control>) -> Vec<Form> {
         let Some(index) = index else {
             continue;
         };
+        let is_get = forms[index].is_get;
         let form = &mut forms[index].form;
         match control.is {
             Is::Field(field) => form.fields.push(field),
-            Is::Button(button) => form.buttons.push(button),
+            Is::Button(button, method) => form.buttons.push(Button {
+                is_post: button.is_post || (method == Method::OfForm && !is_get),
+                ..button
+            }),
             Is::Radio(name, value) => {
                 let group = groups.entry((index, name.clone())).or_insert_with(|| {
                     let choice = Choice::OneOf(Vec::new());
@@ -464,7 +479,9 @@ fn assembled(mut forms: Vec<Open>, controls: Vec<Control>) -> Vec<Form> {
             }
         }
     }
-    let sent = forms.into_iter().filter(|form| form.is_get);
+    let is_sent =
+        |open: &Open| open.is_get || open.form.buttons.iter().any(|button| !button.is_post);
+    let sent = forms.into_iter().filter(is_sent);
     sent.map(|form| form.form).collect()
 }
 
@@ -623,6 +640,32 @@ mod tests {
             action: None,
             fields: vec![field("a", Choice::Open(String::new())), one_of("g", &["1"])],
             buttons: vec![Button::default()],
+        };
+        assert_eq!(forms, [expected]);
+    }
+
+    #[test]
+    fn a_button_may_send_a_post_form_with_get() {
+        let (forms, _) = asked(
+            true,
+            false,
+            "<form method=post><input name=a><button>x</button><button formmethod=get formaction=/b>y</button></form>
+             <form method=post><input name=b><button formmethod=post>x</button></form>",
+        );
+        let buttons = vec![
+            Button {
+                is_post: true,
+                ..Button::default()
+            },
+            Button {
+                action: Some("/b".into()),
+                ..Button::default()
+            },
+        ];
+        let expected = Form {
+            action: None,
+            fields: vec![field("a", Choice::Open(String::new()))],
+            buttons,
         };
         assert_eq!(forms, [expected]);
     }
