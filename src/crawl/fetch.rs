@@ -26,13 +26,14 @@ use crate::content::{Digest, KeptHeaders, MirrorHeader, Role, header_links};
 use crate::http::client::{
     HEADER_BYTES_MAX, HttpError, PermitsPrivate, address_permitted, is_malformed, reason, refusal,
 };
+use crate::http::pace::WAIT_MAX;
 use crate::site::PageUrl;
 
 pub use super::fault::{Class, FetchError};
 
 /// A `Retry-After` up to this is waited for; a longer one ends the attempts, since a request sent earlier than
-/// the site asked would be the impolite thing, and one fetch must not hold its place for minutes.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(5);
+/// the site asked would be the impolite thing, and a run does not wait for minutes for one seed.
+const RETRY_AFTER_MAX: Duration = WAIT_MAX;
 
 /// A body up to this size, in bytes, may have any ratio to what was sent: it fits into memory, and pages full of blanks
 /// are no attack.
@@ -703,7 +704,7 @@ mod tests {
         }
         assert_eq!(pause_before_retry(&limits, 3, &status(503, None)), None);
         assert_eq!(pause_before_retry(&limits, 1, &status(403, None)), None);
-        for (asked, pause) in [(0, Some(0)), (5, Some(5)), (6, None), (u64::MAX, None)] {
+        for (asked, pause) in [(0, Some(0)), (60, Some(60)), (61, None), (u64::MAX, None)] {
             let error = status(503, Some(Duration::from_secs(asked)));
             let expected = pause.map(Duration::from_secs);
             assert_eq!(pause_before_retry(&limits, 1, &error), expected, "{asked}");

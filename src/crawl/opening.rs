@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -170,6 +170,7 @@ impl Engine<'_> {
             let Admission::Page(next) = next else {
                 break;
             };
+            self.keep_pace(&next).await;
             let hop = Arc::clone(&self.visitor)
                 .ask_patiently(Job::first(&next), false)
                 .await;
@@ -375,6 +376,7 @@ impl Engine<'_> {
             let mut job = Job::first(&url);
             job.is_sitemap = true;
             let conditional = self.look_up(&mut job)?;
+            self.keep_pace(&url).await;
             self.outwait_quiet_hours().await;
             let visitor = Arc::clone(&self.visitor);
             let fetched = visitor.ask_patiently(job, conditional).await;
@@ -384,7 +386,8 @@ impl Engine<'_> {
                     Some((Sitemap::Index, _)) => waiting.extend(self.newer(page.links)),
                     _ => self.look_at_again(page.links)?,
                 },
-                Err(error) if error.is_connection() => {
+                // Nor is one asked again and again that wants to be left alone.
+                Err(error) if error.is_connection() || error.retry_after().is_some() => {
                     self.silent.insert(host.to_owned());
                 }
                 _ => {}
@@ -437,6 +440,12 @@ impl Engine<'_> {
         outwait_quiet_hours(&self.order.courtesy.quiet, self.order.clock, self.progress).await;
     }
 
+    /// Waits until a request out of turn may be sent to this host.
+    async fn keep_pace(&mut self, url: &PageUrl) {
+        let due = self.schedule.out_of_turn(url.authority(), Instant::now());
+        tokio::time::sleep_until(due.into()).await;
+    }
+
     /// Asks for a URL out of turn. No cursor will visit it again.
     fn ask_now(
         &mut self,
@@ -456,7 +465,13 @@ impl Engine<'_> {
         let is_silent = self.silent.contains(url.authority());
         let answered = self.answered.iter().position(|known| known.url == *url);
         let answered = answered.map(|at| self.answered.swap_remove(at));
+        let now = Instant::now();
+        let due = match answered {
+            Some(_) => now,
+            None => self.schedule.out_of_turn(url.authority(), now),
+        };
         Ok(async move {
+            tokio::time::sleep_until(due.into()).await;
             match answered {
                 Some(answered) => Visitor::take(job, answered),
                 None if is_silent => visitor.ask(job, conditional).await,

@@ -207,6 +207,22 @@ impl Schedule {
         host.traffic.delay_asked = pause;
     }
 
+    /// When a request may be sent that has no job here: its host's pauses hold for it, and those that follow keep
+    /// theirs from it.
+    pub fn out_of_turn(&mut self, authority: &str, now: Instant) -> Instant {
+        let begun = *self.begun.get_or_insert(now);
+        let now = now.saturating_duration_since(begun);
+        let number = self.number(authority);
+        let host = &mut self.hosts[number as usize];
+        let permitted = match host.circuit.admission(now) {
+            Admission::Send | Admission::Trial => now,
+            Admission::Wait(until) | Admission::Refused(until) => until,
+        };
+        let due = permitted.max(host.not_before);
+        host.not_before = due + host.spacing(self.spacing);
+        begun + due
+    }
+
     /// How many more jobs may be added for this host.
     pub fn room(&self, authority: &str) -> usize {
         let number = self.numbers.get(authority);

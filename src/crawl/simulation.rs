@@ -508,6 +508,31 @@ fn rate_and_crawl_delay_space_the_requests() {
     );
 }
 
+/// Promise: requests that have no job here keep the pauses of their host, and so do those that follow.
+#[test]
+fn requests_out_of_turn_keep_the_pace() {
+    let mut schedule = Schedule::seeded(courtesy(4), SEED);
+    let begun = Instant::now();
+    assert_eq!(schedule.out_of_turn("a.test", begun), begun);
+    assert_eq!(schedule.out_of_turn("a.test", begun), begun);
+    schedule.slow_down("a.test", ms(2000));
+    for number in 0..3 {
+        let due = begun + ms(2000) * number;
+        assert_eq!(schedule.out_of_turn("a.test", begun), due);
+        assert_eq!(schedule.out_of_turn("b.test", begun), begun);
+    }
+    schedule.add(job("a.test", 0));
+    assert_eq!(schedule.next(begun, MIDNIGHT), None);
+    assert_eq!(schedule.wakes(begun, MIDNIGHT), Some(begun + ms(6000)));
+    let sent = schedule
+        .next(begun + ms(6000), MIDNIGHT)
+        .expect("it is due");
+    let wait = Came::Throttled(Some(ms(30_000)));
+    schedule.came(sent, wait, begun + ms(6050));
+    let due = schedule.out_of_turn("a.test", begun + ms(9000));
+    assert_eq!(due, begun + ms(36_050));
+}
+
 /// Promise: in quiet hours nothing is sent, what was on its way is taken in, and afterwards it goes on.
 #[test]
 fn nothing_is_sent_in_quiet_hours() {

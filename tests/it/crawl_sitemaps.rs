@@ -226,3 +226,22 @@ fn a_sitemap_may_be_as_long_as_its_protocol_permits() {
     has(&scene, &["first", "last"]);
     assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
 }
+
+#[test]
+fn the_second_look_keeps_to_the_rate() {
+    let mut scene = Scene::new();
+    scene.config.crawl.rate_per_second = Some(20.0);
+    let maps: Vec<String> = (0..8).map(|number| format!("/{number}.xml")).collect();
+    let maps: Vec<&str> = maps.iter().map(String::as_str).collect();
+    pages(&scene, &[]);
+    robots(&scene.origin, "", &maps);
+    for map in &maps {
+        scene.origin.set(map, sitemap(&scene.origin, &[("/", "")]));
+    }
+    let report = scene.run();
+    let asked = scene.asked().len();
+    assert_eq!(asked, 2 + 2 * 8, "each twice: {:?}", scene.asked());
+    // A machine that is slow makes it longer only.
+    let least = (asked - 2) as f64 / 20.0;
+    assert!(report.seconds >= least, "{} s for {asked}", report.seconds);
+}
