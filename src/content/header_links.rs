@@ -5,32 +5,7 @@
 //! bounded as a whole before they come here.
 
 use super::Role;
-
-/// What `rel` calls a part of the document itself.
-const ASSETS: [&str; 11] = [
-    "apple-touch-icon",
-    "apple-touch-icon-precomposed",
-    "apple-touch-startup-image",
-    "icon",
-    "manifest",
-    "mask-icon",
-    "modulepreload",
-    "prefetch",
-    "preload",
-    "shortcut",
-    "stylesheet",
-];
-
-/// Relations to nothing that has a page: hosts to be greeted, and interfaces that take messages.
-const NOTHING: [&str; 7] = [
-    "dns-prefetch",
-    "edituri",
-    "hub",
-    "pingback",
-    "preconnect",
-    "profile",
-    "webmention",
-];
+use super::html::rel_role;
 
 /// The references of one answer, in the order of its headers; names in lower case.
 pub fn header_links<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, Role)> {
@@ -91,22 +66,10 @@ fn read_link(line: &str, links: &mut Vec<(String, Role)>) {
     }
 }
 
-/// What a document wants with the target of such a relation; `None` for nothing. `alternate stylesheet` is a style
-/// sheet.
+/// What a document wants with the target of such a relation; `None` for nothing, and where none is named.
 fn role(rel: &str) -> Option<Role> {
-    let is_among = |names: &[&str], token: &str| {
-        let mut names = names.iter();
-        names.any(|name| name.eq_ignore_ascii_case(token))
-    };
-    if rel
-        .split_ascii_whitespace()
-        .any(|token| is_among(&ASSETS, token))
-    {
-        return Some(Role::Asset);
-    }
-    let mut tokens = rel.split_ascii_whitespace();
-    let is_page = tokens.any(|token| !is_among(&NOTHING, token));
-    is_page.then_some(Role::Page)
+    let is_named = rel.split_ascii_whitespace().next().is_some();
+    rel_role(rel.as_bytes()).filter(|_| is_named)
 }
 
 /// The parameters of one link, names in lower case, and what comes after the comma that ends it.
@@ -225,7 +188,7 @@ mod tests {
     #[test]
     fn links_are_read_in_every_spelling() {
         use Role::{Asset, Page};
-        let rows: [(&str, &[(&str, Role)]); 22] = [
+        let rows: [(&str, &[(&str, Role)]); 23] = [
             ("</a.css>; rel=stylesheet", &[("/a.css", Asset)]),
             ("</a.css>;rel=\"preload\"; as=style", &[("/a.css", Asset)]),
             (
@@ -241,12 +204,16 @@ mod tests {
             ("</c>; rel=\"shortcut icon\"", &[("/c", Asset)]),
             (
                 "</m>; rel=modulepreload, </p>; rel=prefetch",
-                &[("/m", Asset), ("/p", Asset)],
+                &[("/m", Asset), ("/p", Page)],
             ),
             ("<https://x.example>; rel=preconnect", &[]),
             (
                 "<//x.example>; rel=\"dns-prefetch preconnect\"; crossorigin",
                 &[],
+            ),
+            (
+                "</i>; rel=image_src, </f>; rel=\"Fluid-Icon\"",
+                &[("/i", Asset), ("/f", Asset)],
             ),
             ("</w>; rel=https://api.example/", &[("/w", Page)]),
             ("</x>", &[]),

@@ -59,8 +59,8 @@ const META_PAGES: [&[u8]; 4] = [
     b"msapplication-starturl",
 ];
 
-/// Relations of `<link>` elements that the browser loads by itself.
-const REL_ASSETS: [&[u8]; 11] = [
+/// Relations of `<link>` elements and `Link` headers that name a part of the document itself.
+const REL_ASSETS: [&[u8]; 12] = [
     b"stylesheet",
     b"icon",
     b"preload",
@@ -72,10 +72,19 @@ const REL_ASSETS: [&[u8]; 11] = [
     b"mask-icon",
     b"fluid-icon",
     b"image_src",
+    b"shortcut",
 ];
 
-/// Relations that name a host to get ready for, and nothing on it.
-const REL_HOSTS: [&[u8]; 2] = [b"dns-prefetch", b"preconnect"];
+/// Relations to nothing that has a page: hosts to get ready for, and interfaces that take messages.
+const REL_NOTHING: [&[u8]; 7] = [
+    b"dns-prefetch",
+    b"preconnect",
+    b"edituri",
+    b"hub",
+    b"pingback",
+    b"profile",
+    b"webmention",
+];
 
 /// So many documents may stand inside each other by `srcdoc`, beside the page itself. Each level takes
 /// one more scan of what is in it; nobody writes more than one.
@@ -359,7 +368,9 @@ pub(super) fn is_get(method: Option<&[u8]>) -> bool {
     !is(b"post") && !is(b"dialog")
 }
 
-fn rel_role(rel: &[u8]) -> Option<Role> {
+/// What a document wants with the target of such a relation; `None` for nothing. `alternate stylesheet` is a style
+/// sheet.
+pub(super) fn rel_role(rel: &[u8]) -> Option<Role> {
     let words = || {
         rel.split(|byte| is_space(*byte))
             .filter(|word| !word.is_empty())
@@ -367,8 +378,9 @@ fn rel_role(rel: &[u8]) -> Option<Role> {
     if words().any(|word| is_among(word, &REL_ASSETS)) {
         return Some(Role::Asset);
     }
-    let is_host = words().next().is_some() && words().all(|word| is_among(word, &REL_HOSTS));
-    (!is_host).then_some(Role::Page)
+    let is_nothing = |word| is_among(word, &REL_NOTHING);
+    let leads_nowhere = words().next().is_some() && words().all(is_nothing);
+    (!leads_nowhere).then_some(Role::Page)
 }
 
 fn is_policy(pragma: &[u8]) -> bool {
