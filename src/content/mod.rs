@@ -63,6 +63,8 @@ pub struct Parsed {
     pub text: Option<String>,
     /// That this is a sitemap, and of which kind.
     pub sitemap: Option<Sitemap>,
+    /// It is one that stops before its end: what it names is not all.
+    pub is_cut: bool,
 }
 
 /// The two kinds of sitemaps.
@@ -112,6 +114,7 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
         forms: Vec::new(),
         text: None,
         sitemap: None,
+        is_cut: false,
     };
     let mut found = match document.kind {
         Kind::Other => Collector::default(),
@@ -121,7 +124,7 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
     match document.kind {
         Kind::Html => volatile = page(document, &text, &mut found, &mut parsed),
         Kind::Css => css::sheet(&text, &mut found),
-        Kind::Xml => parsed.sitemap = sitemap::scan(&text, &mut found),
+        Kind::Xml => (parsed.sitemap, parsed.is_cut) = sitemap::scan(&text, &mut found),
         Kind::Script => script::file(&text, &mut found),
         Kind::Manifest => data::manifest(&text, &mut found),
         Kind::Other => {}
@@ -136,8 +139,8 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
     }
     if document.asked.sitemap && parsed.sitemap.is_none() {
         let mut listed = Collector::default();
-        if let Some(kind) = list(document, &mut listed) {
-            parsed.sitemap = Some(kind);
+        if let Some((kind, is_cut)) = list(document, &mut listed) {
+            (parsed.sitemap, parsed.is_cut) = (Some(kind), is_cut);
             found = listed;
         }
     }
@@ -184,8 +187,8 @@ fn page(
 }
 
 /// Reads a body as the sitemap that somebody has called it, whatever its type says: gzip, XML, a feed, or a list
-/// of URLs. `None` when it is none of these.
-fn list(document: &Document<'_>, found: &mut Collector) -> Option<Sitemap> {
+/// of URLs. `None` when it is none of these; else also whether it stops before its end.
+fn list(document: &Document<'_>, found: &mut Collector) -> Option<(Sitemap, bool)> {
     let unpacked = Unpacked::of(document.body);
     let body = unpacked.as_ref().map_or(document.body, Unpacked::text);
     let charset = Charset::of(Kind::Xml, body, document.content_type);
@@ -194,11 +197,11 @@ fn list(document: &Document<'_>, found: &mut Collector) -> Option<Sitemap> {
         Root::Other => return None,
         Root::None => sitemap::lines(&text, found),
         Root::Index | Root::Urls | Root::Feed => {
-            let kind = sitemap::scan(&text, found);
-            return kind.or(Some(Sitemap::Pages));
+            let (kind, is_cut) = sitemap::scan(&text, found);
+            return Some((kind.unwrap_or(Sitemap::Pages), is_cut));
         }
     }
-    (!found.is_empty()).then_some(Sitemap::Pages)
+    (!found.is_empty()).then_some((Sitemap::Pages, false))
 }
 
 /// A stretch of a body, in bytes from its start; the end is exclusive.

@@ -114,12 +114,13 @@ pub(super) fn lines(text: &[u8], links: &mut Collector) {
 
 /// Collects the links of an XML document, each under any namespace prefix. What follows the first error in
 /// broken XML is not looked at. Entities that a document declares stay as written: whoever makes them
-/// grow makes nothing grow here.
-pub(super) fn scan(text: &[u8], links: &mut Collector) -> Option<Sitemap> {
+/// grow makes nothing grow here. The second value: it is a sitemap that stops before its end.
+pub(super) fn scan(text: &[u8], links: &mut Collector) -> (Option<Sitemap>, bool) {
     let mut walk = Walk {
         links,
         room: Vec::new(),
         root: None,
+        is_whole: false,
         image_depth: 0,
         text: None,
         item: None,
@@ -131,7 +132,10 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> Option<Sitemap> {
                 walk.start(&tag);
                 walk.open(&tag);
             }
-            Ok(Event::Empty(tag)) => walk.start(&tag),
+            Ok(Event::Empty(tag)) => {
+                walk.start(&tag);
+                walk.note_end(tag.local_name().as_ref());
+            }
             Ok(Event::Text(piece)) => walk.extend(&piece),
             Ok(Event::CData(piece)) => walk.extend(&piece),
             Ok(Event::GeneralRef(name)) => {
@@ -146,11 +150,12 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> Option<Sitemap> {
         }
     }
     walk.flush();
-    match walk.root {
+    let kind = match walk.root {
         Some(Root::Index) => Some(Sitemap::Index),
         Some(Root::Urls) => Some(Sitemap::Pages),
         _ => None,
-    }
+    };
+    (kind, kind.is_some() && !walk.is_whole)
 }
 
 /// Lenient where people write sitemaps by hand: a bare `&` in a URL is the usual mistake.
@@ -189,6 +194,8 @@ struct Walk<'a> {
     links: &'a mut Collector,
     room: Vec<u8>,
     root: Option<Root>,
+    /// The end of the root has been met.
+    is_whole: bool,
     /// How many `<image>` elements are open.
     image_depth: usize,
     /// The text so far of an element that has a meaning, while inside of one.
@@ -289,7 +296,12 @@ impl Walk<'_> {
         }
     }
 
+    fn note_end(&mut self, name: &[u8]) {
+        self.is_whole |= matches!(name, b"urlset" | b"sitemapindex");
+    }
+
     fn end(&mut self, name: &[u8]) {
+        self.note_end(name);
         if let Some((meaning, text)) = self.text.take() {
             self.take(meaning, text);
         }
@@ -359,7 +371,7 @@ mod tests {
     /// Pages, assets and sitemaps, with their times.
     fn found(body: &str) -> (Option<Sitemap>, Vec<Found>) {
         let mut links = Collector::default();
-        let sitemap = scan(body.as_bytes(), &mut links);
+        let (sitemap, _) = scan(body.as_bytes(), &mut links);
         let links = links.into_links();
         let links = links
             .iter()
@@ -442,6 +454,24 @@ mod tests {
         }
         body.push_str("]><urlset><url><loc>/&k;</loc></url></urlset>");
         assert_eq!(found(&body).1, [link("/&k;", Role::Page, None)]);
+    }
+
+    #[test]
+    fn a_sitemap_that_stops_before_its_end_is_told() {
+        for (body, expected) in [
+            (
+                "<urlset><url><loc>/a</loc></url></urlset><!-- 0.1 s -->",
+                false,
+            ),
+            ("<x:urlset><x:url></x:url></x:urlset >\n", false),
+            ("<urlset xmlns='x'/>", false),
+            ("<urlset><url><loc>/a</loc></url>", true),
+            ("<sitemapindex><sitemap><loc>/a</lo", true),
+            ("<rss><item><link>/a</link>", false),
+        ] {
+            let mut links = Collector::default();
+            assert_eq!(scan(body.as_bytes(), &mut links).1, expected, "{body}");
+        }
     }
 
     #[test]

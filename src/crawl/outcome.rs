@@ -121,6 +121,7 @@ impl Engine<'_> {
             choices,
             forms,
             sitemap,
+            is_cut: _,
             is_searched,
             is_unsearched,
         } = page;
@@ -332,6 +333,12 @@ impl Engine<'_> {
     ) -> Result<(), CrawlError> {
         match result {
             Ok(Seen::Page(page)) => match page.sitemap {
+                Some(_) if page.is_cut => {
+                    self.sitemaps.failed(
+                        &job.url,
+                        "it stops before its end; what it names so far is taken",
+                    );
+                }
                 Some((kind, links)) => self.sitemaps.read(&job.url, kind, links),
                 None if page.is_unsearched => {
                     let why = "it is too long to be read: the protocol permits 50 MiB";

@@ -76,6 +76,8 @@ pub struct SeenPage {
     pub forms: FormTally,
     /// That it is a sitemap, and how many links it has.
     pub sitemap: Option<(Sitemap, u64)>,
+    /// That sitemap stops before its end.
+    pub is_cut: bool,
     /// It was searched for links, whether it has any or not.
     pub is_searched: bool,
     /// It is markup, and too long to be searched for links.
@@ -175,6 +177,7 @@ impl Visitor {
                 choices: Vec::new(),
                 forms: FormTally::default(),
                 sitemap: None,
+                is_cut: false,
                 is_searched: !is_wanted,
                 is_unsearched: is_wanted,
                 received,
@@ -208,6 +211,7 @@ impl Visitor {
             choices,
             forms,
             sitemap: parsed.sitemap.map(|kind| (kind, parsed.links.len() as u64)),
+            is_cut: parsed.is_cut,
             is_searched,
             is_unsearched: false,
             received,

@@ -228,6 +228,26 @@ fn a_sitemap_may_be_as_long_as_its_protocol_permits() {
 }
 
 #[test]
+fn one_that_stops_before_its_end_is_told_and_what_it_names_is_taken() {
+    let scene = Scene::new();
+    pages(&scene, &["/a", "/b"]);
+    robots(&scene.origin, "", &["/map.xml"]);
+    let whole = sitemap(&scene.origin, &[("/a", ""), ("/b", "")]);
+    let cut = whole.body.slice(..whole.body.len() - 30);
+    scene
+        .origin
+        .set("/map.xml", Page::new("application/xml", cut));
+    let report = scene.run();
+    has(&scene, &["a"]);
+    assert_eq!(report.verdict, Verdict::Degraded);
+    let said = report.reasons.join("\n");
+    assert!(
+        said.contains("/map.xml") && said.contains("before its end"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_second_look_keeps_to_the_rate() {
     let mut scene = Scene::new();
     scene.config.crawl.rate_per_second = Some(20.0);
