@@ -7,7 +7,7 @@ use super::fetch::{Answer, Class, FetchError};
 use super::job::Job;
 use super::links::Found;
 use super::visit::{Seen, SeenPage};
-use super::{CrawlCounts, CrawlError, HostTally};
+use super::{CrawlCounts, CrawlError, FormTally, HostTally};
 use crate::content::{Role, Sitemap};
 use crate::manifest::{Entry, Staged};
 use crate::site::Admission;
@@ -134,23 +134,8 @@ impl Engine<'_> {
         if let Some(sightings) = self.sightings.as_mut().filter(|_| is_searched) {
             sightings.parsed(&job.url, self.begun);
         }
-        let source = match sitemap {
-            Some(_) => Source::Named(Some(&job.url)),
-            None => Source::Page(&job.url),
-        };
-        let links = match sitemap {
-            Some((Sitemap::Index, _)) => links
-                .into_iter()
-                .filter(|found| self.sitemaps.named(&found.url, Some(&job.url)))
-                .collect(),
-            _ => links,
-        };
-        self.enqueue(source, links)?;
-        self.enqueue(Source::Form(&job.url), choices)?;
-        let tally = &mut self.position.tally.forms;
-        tally.forms += forms.forms;
-        tally.urls += forms.urls;
-        tally.left_out += forms.left_out;
+        self.follow(job, sitemap, links)?;
+        self.fill_in(job, forms, choices)?;
         let body = Body {
             status: received.status,
             digest: received.digest,
@@ -179,6 +164,41 @@ impl Engine<'_> {
             && self.manifest.locate(&received.digest.content)?.is_none();
         let staged = self.stage(job, decision);
         Ok((staged, store.then_some((received.digest, received.body))))
+    }
+
+    /// Queues what a page links to.
+    fn follow(
+        &mut self,
+        job: &Job,
+        sitemap: Option<(Sitemap, u64)>,
+        links: Vec<Found>,
+    ) -> Result<(), CrawlError> {
+        let source = match sitemap {
+            Some(_) => Source::Named(Some(&job.url)),
+            None => Source::Page(&job.url),
+        };
+        let links = match sitemap {
+            Some((Sitemap::Index, _)) => links
+                .into_iter()
+                .filter(|found| self.sitemaps.named(&found.url, Some(&job.url)))
+                .collect(),
+            _ => links,
+        };
+        self.enqueue(source, links)
+    }
+
+    /// Queues where the forms of a page lead.
+    fn fill_in(
+        &mut self,
+        job: &Job,
+        forms: FormTally,
+        choices: Vec<Found>,
+    ) -> Result<(), CrawlError> {
+        let tally = &mut self.position.tally.forms;
+        tally.forms += forms.forms;
+        tally.urls += forms.urls;
+        tally.left_out += forms.left_out;
+        self.enqueue(Source::Form(&job.url), choices)
     }
 
     fn judge_redirect(
