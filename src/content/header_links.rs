@@ -5,7 +5,7 @@
 //! bounded as a whole before they come here.
 
 use super::Role;
-use super::html::rel_role;
+use super::html::{self, rel_role};
 
 /// The references of one answer, in the order of its headers; names in lower case.
 pub fn header_links<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, Role)> {
@@ -59,8 +59,8 @@ fn read_link(line: &str, links: &mut Vec<(String, Role)>) {
         add(target, role, links);
         // What a browser preloads of several sizes may be any of them.
         for (_, set) in parameters.iter().filter(|(name, _)| name == "imagesrcset") {
-            for candidate in candidates(set) {
-                add(candidate, Role::Asset, links);
+            for candidate in html::candidates(set.as_bytes()) {
+                add(text_at_ascii(candidate), Role::Asset, links);
             }
         }
     }
@@ -118,23 +118,6 @@ fn read_value(text: &str) -> (String, &str) {
     (value, "")
 }
 
-/// The URLs of a `srcset`: a candidate ends at a comma that follows white space or its URL.
-fn candidates(set: &str) -> impl Iterator<Item = &str> {
-    let mut rest = set;
-    std::iter::from_fn(move || {
-        rest = rest.trim_start_matches(|c: char| c == ',' || c.is_ascii_whitespace());
-        let end = rest.find(|c: char| c.is_ascii_whitespace());
-        let url = &rest[..end.unwrap_or(rest.len())];
-        rest = &rest[url.len()..];
-        let bare = url.trim_end_matches(',');
-        if bare.len() == url.len() {
-            // Its descriptors, which are of no interest.
-            rest = rest.find(',').map_or("", |comma| &rest[comma..]);
-        }
-        (!bare.is_empty()).then_some(bare)
-    })
-}
-
 /// `5; url=/next`, in every form that browsers understand: the time alone is a reload and no link.
 fn refresh(value: &str) -> Option<String> {
     let time = |c: char| c.is_ascii_digit() || c == '.';
@@ -144,26 +127,13 @@ fn refresh(value: &str) -> Option<String> {
     if rest.len() == after_time.len() {
         return None;
     }
-    let reference = match named_url(rest) {
-        Some(named) => named,
-        None => rest,
-    };
-    let unquoted = match reference.chars().next() {
-        Some(quote @ ('"' | '\'')) => {
-            let inner = &reference[1..];
-            inner.find(quote).map_or(inner, |end| &inner[..end])
-        }
-        _ => reference,
-    };
-    let reference = unquoted.trim();
+    let reference = text_at_ascii(html::refresh_target(rest.as_bytes())).trim();
     (!reference.is_empty()).then(|| reference.to_owned())
 }
 
-/// What follows `url =`, if the text begins with that.
-fn named_url(text: &str) -> Option<&str> {
-    let (name, rest) = text.split_at_checked(3)?;
-    let rest = rest.trim_start().strip_prefix('=')?;
-    name.eq_ignore_ascii_case("url").then(|| rest.trim_start())
+/// A part of a text that was cut out of it at ASCII signs.
+fn text_at_ascii(part: &[u8]) -> &str {
+    std::str::from_utf8(part).expect("no character was cut through")
 }
 
 #[cfg(test)]

@@ -392,15 +392,22 @@ fn is_among(name: &[u8], names: &[&[u8]]) -> bool {
     names.iter().any(|known| name.eq_ignore_ascii_case(known))
 }
 
-/// The candidates of a `srcset`, split as in the HTML standard: a comma inside a URL belongs to it,
-/// one at its end does not, and one in a descriptor's parentheses separates nothing.
+/// The candidates of a `srcset`.
 pub(super) fn srcset(value: &[u8], links: &mut Collector) {
+    for candidate in candidates(value) {
+        links.push(candidate, Role::Asset);
+    }
+}
+
+/// The URLs of a `srcset`, split as in the HTML standard: a comma inside a URL belongs to it, one at its end does
+/// not, and one in a descriptor's parentheses separates nothing.
+pub(super) fn candidates(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut at = 0;
-    loop {
+    std::iter::from_fn(move || {
         let is_gap = |byte: &&u8| is_space(**byte) || **byte == b',';
         at += value[at..].iter().take_while(is_gap).count();
         if at == value.len() {
-            return;
+            return None;
         }
         let length = value[at..]
             .iter()
@@ -412,11 +419,11 @@ pub(super) fn srcset(value: &[u8], links: &mut Collector) {
             .iter()
             .rposition(|byte| *byte != b',')
             .map_or(0, |last| last + 1);
-        links.push(&url[..bare], Role::Asset);
         if bare == url.len() {
             at = descriptors_end(value, at);
         }
-    }
+        Some(&url[..bare])
+    })
 }
 
 fn descriptors_end(value: &[u8], at: usize) -> usize {
@@ -446,7 +453,12 @@ pub(super) fn refresh(content: &[u8], links: &mut Collector) {
         at += 1;
     }
     let target = &content[skip_space(content, at)..];
-    links.push(unquoted(after_url_sign(target)), Role::Page);
+    links.push(refresh_target(target), Role::Page);
+}
+
+/// The URL in what follows the time of a refresh: `url =` and quotes may stand around it.
+pub(super) fn refresh_target(text: &[u8]) -> &[u8] {
+    unquoted(after_url_sign(text))
 }
 
 /// What follows `url =`; all of `target` when it does not begin so.

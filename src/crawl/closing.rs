@@ -50,8 +50,7 @@ impl Engine<'_> {
             }
             self.position.counts.known += missed;
             self.position.tally.skipped.host += missed;
-            let tally = self.position.tally.hosts.entry(host.to_owned());
-            tally.or_default().not_asked += missed;
+            self.host_tally(host).not_asked += missed;
             tokio::task::yield_now().await;
         }
         Ok(())

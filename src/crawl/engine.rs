@@ -265,11 +265,11 @@ impl Engine<'_> {
                 Some(()) = wake => (),
                 // Others have a turn between two steps.
                 () = tokio::task::yield_now(), if is_walking => (),
-                else => {
-                    if !self.goes_on()? {
-                        return Ok(());
-                    }
-                }
+                // Nothing is under way any more: the opening has ended, or the crawl.
+                else => match self.is_opening {
+                    true => self.is_opening = false,
+                    false => return Ok(()),
+                },
             }
         }
     }
@@ -289,15 +289,6 @@ impl Engine<'_> {
         if until.is_some() || self.progress.waits().is_some() {
             self.progress.wait_for(until.map(quiet_until));
         }
-    }
-
-    /// Whether there is more to do although nothing is under way.
-    fn goes_on(&mut self) -> Result<bool, CrawlError> {
-        if self.is_opening {
-            self.is_opening = false;
-            return Ok(true);
-        }
-        Ok(false)
     }
 
     /// An answer has come: it is final, or its page is asked for again later.
@@ -808,8 +799,7 @@ impl Engine<'_> {
                     why,
                 });
             }
-            let tally = self.position.tally.hosts.entry(host.clone()).or_default();
-            tally.given_up = Some(why);
+            self.host_tally(&host).given_up = Some(why);
             self.given_up.insert(host);
         }
         Ok(())
@@ -822,15 +812,8 @@ impl Engine<'_> {
         self.look_up(&mut job)?;
         let recorded = job.recorded.as_deref();
         self.position.counts.known += u64::from(recorded.is_some_and(|e| e.outcome.is_live()));
-        let host = job.url.authority();
         self.position.tally.skipped.host += 1;
-        let tally = self
-            .position
-            .tally
-            .hosts
-            .entry(host.to_owned())
-            .or_default();
-        tally.not_asked += 1;
+        self.host_tally(job.url.authority()).not_asked += 1;
         let why = "its host did not answer any more".to_owned();
         let staged = job.recorded.is_none().then(|| Staged::Pending {
             from: job.from.clone(),

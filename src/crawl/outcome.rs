@@ -262,7 +262,7 @@ impl Engine<'_> {
         if error.class() == Class::Stop {
             return Err(CrawlError::Disk(error));
         }
-        self.host(job).errors += 1;
+        self.host_tally(job.url.authority()).errors += 1;
         Ok(self.not_had(job, error.to_string()))
     }
 
@@ -332,14 +332,14 @@ impl Engine<'_> {
             Ok(Answer::Body(received)) => received.digest.size,
             _ => 0,
         };
-        let host = self.host(job);
+        let host = self.host_tally(job.url.authority());
         host.answers += u64::from(status.is_some());
         host.bytes += bytes;
     }
 
-    fn host(&mut self, job: &Job) -> &mut HostTally {
+    /// Copies the name of a host only the first time: this is asked for with every answer.
+    pub fn host_tally(&mut self, authority: &str) -> &mut HostTally {
         let hosts = &mut self.position.tally.hosts;
-        let authority = job.url.authority();
         if !hosts.contains_key(authority) {
             hosts.insert(authority.to_owned(), HostTally::default());
         }

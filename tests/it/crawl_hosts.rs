@@ -27,12 +27,6 @@ fn site(paths: &[&str]) -> Scene {
     scene
 }
 
-fn sorted(scene: &Scene) -> Vec<String> {
-    let mut asked = scene.asked();
-    asked.sort();
-    asked
-}
-
 #[test]
 fn what_robots_txt_forbids_is_not_asked_for_and_stays() {
     let scene = site(&["/a", "/private/b", "/private/c", "/private/open"]);
@@ -42,7 +36,10 @@ fn what_robots_txt_forbids_is_not_asked_for_and_stays() {
         &[],
     );
     let report = scene.run();
-    assert_eq!(sorted(&scene), ["/", "/a", "/private/open", "/robots.txt"]);
+    assert_eq!(
+        scene.asked_sorted(),
+        ["/", "/a", "/private/open", "/robots.txt"]
+    );
     assert_eq!(
         (report.crawl.forbidden, report.tally.skipped.robots),
         (2, 2)
@@ -50,7 +47,7 @@ fn what_robots_txt_forbids_is_not_asked_for_and_stays() {
     // Stored pages it forbids later stay as they are, and are not asked for.
     robots(&scene.origin, "Disallow: /private/\nDisallow: /a", &[]);
     let report = scene.run();
-    assert_eq!(sorted(&scene), ["/", "/robots.txt"]);
+    assert_eq!(scene.asked_sorted(), ["/", "/robots.txt"]);
     assert_eq!(report.crawl.forbidden, 4);
     assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
     assert!(scene.stored().contains_key("a"));

@@ -22,12 +22,6 @@ fn mirrored() -> Scene {
     scene
 }
 
-fn sorted(scene: &Scene) -> Vec<String> {
-    let mut asked = scene.asked();
-    asked.sort();
-    asked
-}
-
 #[test]
 fn a_new_page_comes_with_what_it_is_made_of_and_nothing_else() {
     let scene = mirrored();
@@ -47,7 +41,7 @@ fn a_new_page_comes_with_what_it_is_made_of_and_nothing_else() {
     let report = scene.run_only(&["/new"]);
     assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
     let made_of = ["/back.png", "/new", "/new.css", "/photo.png", "/robots.txt"];
-    assert_eq!(sorted(&scene), made_of);
+    assert_eq!(scene.asked_sorted(), made_of);
     assert_eq!((report.crawl.new, report.tiers[0].put), (4, 4));
     assert_eq!(report.tiers[0].watermark, report.generation);
     for key in ["new", "new.css", "photo.png", "back.png", "a", "b"] {
@@ -64,7 +58,7 @@ fn a_stored_page_that_changed_is_taken_and_one_that_did_not_is_confirmed() {
     let scene = mirrored();
     scene.page("/a", &["/b"], "edited");
     let report = scene.run_only(&["/a", "/b", "/a#again"]);
-    assert_eq!(sorted(&scene), ["/a", "/b", "/robots.txt"]);
+    assert_eq!(scene.asked_sorted(), ["/a", "/b", "/robots.txt"]);
     let counts = &report.crawl;
     assert_eq!((counts.changed, counts.not_modified), (1, 1));
     assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
@@ -79,7 +73,7 @@ fn a_page_that_redirects_is_taken_with_where_it_leads() {
     scene.origin.set("/go", Page::redirect(301, "/there"));
     scene.page("/there", &["/no"], "there");
     scene.run_only(&["/go"]);
-    assert_eq!(sorted(&scene), ["/go", "/robots.txt", "/there"]);
+    assert_eq!(scene.asked_sorted(), ["/go", "/robots.txt", "/there"]);
     assert!(scene.stored().contains_key("there"));
 }
 

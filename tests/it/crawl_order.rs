@@ -131,8 +131,7 @@ fn all_spellings_of_a_url_are_one_request() {
         scene.page(path, links, path);
     }
     let report = scene.run();
-    let mut asked = scene.asked();
-    asked.sort();
+    let asked = scene.asked_sorted();
     assert_eq!(
         asked,
         [

@@ -137,8 +137,7 @@ fn a_session_id_is_left_out_of_the_url_and_the_page_is_had() {
         }
     });
     let report = scene.run();
-    let mut asked = scene.asked();
-    asked.sort();
+    let asked = scene.asked_sorted();
     assert_eq!(
         asked,
         ["/", "/a", "/b", "/c", "/d", "/e?x=1", "/robots.txt"]

@@ -168,6 +168,13 @@ impl Scene {
         asked(&self.origin)
     }
 
+    /// The same in the order of their text, where that of the requests does not matter.
+    pub fn asked_sorted(&self) -> Vec<String> {
+        let mut asked = self.asked();
+        asked.sort();
+        asked
+    }
+
     /// How often each was asked for in the last run.
     pub fn times(&self) -> BTreeMap<String, usize> {
         let mut times = BTreeMap::new();
