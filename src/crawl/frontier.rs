@@ -6,15 +6,20 @@
 //! cursor passes it) in the same batch that stages its outcome, and its links are queued before that: whatever
 //! instant a kill picks, no URL is lost and no confirmed one is fetched again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
+
+use foldhash::quality::RandomState;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::recent::AsItIs;
+use super::sorted_runs::{self, Merged, Runs};
 use super::{CrawlCounts, Tally, Trouble};
 use crate::content::Role;
 use crate::db::{Batch, Db, DbError, Fuse};
@@ -45,13 +50,16 @@ const TROUBLE: u8 = b't';
 /// Between the host and the slot in the key of a queue's record; no host holds it.
 const AFTER_HOST: u8 = 0;
 
+/// Hashes of known URLs that are kept in memory, 19 MB: somewhat less than what a table of 2^21 places holds.
+const KNOWN_MAX: usize = 1_800_000;
+
 /// Records moved aside in one batch.
 const ASIDE_BATCH: usize = 1_000;
 
 /// Format of all records in here, raised when one of them or of what is staged changes. Another one is
 /// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came. 3: queues by host and
-/// in order, and what changes with every page apart from what does not.)
-const FORMAT: u8 = 3;
+/// in order, and what changes with every page apart from what does not. 4: sorted runs.)
+const FORMAT: u8 = 4;
 
 /// A URL that waits, with the page it was found on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -161,7 +169,53 @@ struct Begun {
 pub struct Frontier {
     db: Db,
     dir: PathBuf,
+    known: Mutex<Known>,
+    staged: Mutex<Runs>,
     unflushed: Mutex<Unflushed>,
+}
+
+/// The URLs that are queued or have been, by hash. Two of a million share one with a chance of one in 37 million; the
+/// key is random, so that no page can be written to make it happen.
+struct Known {
+    keyed: RandomState,
+    hashes: HashSet<u64, AsItIs>,
+    /// All of them, on disk.
+    runs: Runs,
+    /// `hashes` has room for no more, and lacks some.
+    has_overflowed: bool,
+}
+
+impl Known {
+    fn load(db: &Db) -> Result<Known, DbError> {
+        let mut known = Known {
+            keyed: RandomState::default(),
+            hashes: HashSet::default(),
+            runs: Runs::find(db, KNOWN)?,
+            has_overflowed: false,
+        };
+        for record in db.scan(&[KNOWN]) {
+            known.note(sorted_runs::url_of(&record?.0));
+        }
+        Ok(known)
+    }
+
+    fn note(&mut self, url: &[u8]) {
+        self.has_overflowed |= self.hashes.len() == KNOWN_MAX;
+        if !self.has_overflowed {
+            self.hashes.insert(self.keyed.hash_one(url));
+        }
+    }
+
+    fn add(&mut self, batch: &mut Batch, url: &PageUrl) {
+        self.note(url.as_str().as_bytes());
+        batch.put(&self.runs.place(url.as_str()), &[FORMAT]);
+    }
+
+    fn contains(&self, db: &Db, url: &PageUrl) -> Result<bool, DbError> {
+        let hash = self.keyed.hash_one(url.as_str().as_bytes());
+        Ok(self.hashes.contains(&hash)
+            || (self.has_overflowed && self.runs.contain(db, url.as_str())?))
+    }
 }
 
 /// Jobs finished since the last flush, and when that was.
@@ -217,32 +271,38 @@ impl Frontier {
         };
         let dir = dir.to_owned();
         match Db::open(&dir, CACHE_BYTES, fuse.clone()) {
-            Ok(db) => {
-                let frontier = Frontier {
-                    db,
-                    dir: dir.clone(),
-                    unflushed: Unflushed::none(),
-                };
-                match frontier.position() {
-                    Ok(Some(position)) => return Ok((frontier, position)),
-                    Ok(None) if frontier.db.is_empty()? => {
-                        let position = fresh();
-                        frontier.begin(&position)?;
-                        return Ok((frontier, position));
-                    }
-                    Ok(None) | Err(_) => frontier.discard()?,
+            Ok(db) => match Frontier::found(db, &dir) {
+                Ok((frontier, Some(position))) => return Ok((frontier, position)),
+                Ok((frontier, None)) if frontier.db.is_empty()? => {
+                    let position = fresh();
+                    frontier.begin(&position)?;
+                    return Ok((frontier, position));
                 }
-            }
+                Ok((frontier, None)) => frontier.discard()?,
+                Err(_) => remove(&dir)?,
+            },
             Err(busy @ DbError::Busy { .. }) => return Err(busy),
             Err(error) => {
                 tracing::warn!(%error, "the frontier of the last run is thrown away");
                 remove(&dir)?;
             }
         }
-        let db = Db::open(&dir, CACHE_BYTES, fuse)?;
-        let unflushed = Unflushed::none();
-        let (frontier, position) = (Frontier { db, dir, unflushed }, fresh());
+        let (frontier, _) = Frontier::found(Db::open(&dir, CACHE_BYTES, fuse)?, &dir)?;
+        let position = fresh();
         frontier.begin(&position)?;
+        Ok((frontier, position))
+    }
+
+    /// What lies in a database, with how far the run had come whose frontier it is, if it is one's.
+    fn found(db: Db, dir: &Path) -> Result<(Frontier, Option<Position>), DbError> {
+        let frontier = Frontier {
+            known: Mutex::new(Known::load(&db)?),
+            staged: Mutex::new(Runs::find(&db, STAGED)?),
+            db,
+            dir: dir.to_owned(),
+            unflushed: Unflushed::none(),
+        };
+        let position = frontier.position()?;
         Ok((frontier, position))
     }
 
@@ -308,15 +368,16 @@ impl Frontier {
 
     /// True when the URL is queued or has been.
     pub fn knows(&self, url: &PageUrl) -> Result<bool, DbError> {
-        self.db.contains(&keyed(KNOWN, url))
+        self.known_urls().contains(&self.db, url)
     }
 
     /// Queues URLs. Visible at once, durable with the next flush, which is before their page counts as done.
     pub fn queue(&self, found: &[(Slot, Queued)]) -> Result<(), DbError> {
         let mut batch = Batch::default();
+        let mut known = self.known_urls();
         for (slot, queued) in found {
             batch.put(&slot.key(queued.url.authority()), &encode(queued));
-            batch.put(&keyed(KNOWN, &queued.url), &[FORMAT]);
+            known.add(&mut batch, &queued.url);
         }
         self.db.apply(batch)
     }
@@ -324,7 +385,7 @@ impl Frontier {
     /// Marks a URL as dealt with outside the queues.
     pub fn know(&self, url: &PageUrl) -> Result<(), DbError> {
         let mut batch = Batch::default();
-        batch.put(&keyed(KNOWN, url), &[FORMAT]);
+        self.known_urls().add(&mut batch, url);
         self.db.apply(batch)
     }
 
@@ -385,12 +446,13 @@ impl Frontier {
     pub fn finish(&self, finished: &[Finished]) -> Result<(), DbError> {
         let mut batch = Batch::default();
         let mut cursors: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut runs = self.staged_runs();
         for one in finished {
             if let Some(slot) = one.slot {
                 batch.remove(&slot.key(one.url.authority()));
             }
             if let Some(staged) = &one.staged {
-                batch.put(&keyed(STAGED, &one.url), &encode(staged));
+                batch.put(&runs.place(one.url.as_str()), &encode(staged));
             }
             if let Some((origin, at)) = &one.cursor {
                 cursors.insert(origin, at);
@@ -403,6 +465,7 @@ impl Frontier {
                 batch.put(TALLY, &encode(tally));
             }
         }
+        drop(runs);
         for (origin, at) in cursors {
             batch.put(&[&[CURSOR], origin.as_bytes()].concat(), &encode(&at));
         }
@@ -447,10 +510,10 @@ impl Frontier {
         loop {
             let mut batch = Batch::default();
             for record in self.db.scan(&[STAGED]).take(ASIDE_BATCH) {
-                let (mut key, payload) = record?;
+                let (key, payload) = record?;
                 batch.remove(&key);
-                key[0] = ASIDE;
-                batch.put(&key, &payload);
+                // Run by run, so that the last word on a URL stays.
+                batch.put(&[&[ASIDE], sorted_runs::url_of(&key)].concat(), &payload);
             }
             if batch.is_empty() {
                 return Ok(());
@@ -466,14 +529,23 @@ impl Frontier {
 
     /// Everything staged, in URL order.
     pub fn staged(&self) -> impl Iterator<Item = Result<(PageUrl, Staged), DbError>> + '_ {
-        self.db.scan(&[STAGED]).filter_map(|record| match record {
-            Ok((key, payload)) => {
+        let merged = Merged::of(&self.db, &self.staged_runs());
+        merged.filter_map(|record| match record {
+            Ok((url, payload)) => {
                 // As the manifest has it: under another spelling it would be another page.
-                let url = PageUrl::recorded(&String::from_utf8_lossy(&key[1..])).ok()?;
+                let url = PageUrl::recorded(&String::from_utf8_lossy(&url)).ok()?;
                 Some(Ok((url, decode(&payload)?)))
             }
             Err(error) => Some(Err(error)),
         })
+    }
+
+    fn known_urls(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().expect("no holder of this lock panics")
+    }
+
+    fn staged_runs(&self) -> MutexGuard<'_, Runs> {
+        self.staged.lock().expect("no holder of this lock panics")
     }
 
     fn read<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, DbError> {

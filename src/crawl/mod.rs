@@ -33,6 +33,7 @@ mod sightings;
 #[cfg(test)]
 mod simulation;
 mod sitemaps;
+mod sorted_runs;
 mod strategy;
 mod survival;
 mod tally;

@@ -5,8 +5,9 @@ use std::hash::{BuildHasher, Hash, Hasher};
 
 use foldhash::quality::RandomState;
 
-/// Two halves of this size are kept, some 16 bytes each; what falls out is looked up on disk, or worked out anew.
-const HALF: usize = 500_000;
+/// Two halves of this size are kept, 5 MB each; what falls out is looked up on disk, or worked out anew. Somewhat less
+/// than what a table of 2^19 places holds.
+const HALF: usize = 450_000;
 
 /// 64-bit hashes in two halves: when one is full the older one is dropped. Two of a million share a hash with a
 /// chance of one in 37 million; the key is random, so that no page can be written to make it happen.

@@ -6,35 +6,26 @@
 //! an error that names its key and never a wrong answer. What a record means is not known here.
 
 mod fuse;
+mod handle;
 mod scan;
 mod small_file;
 mod value;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
-use std::time::{Duration, Instant};
 
-use thread_local::ThreadLocal;
+use handle::Handle;
 
 pub use fuse::{Blown, Fuse};
 pub use scan::Scan;
 pub use small_file::replace_file;
 
-/// Leaves hold at most this many records. Fixed when a database is created: 64 keeps the rewrite of
-/// a dirty leaf small, which is what a flush after scattered updates costs.
-const LEAF_FANOUT: usize = 64;
-
-/// sled's own flusher is kept asleep (about 1,100 years): a record may only become durable after the
-/// bytes it names, so when to flush is decided here. `None` instead would flush on every drop.
-const NEVER_MS: usize = 1 << 45;
-
-/// An open that takes longer than this has met sled's known deadlock after a panic inside open.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(300);
-
-/// How long a handle that is about to go is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// sled keeps every leaf in memory that it has written since it was opened, whatever its cache may hold: it never
+/// learns that their bytes are on disk. So after the flush that brings the leaves written to this number the database
+/// is closed and opened again; a leaf of full records takes some 10 to 30 kB.
+const LEAVES_WRITTEN_MAX: u64 = 2_000;
 
 /// What can go wrong with a database. All of these stop the run: nothing here is worth retrying.
 #[derive(Debug, thiserror::Error)]
@@ -74,9 +65,7 @@ pub fn way_out(source: &io::Error) -> &'static str {
 
 /// An ordered map of checked records on disk. Clones are not offered: one owner, shared by `Arc`.
 pub struct Db {
-    /// sled's handle may be sent to a thread but not shared by several, so each thread clones its own.
-    origin: Mutex<sled::Db<LEAF_FANOUT>>,
-    handles: ThreadLocal<sled::Db<LEAF_FANOUT>>,
+    handle: Handle,
     dir: PathBuf,
     fuse: Fuse,
     unflushed: AtomicUsize,
@@ -84,12 +73,15 @@ pub struct Db {
     flushing: Mutex<Flushing>,
 }
 
-/// How the last flush went.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Flushing {
-    Works,
-    HasFailed,
+/// How the flushes went.
+struct Flushing {
+    has_failed: bool,
+    /// Leaves written since the database was opened, and so in memory.
+    leaves: u64,
 }
+
+/// One record: its key and what is stored under it.
+pub type KeyAndPayload = (Vec<u8>, Vec<u8>);
 
 /// Records that become visible together, and are lost together if the process dies before a flush.
 #[derive(Default)]
@@ -129,48 +121,27 @@ impl Db {
     /// [`DbError::Busy`] while another handle has it open, [`DbError::Io`] for what the file system
     /// says, [`DbError::Stuck`] when sled hangs or cannot read what is there.
     pub fn open(dir: &Path, cache_bytes: usize, fuse: Fuse) -> Result<Db, DbError> {
-        let config = sled::Config::new()
-            .path(dir)
-            .cache_capacity_bytes(cache_bytes)
-            .flush_every_ms(Some(NEVER_MS));
-        // sled may deadlock when it panics while opening, so the open has a thread and a watchdog.
-        let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || {
-            // The receiver is gone only after the watchdog has spoken; then nobody is interested.
-            drop(sender.send(open_patiently(&config)));
-        });
-        let opened = receiver
-            .recv_timeout(OPEN_TIMEOUT)
-            .map_err(|_| DbError::Stuck { dir: dir.into() })?;
-        let tree = opened.map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => DbError::Busy { dir: dir.into() },
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                DbError::Stuck { dir: dir.into() }
-            }
-            _ => DbError::Io {
-                dir: dir.into(),
-                source: without_trail(source),
-            },
-        })?;
         Ok(Db {
-            origin: Mutex::new(tree),
-            handles: ThreadLocal::new(),
+            handle: Handle::open(dir, cache_bytes)?,
             dir: dir.into(),
             fuse,
             unflushed: AtomicUsize::new(0),
-            flushing: Mutex::new(Flushing::Works),
+            flushing: Mutex::new(Flushing {
+                has_failed: false,
+                leaves: 0,
+            }),
         })
     }
 
     /// The payload stored under `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
-        let found = self.tree().get(key).map_err(|e| self.io(e))?;
+        let found = self.with(|tree| tree.get(key))?;
         found.map(|sealed| self.unseal(key, &sealed)).transpose()
     }
 
     /// True when there is a record under `key`.
     pub fn contains(&self, key: &[u8]) -> Result<bool, DbError> {
-        self.tree().contains_key(key).map_err(|e| self.io(e))
+        self.with(|tree| tree.contains_key(key))
     }
 
     /// Makes the whole batch visible at once. Durable only after [`Db::flush`].
@@ -180,9 +151,7 @@ impl Db {
         }
         self.fuse.pass("db.apply")?;
         let count = batch.count;
-        self.tree()
-            .apply_batch(batch.records)
-            .map_err(|e| self.io(e))?;
+        self.with(|tree| tree.apply_batch(batch.records))?;
         // Counted after it is visible: a flush that takes the count away then covers the batch.
         self.unflushed.fetch_add(count, Ordering::SeqCst);
         Ok(())
@@ -193,7 +162,7 @@ impl Db {
     pub fn flush(&self) -> Result<(), DbError> {
         let mut turn = self.flushing.lock().expect("a flush does not panic");
         let count = self.unflushed.swap(0, Ordering::SeqCst);
-        if count == 0 && *turn == Flushing::Works {
+        if count == 0 && !turn.has_failed {
             return Ok(());
         }
         let flushed = self.flush_now(&mut turn);
@@ -207,6 +176,9 @@ impl Db {
         self.fuse.pass("db.flush")?;
         self.write_out(turn)?;
         self.fuse.pass("db.flushed")?;
+        if turn.leaves >= LEAVES_WRITTEN_MAX && self.handle.renew()? {
+            turn.leaves = 0;
+        }
         Ok(())
     }
 
@@ -214,14 +186,21 @@ impl Db {
     /// there is no next one, and a handle is kept until the process ends, which is what a full disk asks
     /// for anyway.
     fn write_out(&self, turn: &mut Flushing) -> Result<(), DbError> {
-        if *turn == Flushing::HasFailed {
+        if turn.has_failed {
             return Err(self.io(io::Error::other("an earlier write has failed")));
         }
-        self.tree().flush().map(drop).map_err(|error| {
-            *turn = Flushing::HasFailed;
-            std::mem::forget(self.tree().clone());
-            self.io(error)
-        })
+        let flushed = self.with(|tree| {
+            let flushed = tree.flush();
+            if flushed.is_err() {
+                std::mem::forget(tree.clone());
+            }
+            flushed
+        });
+        match flushed {
+            Ok(stats) => turn.leaves += stats.objects_flushed,
+            Err(_) => turn.has_failed = true,
+        }
+        flushed.map(drop)
     }
 
     /// Changes applied since the last flush: what bounds the dirty data in memory.
@@ -241,12 +220,11 @@ impl Db {
 
     /// True when there is no record at all.
     pub fn is_empty(&self) -> Result<bool, DbError> {
-        self.tree().is_empty().map_err(|e| self.io(e))
+        self.with(|tree| tree.is_empty())
     }
 
-    fn tree(&self) -> &sled::Db<LEAF_FANOUT> {
-        let clone = || self.origin.lock().expect("cloning does not panic").clone();
-        self.handles.get_or(clone)
+    fn with<T>(&self, work: impl FnOnce(&handle::Tree) -> io::Result<T>) -> Result<T, DbError> {
+        self.handle.with(work).map_err(|error| self.io(error))
     }
 
     fn unseal(&self, key: &[u8], sealed: &[u8]) -> Result<Vec<u8>, DbError> {
@@ -279,33 +257,21 @@ fn without_trail(source: io::Error) -> io::Error {
 impl Drop for Db {
     fn drop(&mut self) {
         if self.fuse.is_blown() {
-            self.fuse.keep(self.tree().clone());
+            // One that cannot be had any more holds no lock either.
+            drop(
+                self.with(|tree| Ok(tree.clone()))
+                    .map(|tree| self.fuse.keep(tree)),
+            );
             return;
         }
         let Ok(mut turn) = self.flushing.lock() else {
             return;
         };
-        if self.unflushed() == 0 || *turn == Flushing::HasFailed {
+        if self.unflushed() == 0 || turn.has_failed {
             return;
         }
         if let Err(error) = self.write_out(&mut turn) {
             tracing::warn!(%error, "what was not flushed is lost");
-        }
-    }
-}
-
-/// Opens sled, giving a handle that is about to go a moment to do so: a child process between fork and
-/// exec holds copies of all of its parent's.
-fn open_patiently(config: &sled::Config) -> io::Result<sled::Db<LEAF_FANOUT>> {
-    let begun = Instant::now();
-    loop {
-        match config.open::<LEAF_FANOUT>() {
-            Err(error)
-                if error.kind() == io::ErrorKind::WouldBlock && begun.elapsed() < PATIENCE =>
-            {
-                std::thread::sleep(PATIENCE / 50);
-            }
-            result => return result,
         }
     }
 }

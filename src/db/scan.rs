@@ -1,14 +1,16 @@
 //! Ordered scans. sled's bounded ranges walk on to the end of the tree, so this is the only place
 //! that iterates it: an open-ended range that stops by itself.
 
-use super::{Db, DbError, LEAF_FANOUT};
+use super::handle::{Hold, Records};
+use super::{Db, DbError, KeyAndPayload};
 
 /// Key and payload of each record under a prefix, in key order. Ends after the first error, because
 /// sled would repeat it for ever.
 pub struct Scan<'a> {
     db: &'a Db,
     prefix: Vec<u8>,
-    records: sled::Iter<LEAF_FANOUT>,
+    /// What could not be begun says why, once.
+    records: Result<(Records, Hold<'a>), Option<DbError>>,
     done: bool,
 }
 
@@ -16,7 +18,10 @@ impl<'a> Scan<'a> {
     pub(super) fn new(db: &'a Db, prefix: Vec<u8>, from: &[u8]) -> Scan<'a> {
         let start = from.max(prefix.as_slice()).to_vec();
         Scan {
-            records: db.tree().range(start..),
+            records: db
+                .handle
+                .hold(|tree| tree.range(start..))
+                .map_err(|error| Some(db.io(error))),
             db,
             prefix,
             done: false,
@@ -25,13 +30,17 @@ impl<'a> Scan<'a> {
 }
 
 impl Iterator for Scan<'_> {
-    type Item = Result<(Vec<u8>, Vec<u8>), DbError>;
+    type Item = Result<KeyAndPayload, DbError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.done {
             return None;
         }
-        let result = match self.records.next()? {
+        let records = match &mut self.records {
+            Ok((records, _)) => records,
+            Err(error) => return error.take().map(Err),
+        };
+        let result = match records.next()? {
             Ok((key, _)) if !key.starts_with(&self.prefix) => {
                 self.done = true;
                 return None;

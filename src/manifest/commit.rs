@@ -10,11 +10,14 @@ use super::record::{
     Change, Counts, Entry, Generation, GenerationRecord, Missing, Outcome, Pending, RunId,
 };
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
-use crate::db::Batch;
+use crate::db::{Batch, KeyAndPayload};
 use crate::site::{PageUrl, Reach};
 use crate::store::{self, Located};
 
 use serde::{Deserialize, Serialize};
+
+/// Records by hash are gathered up to this number, some 20 MB, before they are written in their own order.
+const SCATTERED_MAX: usize = 100_000;
 
 /// What a crawl found out about one URL, waiting for the guards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,6 +74,31 @@ impl Committed {
     }
 }
 
+/// A commit under way.
+struct Fold {
+    generation: Generation,
+    batch: Batch,
+    /// Records by hash: they come in the order of the URLs, which is none of theirs.
+    scattered: Vec<KeyAndPayload>,
+    done: Committed,
+    /// What there is once the generation counts.
+    counts: Counts,
+}
+
+impl Fold {
+    /// Takes a change into the counts. `hidden`: no CDN can compute the URL's key.
+    fn count(&mut self, change: &Change, hidden: bool) {
+        self.done.count(change);
+        let counts = &mut self.counts;
+        if let Some(before) = &change.before {
+            *slot(counts, &before.outcome) -= 1;
+            counts.gateway_only -= u64::from(hidden && before.outcome.is_live());
+        }
+        *slot(counts, &change.after.outcome) += 1;
+        counts.gateway_only += u64::from(hidden && change.after.outcome.is_live());
+    }
+}
+
 impl Manifest {
     /// The commit that a killed run left open, with the run whose staging it was folding.
     pub fn unfinished(&self) -> Option<(Generation, RunId)> {
@@ -89,25 +117,30 @@ impl Manifest {
         evidence: Evidence,
         staged: impl Iterator<Item = Result<(PageUrl, Staged), ManifestError>>,
     ) -> Result<Committed, ManifestError> {
-        let generation = self.generation().next();
-        let mut done = Committed::default();
-        let mut batch = Batch::default();
+        let mut fold = Fold {
+            generation: self.generation().next(),
+            batch: Batch::default(),
+            scattered: Vec::new(),
+            done: Committed::default(),
+            counts: self.about().counts,
+        };
         for item in staged {
             let (url, staged) = item?;
             if matches!(staged, Staged::Outcome { .. }) {
-                self.open_commit(generation, run)?;
+                self.open_commit(fold.generation, run)?;
             }
-            if let Some(change) = self.fold(&mut batch, generation, &url, staged)? {
-                done.count(&change);
-            }
-            if batch.len() >= FOLD_BATCH {
-                self.db.apply(std::mem::take(&mut batch))?;
+            self.fold(&mut fold, &url, staged)?;
+            if fold.batch.len() >= FOLD_BATCH {
+                self.db.apply(std::mem::take(&mut fold.batch))?;
                 self.flush_when_many()?;
             }
+            if fold.scattered.len() >= SCATTERED_MAX {
+                self.put_in_order(std::mem::take(&mut fold.scattered))?;
+            }
         }
-        self.db.apply(batch)?;
-        self.close_commit(run, now, evidence, &mut done)?;
-        Ok(done)
+        self.db.apply(std::mem::take(&mut fold.batch))?;
+        self.put_in_order(std::mem::take(&mut fold.scattered))?;
+        self.close_commit(run, now, evidence, fold)
     }
 
     /// Takes an unfinished commit back, if there is one. Being killed in here costs nothing either:
@@ -144,16 +177,29 @@ impl Manifest {
         self.amend(|meta| meta.open_commit = wanted)
     }
 
+    /// Writes records in the order of their keys, so that each leaf they lie in is written once.
+    fn put_in_order(&self, mut records: Vec<KeyAndPayload>) -> Result<(), ManifestError> {
+        records.sort_unstable();
+        for records in records.chunks(FOLD_BATCH) {
+            let mut batch = Batch::default();
+            for (key, payload) in records {
+                batch.put(key, payload);
+            }
+            self.db.apply(batch)?;
+            self.flush_when_many()?;
+        }
+        Ok(())
+    }
+
     fn close_commit(
         &self,
         run: &RunId,
         now: i64,
         evidence: Evidence,
-        done: &mut Committed,
-    ) -> Result<(), ManifestError> {
-        let generation = self.generation().next();
+        fold: Fold,
+    ) -> Result<Committed, ManifestError> {
+        let (generation, mut done) = (fold.generation, fold.done);
         let mut batch = Batch::default();
-        let counts = self.counts_after(generation)?;
         if done.changes() > 0 {
             let record = GenerationRecord {
                 run: run.clone(),
@@ -170,7 +216,7 @@ impl Manifest {
             let mut meta = self.meta();
             if done.changes() > 0 {
                 meta.generation = generation;
-                meta.counts = counts;
+                meta.counts = fold.counts;
             }
             meta.open_commit = None;
             if evidence == Evidence::Whole {
@@ -179,33 +225,25 @@ impl Manifest {
             }
             done.generation = meta.generation;
         }
-        self.save_meta(batch)
+        self.save_meta(batch)?;
+        Ok(done)
     }
 
-    /// Folds one staged record in; the change it made or had made before, if any.
-    fn fold(
-        &self,
-        batch: &mut Batch,
-        generation: Generation,
-        url: &PageUrl,
-        staged: Staged,
-    ) -> Result<Option<Change>, ManifestError> {
+    fn fold(&self, fold: &mut Fold, url: &PageUrl, staged: Staged) -> Result<(), ManifestError> {
         match staged {
             Staged::Outcome {
                 outcome,
                 located,
                 fetched,
             } => {
-                if let Some(located) = &located {
-                    store::record(batch, located);
-                }
+                fold.scattered.extend(located.as_ref().map(store::record));
                 let after = Entry {
                     outcome,
-                    changed: generation,
-                    first: generation,
+                    changed: fold.generation,
+                    first: fold.generation,
                     fetched: Some(fetched),
                 };
-                self.fold_outcome(batch, url, after)
+                self.fold_outcome(fold, url, after)?;
             }
             Staged::Validators {
                 etag,
@@ -216,49 +254,50 @@ impl Manifest {
                 {
                     page.etag = etag;
                     page.last_modified = last_modified;
-                    codec::put(batch, &keys::entry(url), &entry);
+                    codec::put(&mut fold.batch, &keys::entry(url), &entry);
                 }
-                Ok(None)
             }
             Staged::Missing { status } => {
                 let missing = self.strike(url, status)?;
-                codec::put(batch, &keys::missing(url), &missing);
-                Ok(None)
+                codec::put(&mut fold.batch, &keys::missing(url), &missing);
             }
             Staged::Pending { from, why } => {
                 let pending = Pending { from, why };
                 // Most links that are broken were broken before.
                 if self.pending_note(url)?.as_ref() != Some(&pending) {
-                    codec::put(batch, &keys::pending(url), &pending);
+                    codec::put(&mut fold.batch, &keys::pending(url), &pending);
                 }
-                Ok(None)
             }
         }
+        Ok(())
     }
 
     /// `after` is the entry as it would be if the URL had never been recorded.
     fn fold_outcome(
         &self,
-        batch: &mut Batch,
+        fold: &mut Fold,
         url: &PageUrl,
         mut after: Entry,
-    ) -> Result<Option<Change>, ManifestError> {
+    ) -> Result<(), ManifestError> {
+        let batch = &mut fold.batch;
         let before = self.entry(url)?;
         match &before {
             // The same outcome again (its bytes had been lost, or a run is repeated) is no change.
-            Some(before) if before.outcome == after.outcome => return Ok(None),
+            Some(before) if before.outcome == after.outcome => return Ok(()),
             Some(before) => after.first = before.first,
             None => {
                 self.index_alias(batch, url);
                 batch.remove(&keys::pending(url));
             }
         }
-        self.note_holder(batch, after.changed, url, &after.outcome)?;
+        let holder = self.new_holder(after.changed, url, &after.outcome)?;
+        fold.scattered.extend(holder);
         codec::put(batch, &keys::entry(url), &after);
         let change = Change { before, after };
         let key = keys::change(change.after.changed, url.as_str());
         codec::put(batch, &key, &change);
-        Ok(Some(change))
+        fold.count(&change, self.layout.place(url).reach != Reach::Cdn);
+        Ok(())
     }
 
     fn unfold(&self, batch: &mut Batch, url: &PageUrl, change: Change) {
@@ -284,26 +323,6 @@ impl Manifest {
             crawl: done + 1,
             strikes,
         })
-    }
-
-    /// The counts once a generation counts: today's, moved by its change records. Computed from the
-    /// log and not while folding, so that a commit in two halves counts nothing twice.
-    fn counts_after(&self, generation: Generation) -> Result<Counts, ManifestError> {
-        let mut counts = self.about().counts;
-        let prefix = keys::changes_of(generation);
-        for record in self.db.scan(&prefix) {
-            let (key, payload) = record?;
-            let change: Change = codec::decode(&key, &payload)?;
-            let url = codec::url_of_key(&key, prefix.len())?;
-            let hidden = u64::from(self.layout.place(&url).reach != Reach::Cdn);
-            if let Some(before) = &change.before {
-                *slot(&mut counts, &before.outcome) -= 1;
-                counts.gateway_only -= hidden * u64::from(before.outcome.is_live());
-            }
-            *slot(&mut counts, &change.after.outcome) += 1;
-            counts.gateway_only += hidden * u64::from(change.after.outcome.is_live());
-        }
-        Ok(counts)
     }
 }
 

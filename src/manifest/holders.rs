@@ -9,7 +9,7 @@ use super::record::{Change, Entry, Generation, Outcome, Page};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::Batch;
+use crate::db::KeyAndPayload;
 use crate::site::{ObjectKey, PageUrl};
 
 /// Below this size a copy saves nothing that is worth a look into the index.
@@ -61,20 +61,19 @@ impl Manifest {
         Ok(is_alone.then_some(key))
     }
 
-    /// Notes who holds a body, unless somebody is noted who held it until this commit: then that one's
+    /// The record of who holds a body, unless somebody is noted who held it until this commit: then that one's
     /// object can be copied by every tier that has not gone on yet.
-    pub(super) fn note_holder(
+    pub(super) fn new_holder(
         &self,
-        batch: &mut Batch,
         generation: Generation,
         url: &PageUrl,
         outcome: &Outcome,
-    ) -> Result<(), ManifestError> {
+    ) -> Result<Option<KeyAndPayload>, ManifestError> {
         let Outcome::Page(Page { content, size, .. }) = outcome else {
-            return Ok(());
+            return Ok(None);
         };
         if *size < COPY_BYTES_MIN {
-            return Ok(());
+            return Ok(None);
         }
         if let Some(holder) = self.holder(content)? {
             let change = keys::change(generation, holder.as_str());
@@ -83,11 +82,10 @@ impl Manifest {
                 None => self.entry(&holder)?,
             };
             if before.is_some_and(|entry| is_body(&entry, content)) {
-                return Ok(());
+                return Ok(None);
             }
         }
-        codec::put(batch, &keys::holder(content), url);
-        Ok(())
+        Ok(Some((keys::holder(content), codec::encode(url))))
     }
 
     fn holder(&self, content: &ContentHash) -> Result<Option<PageUrl>, ManifestError> {

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::content::{ContentHash, Digest};
-use crate::db::{Batch, Db, DbError};
+use crate::db::{Batch, Db, DbError, KeyAndPayload};
 
 /// This room's prefix in the database.
 const PREFIX: u8 = b'b';
@@ -31,9 +31,9 @@ pub enum Place {
     File,
 }
 
-/// Adds the record of one blob to a batch.
-pub fn record(batch: &mut Batch, located: &Located) {
-    batch.put(&key(&located.digest.content), &encode(located));
+/// The record of one blob, as key and payload.
+pub fn record(located: &Located) -> KeyAndPayload {
+    (key(&located.digest.content).to_vec(), encode(located))
 }
 
 /// The bytes of a record in the current format.
