@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, percent_encode};
 
+use super::cdn::{CdnAnswer, CdnRequest, asked_of_store};
 use super::key::{KEY_BYTES_MAX, ObjectKey};
 use super::layout::{Layout, LayoutName, Placed, Reach, Unreachable};
 use super::scope::{Admission, Scope, ScopeRules};
@@ -78,7 +79,8 @@ fn fully_escaped(target: &str) -> String {
 /// Builds URLs from `data` (lines of URLs, references, paths or keys; any bytes will do) and
 /// panics where a layout breaks a promise: every URL has a key within its bounds, the same one each
 /// time; URLs share a key only where the request is the same but for the index, suffix and slash
-/// rules; the primary URL of a key lies on that key. For the fuzz target and for tests.
+/// rules; the primary URL of a key lies on that key; what a CDN makes of the request leads a store to that key,
+/// or it refuses for the reason that the layout gives. For the fuzz target and for tests.
 pub fn check_layout(data: &[u8]) {
     let urls = urls_of(data);
     let keys = keys_of(data);
@@ -183,6 +185,7 @@ fn check_url(layout: &Layout, url: &PageUrl) -> Placed {
         !is_reachable,
         "{url}: {key:?} is in the wrong form"
     );
+    check_reach(layout, url, &placed);
     let query_is_named = placed.reach == Reach::GatewayOnly(Unreachable::Query);
     assert_eq!(url.query().is_some(), query_is_named, "{url}");
 
@@ -200,6 +203,47 @@ fn check_url(layout: &Layout, url: &PageUrl) -> Placed {
         None => assert!(rest.starts_with("%%/"), "{url}: {key:?} has no page"),
     }
     placed
+}
+
+/// Asks the second implementation for the URL as a browser sends it, and once more with every letter and digit
+/// escaped, which is another way to write it.
+fn check_reach(layout: &Layout, url: &PageUrl, placed: &Placed) {
+    if PageUrl::parse(url.as_str()).as_ref() != Ok(url) {
+        // In a record's old spelling; a CDN resolves what today's resolves.
+        return;
+    }
+    let sent = CdnRequest::from(url);
+    check_answer(layout, sent, placed);
+    if !url.as_str().contains('%') {
+        let target = fully_escaped(url.target());
+        let escaped = CdnRequest {
+            target: &target,
+            ..sent
+        };
+        check_answer(layout, escaped, placed);
+    }
+}
+
+fn check_answer(layout: &Layout, sent: CdnRequest<'_>, placed: &Placed) {
+    let expected = match placed.reach {
+        Reach::Cdn => Ok(placed.key.to_string()),
+        Reach::GatewayOnly(reason) => {
+            let name = serde_json::to_value(reason).expect("a reason has a name");
+            Err(name.as_str().unwrap_or_default().to_owned())
+        }
+    };
+    // Google Cloud Storage decodes escapes, S3 makes a space of a plus besides.
+    for plus in ["+", " "] {
+        let seen = match asked_of_store(layout, sent) {
+            CdnAnswer::Refuses { reason } => Err(reason.to_owned()),
+            CdnAnswer::Asks { path } => {
+                let path = path.replace('+', plus);
+                let seen: Vec<u8> = percent_decode_str(&path[1..]).collect();
+                Ok(String::from_utf8_lossy(&seen).into_owned())
+            }
+        };
+        assert_eq!(seen, expected, "{sent:?}");
+    }
 }
 
 fn check_collision(name: LayoutName, first: &PageUrl, second: &PageUrl, placed: &Placed) {

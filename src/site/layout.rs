@@ -2,7 +2,7 @@
 //!
 //! A layout is a promise to every bucket already filled and to every CDN already configured: it
 //! looks at nothing but the URL, it answers for every URL, and its answers never change. The golden
-//! vectors in `tests/golden/layout/` hold them.
+//! vectors in `tests/golden/layout/` hold them. `docs/LAYOUT.md` has the same for whoever builds the other half.
 //!
 //! **First segment.** The host in lower case. `_PORT` follows where the port is not the scheme's
 //! own, and also where the host itself ends in `_` and digits, since `h_8080` must not be both the
@@ -260,6 +260,17 @@ impl LayoutName {
     }
 }
 
+/// All that keys depend on, as messages name it.
+impl fmt::Display for Layout {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "layout `{}`", self.name)?;
+        if self.asset_hosts.is_empty() {
+            return Ok(());
+        }
+        write!(out, " with asset_hosts {}", self.asset_hosts().join(", "))
+    }
+}
+
 impl fmt::Display for LayoutName {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(self.as_str())
@@ -499,7 +510,7 @@ mod tests {
             assert_eq!(told, reach, "{written}");
             vectors += 1;
         }
-        assert!(vectors >= 60, "only {vectors} vectors for {name}");
+        assert!(vectors >= 400, "only {vectors} vectors for {name}");
     }
 
     #[test]

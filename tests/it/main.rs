@@ -27,6 +27,7 @@ mod hostile;
 mod journey;
 mod kept_headers;
 mod killed;
+mod layout;
 mod lineage;
 mod model;
 mod nothing_lost;
