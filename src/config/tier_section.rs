@@ -443,6 +443,12 @@ fn refuse_sharing(
     Ok(())
 }
 
+/// The service that an S3 tier without an endpoint is at.
+const AMAZON: &str = "amazonaws.com";
+
+/// The service that a `gs://` tier without an endpoint is at. It speaks the protocol of S3 as well.
+const GOOGLE: &str = "storage.googleapis.com:443";
+
 /// Whether one of two places lies inside the other, as far as the names can tell.
 fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
     let nested = |a: &str, b: &str| Path::new(a).starts_with(b) || Path::new(b).starts_with(a);
@@ -450,14 +456,39 @@ fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
         (TierTarget::Directory(a), TierTarget::Directory(b)) => {
             a.starts_with(b) || b.starts_with(a)
         }
-        (TierTarget::S3(a), TierTarget::S3(b)) => {
-            (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && nested(&a.prefix, &b.prefix)
-        }
-        (TierTarget::Gcs(a), TierTarget::Gcs(b)) => {
-            (&a.endpoint, &a.bucket) == (&b.endpoint, &b.bucket) && nested(&a.prefix, &b.prefix)
-        }
-        _ => false,
+        _ => match (bucket_of(a), bucket_of(b)) {
+            (Some(a), Some(b)) => {
+                (&a.service, a.bucket) == (&b.service, b.bucket) && nested(a.prefix, b.prefix)
+            }
+            _ => false,
+        },
     }
+}
+
+/// Where a bucket is, however its service is spoken to.
+struct Bucket<'a> {
+    /// Host and port; one name for all regions of a service whose buckets have one name space.
+    service: String,
+    bucket: &'a str,
+    prefix: &'a str,
+}
+
+fn bucket_of(target: &TierTarget) -> Option<Bucket<'_>> {
+    let (endpoint, default, bucket, prefix) = match target {
+        TierTarget::Directory(_) => return None,
+        TierTarget::S3(s3) => (&s3.endpoint, AMAZON, &s3.bucket, &s3.prefix),
+        TierTarget::Gcs(gcs) => (&gcs.endpoint, GOOGLE, &gcs.bucket, &gcs.prefix),
+    };
+    let service = match endpoint.as_deref().map(PageUrl::parse) {
+        Some(Ok(url)) if url.host().ends_with(".amazonaws.com") => AMAZON.to_owned(),
+        Some(Ok(url)) => format!("{}:{}", url.host(), url.port()),
+        _ => default.to_owned(),
+    };
+    Some(Bucket {
+        service,
+        bucket,
+        prefix,
+    })
 }
 
 #[cfg(test)]
@@ -473,6 +504,30 @@ mod tests {
         // line with the way out, and no message shows a credential.
         for (text, expected) in cases(REFUSED) {
             assert_eq!(refused(&format!("{SITE}{text}")), expected);
+        }
+    }
+
+    #[test]
+    fn places_that_only_look_alike_are_kept_apart() {
+        // Promise: neighbours in one bucket, and buckets of one name at two services, are two places.
+        for (a, b) in [
+            ("url = \"s3://b/c\"", "url = \"s3://b/cd\""),
+            ("url = \"s3://b\"", "url = \"s3://b2\""),
+            (
+                "url = \"s3://b\"",
+                "url = \"s3://b\"\nendpoint = \"http://h:9000\"",
+            ),
+            ("url = \"s3://b\"", "url = \"gs://b\""),
+            ("url = \"file:b/c\"", "url = \"file:b/cd\""),
+        ] {
+            let text =
+                format!("{SITE}\n[[tier]]\nname = \"a\"\n{a}\n[[tier]]\nname = \"b\"\n{b}\n");
+            let config = parse(&text, Path::new("/etc/standin/standin.toml"), &|_| None);
+            assert_eq!(
+                config.map(|config| config.tiers.len()).ok(),
+                Some(2),
+                "{a} {b}"
+            );
         }
     }
 
@@ -806,6 +861,34 @@ url = "s3://b"
 [[tier]]
 name = "b"
 url = "s3://b/c"
+=> standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
+
+[[tier]]
+name = "a"
+url = "s3://b/c/d"
+[[tier]]
+name = "b"
+url = "s3://b/c"
+endpoint = "https://s3.eu-west-2.amazonaws.com"
+=> standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
+
+[[tier]]
+name = "a"
+url = "s3://b"
+endpoint = "http://h:9000"
+[[tier]]
+name = "b"
+url = "s3://b"
+endpoint = "http://H:9000/"
+=> standin.toml:9: tier.url: overlaps tier `a`; two copies in one place are one
+
+[[tier]]
+name = "a"
+url = "gs://b/x"
+[[tier]]
+name = "b"
+url = "s3://b/x/y"
+endpoint = "https://storage.googleapis.com"
 => standin.toml:8: tier.url: overlaps tier `a`; two copies in one place are one
 
 [[tier]]

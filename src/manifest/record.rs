@@ -103,6 +103,11 @@ impl Meta {
         }
     }
 
+    /// The layout by which keys are made.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.layout, self.asset_hosts.iter().cloned())
+    }
+
     /// Takes the layout on while nothing is stored; later refuses one by which keys would change.
     pub(super) fn take_layout(&mut self, layout: &Layout) -> Result<(), ManifestError> {
         if self.generation == Generation::NONE {
@@ -113,16 +118,9 @@ impl Meta {
             return Ok(());
         }
         Err(ManifestError::Layout {
-            made: described(self.layout, &self.asset_hosts),
-            configured: described(layout.name(), &layout.asset_hosts()),
+            made: self.layout().to_string(),
+            configured: layout.to_string(),
         })
-    }
-}
-
-fn described(layout: LayoutName, asset_hosts: &[String]) -> String {
-    match asset_hosts {
-        [] => format!("layout `{layout}`"),
-        hosts => format!("layout `{layout}` with asset_hosts {}", hosts.join(", ")),
     }
 }
 

@@ -139,9 +139,15 @@ impl OpenTier {
                 "tier {name} was written by a newer version of standin; upgrade standin"
             ));
         }
+        let (theirs, ours) = (head.layout(), manifest.layout());
         if head.lineage != manifest.about().lineage.0 {
+            let keys = if theirs == *ours {
+                String::new()
+            } else {
+                format!(", its keys are of {theirs} and ours of {ours}")
+            };
             return Err(format!(
-                "tier {name} belongs to another mirror (lineage {}); use its state folder, or name another place",
+                "tier {name} belongs to another mirror (lineage {}{keys}); use its state folder, or name another place",
                 head.lineage
             ));
         }
@@ -160,6 +166,13 @@ impl OpenTier {
             return Err(format!(
                 "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? Empty it and give it a new name in the configuration, and it is filled again",
                 head.epoch, self.state.epoch
+            ));
+        }
+        let is_filled =
+            head.generation > Generation::NONE || self.state.watermark > Generation::NONE;
+        if theirs != *ours && is_filled {
+            return Err(format!(
+                "tier {name} is filled by {theirs}, and this mirror has {ours}: a place has keys of one layout only; set `site.layout` and `site.asset_hosts` as they were, or name another place"
             ));
         }
         self.head = Some(SeenHead { record: head, etag });

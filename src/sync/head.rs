@@ -8,7 +8,7 @@ use super::claim::OpenTier;
 use super::{SyncError, off_thread};
 use crate::manifest::checkpoint::{self, Checkpoint, Extended};
 use crate::manifest::{Generation, Manifest, Meta, RunId, Verified};
-use crate::site::{LayoutName, Scheme};
+use crate::site::{Layout, LayoutName, Scheme};
 use crate::tier::{Expect, TierError};
 
 use std::sync::Arc;
@@ -53,6 +53,11 @@ impl Head {
                 .map(|head| head.checkpoint.clone())
                 .unwrap_or_default(),
         }
+    }
+
+    /// The layout that the tier is filled by.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.layout, self.asset_hosts.iter().cloned())
     }
 
     pub fn encode(&self) -> Bytes {

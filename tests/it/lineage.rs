@@ -151,6 +151,19 @@ fn a_foreign_tier_is_left_alone() {
     let words = ["another mirror", "lineage"];
     is_refused(&world, &report, &words, &Holding::new());
 
+    let other = String::from_utf8(head).expect("JSON");
+    let other = other.replace(r#""layout": "plain""#, r#""layout": "govuk""#);
+    assert!(other.contains("govuk"), "{other}");
+    world.s3.insert(BUCKET, HEAD, other.as_bytes());
+    edit(&world, "one and a half");
+    let report = run(&mut world);
+    let words = [
+        "another mirror",
+        "of layout `govuk`",
+        "ours of layout `plain`",
+    ];
+    is_refused(&world, &report, &words, &Holding::new());
+
     world.s3.remove(BUCKET, HEAD);
     world.s3.insert(BUCKET, "copy/somebody/else.html", b"x");
     let before = world.holding(REMOTE);
@@ -158,4 +171,41 @@ fn a_foreign_tier_is_left_alone() {
     let report = run(&mut world);
     let words = ["not empty", "somebody/else.html"];
     is_refused(&world, &report, &words, &before);
+}
+
+#[test]
+fn a_bucket_has_keys_of_one_layout() {
+    // Promise: a tier of this very mirror that was filled by another layout, or with other asset hosts, is
+    // refused in a line that names both.
+    for (ours, theirs, named) in [
+        (
+            r#""layout": "plain""#,
+            r#""layout": "govuk""#,
+            "filled by layout `govuk`,",
+        ),
+        (
+            r#""asset_hosts": []"#,
+            r#""asset_hosts": ["a.test"]"#,
+            "filled by layout `plain` with asset_hosts a.test,",
+        ),
+    ] {
+        let mut world = World::new();
+        edit(&world, "one");
+        run(&mut world);
+        let head = world.small(REMOTE, ".standin/head").expect("a head");
+        let head = String::from_utf8(head).expect("JSON");
+        assert!(head.contains(ours), "{head}");
+        world
+            .s3
+            .insert(BUCKET, HEAD, head.replace(ours, theirs).as_bytes());
+        let before = world.holding(REMOTE);
+        edit(&world, "two");
+        let report = run(&mut world);
+        is_refused(
+            &world,
+            &report,
+            &[named, "this mirror has layout `plain`"],
+            &before,
+        );
+    }
 }
