@@ -37,6 +37,8 @@ pub enum Kind {
     Etag,
     /// Who holds a body.
     Holder,
+    /// How many URLs share a key and an answer.
+    Shared,
 }
 
 /// A payload that cannot be read.

@@ -43,6 +43,13 @@ pub struct TierState {
     pub capabilities: Option<Capabilities>,
 }
 
+/// New. Under `s`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    pub generation: u64,
+    pub aliases: u64,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     pub etag: EtagMeaning,
@@ -76,7 +83,9 @@ pub fn from_v1(kind: Kind, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
         | Kind::Debt
         | Kind::Mark
         | Kind::Etag => return Ok(bytes.to_vec()),
-        Kind::Holder => return Err(FormatError::Content("format 1 had no such record".into())),
+        Kind::Holder | Kind::Shared => {
+            return Err(FormatError::Content("format 1 had no such record".into()));
+        }
     };
     Ok(stepped.expect("a plain record always serialises"))
 }
@@ -251,6 +260,16 @@ mod tests {
         };
         check("tier-opaque", &opaque);
         check("holder", &"https://www.example.org/a.pdf".to_owned());
+    }
+
+    #[test]
+    fn what_is_counted_is_frozen() {
+        // Promise: a count is read as that of its generation.
+        let shared = Shared {
+            generation: 300,
+            aliases: 200,
+        };
+        check("shared", &shared);
     }
 
     #[test]

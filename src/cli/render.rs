@@ -39,6 +39,14 @@ pub fn report(report: &RunReport) -> String {
             ),
         );
     }
+    if report.aliases > 0 {
+        let share = match report.aliases {
+            1 => "1 URL shares".to_owned(),
+            count => format!("{count} URLs share"),
+        };
+        let line = format_args!("  note: {share} key and content with another, which is served\n");
+        push(&mut text, line);
+    }
     if report.crawl.answers() > 0 {
         text.push_str(&crawl(report));
     }

@@ -2,18 +2,29 @@
 //!
 //! Nearly every URL is the primary one of its key, which the layout can compute, so only the others
 //! are indexed: who is on a key is its primary URL, if there is an entry for it, and the few indexed.
+//!
+//! Each commit looks at the keys that its changes lie on, and with the generation's number it notes how many
+//! aliases there are, and where pages collide. So a run that brings a collision in can say so at once, and no
+//! report costs a walk over the index.
 
-use super::record::{Entry, Outcome};
+use serde::Serialize;
+
+use super::record::{Change, Entry, Generation, Outcome, Shared};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::db::Batch;
 use crate::site::{ObjectKey, PageUrl, Scheme};
 
-/// URLs with different content on one key: only the first can be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Collisions named at a time; the rest is counted.
+const COLLISIONS_NAMED_MAX: usize = 50;
+
+/// URLs with different content on one key, of which one can be served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Clash {
     pub key: ObjectKey,
-    /// The winner first.
-    pub urls: Vec<PageUrl>,
+    /// The one that the layout calls canonical: its page is what every tier holds.
+    pub winner: PageUrl,
+    /// Those that answer something else.
+    pub losers: Vec<PageUrl>,
 }
 
 /// All keys that more than one live URL is on.
@@ -21,6 +32,9 @@ pub struct Clash {
 pub struct Sharing {
     /// URLs that answer the same as the winner of their key.
     pub aliases: u64,
+    /// Keys on which somebody loses.
+    pub collided: u64,
+    /// The first of them.
     pub collisions: Vec<Clash>,
 }
 
@@ -60,28 +74,125 @@ impl Manifest {
         Ok(self.db.scan(&[keys::ALIAS]).next().transpose()?.is_some())
     }
 
-    /// All aliases and collisions. Costs the index, which holds only URLs that are not primary.
+    /// All aliases, and the first of the collisions in key order. Costs what collides: the aliases are counted
+    /// at each commit.
     ///
     /// # Errors
     /// What the database says.
     pub fn sharing(&self) -> Result<Sharing, ManifestError> {
-        let mut sharing = Sharing::default();
-        // The index is in key order, so that the URLs of one key follow each other.
-        let mut last: Option<ObjectKey> = None;
-        for record in self.db.scan(&[keys::ALIAS]) {
-            let (record, _) = record?;
-            let end = record.iter().position(|&byte| byte == keys::END);
-            let url = codec::url_of_key(&record, end.map_or(record.len(), |end| end + 1))?;
-            let key = self.layout.place(&url).key;
-            if last.as_ref() == Some(&key) {
-                continue;
-            }
-            let mut group = self.on_key(&key, url.scheme())?;
-            group.retain(|(_, entry)| entry.outcome.is_live());
-            sharing.add(key.clone(), group);
-            last = Some(key);
+        let Some(shared) = self.shared()? else {
+            return self.sharing_recounted();
+        };
+        let mut sharing = Sharing {
+            aliases: shared.aliases,
+            ..Sharing::default()
+        };
+        for clash in self.collisions() {
+            sharing.note(clash?);
         }
         Ok(sharing)
+    }
+
+    /// Every collision, in key order: for reports and audits.
+    pub fn collisions(&self) -> impl Iterator<Item = Result<Clash, ManifestError>> + '_ {
+        let scan = self.db.scan(&[keys::COLLISION]);
+        let clash = |winner: PageUrl| {
+            let key = self.layout.place(&winner).key;
+            Ok(Group::of(self.on_key(&key, winner.scheme())?).clash(key))
+        };
+        scan.filter_map(move |record| {
+            let winner = record
+                .map_err(ManifestError::from)
+                .and_then(|(record, _)| url_behind_key(&record));
+            winner.and_then(clash).transpose()
+        })
+    }
+
+    /// Counts aliases and notes collisions as they are once `generation` counts, `changes` of which are in its
+    /// log. Costs the changes: keys are looked at from the side that is shorter, the log or the index of those
+    /// that can be shared at all. The records read are returned.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) fn note_sharing(
+        &self,
+        batch: &mut Batch,
+        generation: Generation,
+        changes: u64,
+    ) -> Result<u64, ManifestError> {
+        let known = self.shared()?;
+        let mut look = Look {
+            manifest: self,
+            batch,
+            generation,
+            aliases: known.map_or(0, |known| known.aliases),
+            // All is looked at where an earlier version has counted nothing.
+            everything: known.is_none(),
+            read: 1,
+        };
+        let limit = usize::try_from(changes).unwrap_or(usize::MAX);
+        let index = self.db.scan(&[keys::ALIAS]);
+        let indexed = index.take(limit.saturating_add(1)).count();
+        look.read += indexed as u64;
+        if look.everything || indexed <= limit {
+            look.walk_index()?;
+        } else {
+            look.walk_changes()?;
+        }
+        let aliases = look.aliases;
+        let read = look.read;
+        let shared = Shared {
+            generation,
+            aliases,
+        };
+        codec::put(batch, keys::SHARED, &shared);
+        Ok(read)
+    }
+
+    /// What was counted, if it was for the current generation.
+    fn shared(&self) -> Result<Option<Shared>, ManifestError> {
+        let shared = codec::get::<Shared>(&self.db, keys::SHARED)?;
+        if shared.is_none() && self.is_empty() {
+            return Ok(Some(Shared::default()));
+        }
+        Ok(shared.filter(|shared| shared.generation == self.generation()))
+    }
+
+    /// All aliases and collisions, from the index of URLs that are not primary.
+    fn sharing_recounted(&self) -> Result<Sharing, ManifestError> {
+        let mut sharing = Sharing::default();
+        for key in self.shareable_keys() {
+            let (key, scheme) = key?;
+            let group = Group::of(self.on_key(&key, scheme)?);
+            sharing.aliases += group.aliases();
+            if let Some(clash) = group.clash(key) {
+                sharing.note(clash);
+            }
+        }
+        Ok(sharing)
+    }
+
+    /// Keys that a URL lies on which is not its primary one, each once, with the scheme of that URL.
+    fn shareable_keys(
+        &self,
+    ) -> impl Iterator<Item = Result<(ObjectKey, Scheme), ManifestError>> + '_ {
+        // The index is in key order, so that the URLs of one key follow each other.
+        let mut last: Option<ObjectKey> = None;
+        self.db.scan(&[keys::ALIAS]).filter_map(move |record| {
+            let url = record
+                .map_err(ManifestError::from)
+                .and_then(|(record, _)| url_behind_key(&record));
+            let url = match url {
+                Ok(url) => url,
+                Err(error) => return Some(Err(error)),
+            };
+            let key = self.layout.place(&url).key;
+            if last.as_ref() == Some(&key) {
+                return None;
+            }
+            last = Some(key.clone());
+            Some(Ok((key, url.scheme())))
+        })
     }
 
     pub(super) fn index_alias(&self, batch: &mut Batch, url: &PageUrl) {
@@ -97,28 +208,179 @@ impl Manifest {
     }
 }
 
-impl Sharing {
-    fn add(&mut self, key: ObjectKey, group: Vec<(PageUrl, Entry)>) {
-        let Some((_, winner)) = group.first() else {
-            return;
-        };
-        let same = |entry: &Entry| content(&entry.outcome) == content(&winner.outcome);
-        if group.iter().all(|(_, entry)| same(entry)) {
-            self.aliases += group.len() as u64 - 1;
-            return;
+/// A look at the keys that a commit has touched.
+struct Look<'a> {
+    manifest: &'a Manifest,
+    batch: &'a mut Batch,
+    generation: Generation,
+    aliases: u64,
+    everything: bool,
+    /// Records read so far.
+    read: u64,
+}
+
+impl Look<'_> {
+    fn walk_index(&mut self) -> Result<(), ManifestError> {
+        if self.everything {
+            for record in self.manifest.db.scan(&[keys::COLLISION]) {
+                self.batch.remove(&record?.0);
+            }
         }
-        let urls = group.into_iter().map(|(url, _)| url).collect();
-        self.collisions.push(Clash { key, urls });
+        for key in self.manifest.shareable_keys() {
+            let (key, scheme) = key?;
+            self.read += 1;
+            let now = self.on_key(&key, scheme)?;
+            self.look_at(&key, now)?;
+        }
+        Ok(())
+    }
+
+    fn walk_changes(&mut self) -> Result<(), ManifestError> {
+        let prefix = keys::changes_of(self.generation);
+        for record in self.manifest.db.scan(&prefix) {
+            self.read += 1;
+            let url = codec::url_of_key(&record?.0, prefix.len())?;
+            let key = self.manifest.layout.place(&url).key;
+            let mut indexed = self.manifest.db.scan(&keys::aliases_of(&key));
+            self.read += 1;
+            if indexed.next().transpose()?.is_none() {
+                // It is alone on its key, which it is the primary URL of.
+                continue;
+            }
+            let now = self.on_key(&key, url.scheme())?;
+            let first = now
+                .iter()
+                .find(|(_, entry)| entry.changed == self.generation);
+            // Of several changes on one key the first in the group speaks for all.
+            if first.is_some_and(|(first, _)| *first == url) {
+                self.look_at(&key, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn on_key(
+        &mut self,
+        key: &ObjectKey,
+        scheme: Scheme,
+    ) -> Result<Vec<(PageUrl, Entry)>, ManifestError> {
+        let group = self.manifest.on_key(key, scheme)?;
+        // The primary URL, which may have no record, and each indexed one twice.
+        self.read += 1 + 2 * group.len() as u64;
+        Ok(group)
+    }
+
+    fn look_at(
+        &mut self,
+        key: &ObjectKey,
+        now: Vec<(PageUrl, Entry)>,
+    ) -> Result<(), ManifestError> {
+        let mut before = Vec::new();
+        let mut touched = false;
+        for (url, entry) in &now {
+            if entry.changed != self.generation {
+                before.push((url.clone(), entry.clone()));
+                continue;
+            }
+            touched = true;
+            self.read += 1;
+            let log = keys::change(self.generation, url.as_str());
+            let change: Option<Change> = codec::get(&self.manifest.db, &log)?;
+            if let Some(entry) = change.and_then(|change| change.before) {
+                before.push((url.clone(), entry));
+            }
+        }
+        if !touched && !self.everything {
+            return Ok(());
+        }
+        let now = Group::of(now);
+        if !self.everything {
+            let before = Group::of(before);
+            self.aliases -= before.aliases().min(self.aliases);
+            if let Some(clash) = before.clash(key.clone()) {
+                self.batch.remove(&keys::collision(key, &clash.winner));
+            }
+        }
+        self.aliases += now.aliases();
+        if let Some(clash) = now.clash(key.clone()) {
+            self.batch.put(&keys::collision(key, &clash.winner), &[]);
+        }
+        Ok(())
     }
 }
 
-/// What two URLs must share to be one page under two names.
-fn content(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Page(page) => Some(page.canonical.to_string()),
-        Outcome::Redirect(redirect) => Some(redirect.target.clone()),
-        Outcome::Gone(_) => None,
+/// The live pages on one key: the one that is served, and how the others stand to it.
+#[derive(Default)]
+struct Group {
+    winner: Option<PageUrl>,
+    /// Those that answer the same.
+    same: Vec<PageUrl>,
+    losers: Vec<PageUrl>,
+}
+
+impl Group {
+    /// `on_key` with the canonical URL first.
+    fn of(on_key: Vec<(PageUrl, Entry)>) -> Group {
+        let mut live = on_key
+            .into_iter()
+            .filter(|(_, entry)| entry.outcome.is_live());
+        let Some((winner, served)) = live.next() else {
+            return Group::default();
+        };
+        let (same, losers): (Vec<_>, Vec<_>) =
+            live.partition(|(_, entry)| is_served_by(&winner, &served.outcome, &entry.outcome));
+        let urls = |pages: Vec<(PageUrl, Entry)>| pages.into_iter().map(|(url, _)| url).collect();
+        Group {
+            winner: Some(winner),
+            same: urls(same),
+            losers: urls(losers),
+        }
     }
+
+    fn aliases(&self) -> u64 {
+        self.same.len() as u64
+    }
+
+    fn clash(self, key: ObjectKey) -> Option<Clash> {
+        let winner = self.winner.filter(|_| !self.losers.is_empty())?;
+        Some(Clash {
+            key,
+            winner,
+            losers: self.losers,
+        })
+    }
+}
+
+impl Sharing {
+    fn note(&mut self, clash: Clash) {
+        self.collided += 1;
+        if self.collisions.len() < COLLISIONS_NAMED_MAX {
+            self.collisions.push(clash);
+        }
+    }
+}
+
+/// Whether whoever asks for a page and is served the winner of its key gets what the page would have given:
+/// the same content, the same redirect, or the page that it redirects to.
+fn is_served_by(winner: &PageUrl, served: &Outcome, asked: &Outcome) -> bool {
+    match (served, asked) {
+        (Outcome::Page(served), Outcome::Page(asked)) => {
+            // Canonical hashes of different rules cannot be compared.
+            let is_comparable = served.rules == asked.rules;
+            served.content == asked.content || is_comparable && served.canonical == asked.canonical
+        }
+        (Outcome::Redirect(served), Outcome::Redirect(asked)) if served.target == asked.target => {
+            true
+        }
+        (_, Outcome::Redirect(asked)) => PageUrl::parse(&asked.target).as_ref() == Ok(winner),
+        _ => false,
+    }
+}
+
+/// The URL behind a record's kind, an object key and its end.
+fn url_behind_key(record: &[u8]) -> Result<PageUrl, ManifestError> {
+    let end = record.iter().position(|&byte| byte == keys::END);
+    codec::url_of_key(record, end.map_or(record.len(), |end| end + 1))
 }
 
 /// Canonical first: the shorter, then the smaller URL, as the layout ranks them.
@@ -128,8 +390,10 @@ fn rank(url: &PageUrl) -> (usize, &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sample::{Sample, gone, page};
+    use super::super::record::Redirect;
+    use super::super::sample::{Sample, gone, page, url};
     use super::*;
+    use crate::content::ContentHash;
 
     fn key(text: &str) -> ObjectKey {
         ObjectKey::parse(text).unwrap()
@@ -157,7 +421,8 @@ mod tests {
         sample.commit(&[("/x/index.html", page("other"))]).unwrap();
         let collisions = sample.manifest.sharing().unwrap().collisions;
         assert_eq!(collisions.len(), 1);
-        assert_eq!(collisions[0].urls[0].path(), "/x/");
+        assert_eq!(collisions[0].winner.path(), "/x/");
+        assert_eq!(collisions[0].losers[0].path(), "/x/index.html");
         sample.commit(&[("/x/", gone())]).unwrap();
         let group = sample
             .manifest
@@ -166,5 +431,164 @@ mod tests {
         let live = group.iter().find(|(_, entry)| entry.outcome.is_live());
         assert_eq!(live.unwrap().0.path(), "/x/index.html");
         assert_eq!(sample.manifest.sharing().unwrap(), Sharing::default());
+    }
+
+    fn redirect(to: &str) -> Outcome {
+        Outcome::Redirect(Redirect {
+            status: 301,
+            target: url(to).to_string(),
+        })
+    }
+
+    /// Paths of the winner and the losers of each collision.
+    fn collided(sample: &Sample) -> Vec<(String, Vec<String>)> {
+        let path = |url: &PageUrl| url.path().to_owned();
+        let sharing = sample.manifest.sharing().unwrap();
+        assert_eq!(sharing.collided, sharing.collisions.len() as u64);
+        let clashes = sharing.collisions.iter();
+        clashes
+            .map(|clash| (path(&clash.winner), clash.losers.iter().map(path).collect()))
+            .collect()
+    }
+
+    #[test]
+    fn a_redirect_to_the_page_that_is_served_loses_nothing() {
+        // Promise: what matters is what a reader gets in the end. A page that redirects to the one on its key is
+        // an alias; a page whose place its own redirect has taken is lost, and so is one behind another redirect.
+        let sample = Sample::new();
+        let staged = [
+            ("/a/", page("a")),
+            ("/a/index.html", redirect("/a/")),
+            ("/b/", redirect("/b/index.html")),
+            ("/b/index.html", page("b")),
+            ("/c/", page("c")),
+            ("/c/index.html", redirect("/a/")),
+            ("/d/", redirect("/a/")),
+            ("/d/index.html", redirect("/a/")),
+        ];
+        sample.commit(&staged).unwrap();
+        let lost = |folder: &str| (format!("/{folder}/"), vec![format!("/{folder}/index.html")]);
+        assert_eq!(collided(&sample), [lost("b"), lost("c")]);
+        assert_eq!(sample.manifest.sharing().unwrap().aliases, 2);
+    }
+
+    #[test]
+    fn pages_under_different_rules_are_compared_by_their_bytes() {
+        // Promise: the same bytes are no collision because one was hashed before the rules had changed.
+        let sample = Sample::new();
+        let Outcome::Page(mut older) = page("x") else {
+            panic!("it is a page");
+        };
+        (older.rules, older.canonical) = (1, ContentHash::of(b"canonical"));
+        let staged = [("/a/", page("x")), ("/a/index.html", Outcome::Page(older))];
+        sample.commit(&staged).unwrap();
+        assert!(collided(&sample).is_empty());
+        assert_eq!(sample.manifest.sharing().unwrap().aliases, 1);
+    }
+
+    /// What `commits` commits of some of these pages each, chosen by a simple generator, make of them.
+    fn commit_some(sample: &Sample, folders: u64, commits: u64, at_once: u64) {
+        let mut state = 7_u64;
+        let mut next = |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            (state >> 33) % below
+        };
+        for _ in 0..commits {
+            let mut staged = std::collections::BTreeMap::new();
+            for _ in 0..at_once {
+                let name = [",/", "%2C/", ",/index.html", "%2C/index.html"][next(4) as usize];
+                let path = format!("/{}{name}", next(folders));
+                let outcome = match next(5) {
+                    0 => gone(),
+                    1 => redirect(&format!("/{},/", next(folders))),
+                    content => page(&content.to_string()),
+                };
+                staged.insert(path, outcome);
+            }
+            let staged: Vec<_> = staged
+                .iter()
+                .map(|(p, o)| (p.as_str(), o.clone()))
+                .collect();
+            sample.commit(&staged).unwrap();
+            let counted = sample.manifest.sharing().unwrap();
+            assert_eq!(counted, sample.manifest.sharing_recounted().unwrap());
+        }
+    }
+
+    #[test]
+    fn what_is_counted_at_each_commit_is_what_a_recount_gives() {
+        // Promise: coming, going and changing pages of all kinds leave no alias or collision behind and miss none,
+        // whether the index is shorter than the commit or longer; checked after each commit of two histories.
+        let sample = Sample::new();
+        commit_some(&sample, 6, 60, 9);
+        let seen = sample.manifest.sharing().unwrap();
+        assert!(seen.aliases > 0 && seen.collided > 0, "{seen:?}");
+        let sample = Sample::new();
+        commit_some(&sample, 30, 100, 2);
+        let seen = sample.manifest.sharing().unwrap();
+        assert!(seen.aliases > 0 && seen.collided > 0, "{seen:?}");
+    }
+
+    #[test]
+    fn an_earlier_version_that_committed_without_counting_is_made_good() {
+        // Promise: a count of another generation is not believed; the next commit counts all again.
+        let sample = Sample::new();
+        let first = [("/a/", page("1")), ("/a/index.html", page("2"))];
+        sample.commit(&first).unwrap();
+        let mut batch = Batch::default();
+        codec::put(
+            &mut batch,
+            keys::SHARED,
+            &Shared {
+                generation: Generation(9),
+                aliases: 77,
+            },
+        );
+        batch.remove(&keys::collision(&key("h.test/a/index.html"), &url("/a/")));
+        sample.manifest.db.apply(batch).unwrap();
+        let recounted = sample.manifest.sharing().unwrap();
+        assert_eq!((recounted.aliases, recounted.collided), (0, 1));
+        sample.commit(&[("/b", page("b"))]).unwrap();
+        let counted = codec::get(&sample.manifest.db, keys::SHARED).unwrap();
+        let expected = Shared {
+            generation: Generation(2),
+            aliases: 0,
+        };
+        assert_eq!(counted, Some(expected));
+        assert_eq!(collided(&sample).len(), 1);
+    }
+
+    #[test]
+    fn a_commit_reads_as_much_as_it_changes() {
+        // Promise: what it costs to notice who shares a key depends on the changes, not on the pages there are
+        // nor on how many keys are shared.
+        let read_for = |shared: usize, changed: usize| {
+            let sample = Sample::new();
+            let folders: Vec<String> = (0..shared).map(|n| format!("/{n:04}/")).collect();
+            let files: Vec<String> = folders.iter().map(|f| format!("{f}index.html")).collect();
+            let paths = folders.iter().chain(&files);
+            let staged: Vec<_> = paths.map(|path| (path.as_str(), page(path))).collect();
+            sample.commit(&staged).unwrap();
+            let staged: Vec<_> = folders[..changed]
+                .iter()
+                .map(|f| (f.as_str(), page("x")))
+                .collect();
+            sample.commit(&staged).unwrap();
+            assert_eq!(sample.manifest.sharing().unwrap().collided, shared as u64);
+            let generation = sample.manifest.generation();
+            let changes = changed as u64;
+            sample
+                .manifest
+                .note_sharing(&mut Batch::default(), generation, changes)
+                .unwrap()
+        };
+        assert_eq!(read_for(100, 1), read_for(1000, 1));
+        assert_eq!(read_for(100, 10), read_for(1000, 10));
+        assert!(read_for(1000, 1) <= 12, "{}", read_for(1000, 1));
+        assert!(read_for(1000, 10) <= 120, "{}", read_for(1000, 10));
+        // Of many changes the index is the shorter way.
+        assert!(read_for(10, 10) <= 120);
     }
 }

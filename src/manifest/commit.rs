@@ -209,6 +209,7 @@ impl Manifest {
                 gone: done.gone,
             };
             codec::put(&mut batch, &keys::generation(generation), &record);
+            self.note_sharing(&mut batch, generation, done.changes())?;
         }
         // Everything folded must be durable before the number that makes it count.
         self.db.flush()?;

@@ -12,6 +12,8 @@ pub const GENERATION: u8 = b'g';
 pub const MISSING: u8 = b'x';
 pub const PENDING: u8 = b'u';
 pub const ALIAS: u8 = b'k';
+pub const COLLISION: u8 = b'l';
+pub const SHARED: &[u8] = b"s";
 pub const TIER: u8 = b't';
 pub const INTENT: u8 = b'i';
 pub const DEBT: u8 = b'd';
@@ -60,6 +62,12 @@ pub fn alias(key: &ObjectKey, url: &PageUrl) -> Vec<u8> {
 /// Prefix of the URLs on one object key.
 pub fn aliases_of(key: &ObjectKey) -> Vec<u8> {
     concat(&[&[ALIAS], key.as_str().as_bytes(), &[END]])
+}
+
+/// That pages with different content lie on a key; `winner` is the one that is served.
+pub fn collision(key: &ObjectKey, winner: &PageUrl) -> Vec<u8> {
+    let winner = winner.as_str().as_bytes();
+    concat(&[&[COLLISION], key.as_str().as_bytes(), &[END], winner])
 }
 
 /// Prefix of a tier's records of one kind.

@@ -40,7 +40,8 @@ pub use commit::{Committed, Evidence, Staged};
 pub use holders::Held;
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
-    Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, TierState, Verified,
+    Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared, TierState,
+    Verified,
 };
 pub use tiers::{Confirmation, TierDelta};
 

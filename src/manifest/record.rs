@@ -141,6 +141,14 @@ impl Counts {
     }
 }
 
+/// How many URLs share the key and the answer of another one, as of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Shared {
+    /// Of another generation than the current one it says nothing: an earlier version has committed since.
+    pub generation: Generation,
+    pub aliases: u64,
+}
+
 /// One URL's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -333,6 +341,10 @@ impl Record for Change {
 
 impl Record for GenerationRecord {
     const KIND: Kind = Kind::Generation;
+}
+
+impl Record for Shared {
+    const KIND: Kind = Kind::Shared;
 }
 
 impl Record for Missing {

@@ -3,12 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crawl::{CrawlCounts, Tally, Trouble};
-use crate::manifest::{Generation, Manifest, ManifestError, Outcome, RunId};
+use crate::manifest::{Clash, Generation, Manifest, ManifestError, Outcome, RunId, Sharing};
 use crate::site::PageUrl;
 use crate::sync::TierReport;
 
 /// Changes named in a report; the rest is counted.
 const CHANGES_MAX: usize = 50;
+
+/// Collisions that have a reason of their own; the rest is one.
+const COLLISION_REASONS_MAX: usize = 10;
 
 /// Whether the mirror can be trusted after this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -61,6 +64,10 @@ pub struct RunReport {
     pub pages: u64,
     /// URLs that share a key and an answer with another.
     pub aliases: u64,
+    /// Keys on which pages with different content lie: only one of each is served.
+    pub collided: u64,
+    /// The first of them, up to a bound.
+    pub collisions: Vec<Clash>,
     /// Pages under a key that no CDN can compute from the request: only a gateway can serve them.
     pub gateway_only: u64,
     /// Changes of this run, up to a bound.
@@ -87,6 +94,8 @@ impl RunReport {
             resumed: false,
             pages: 0,
             aliases: 0,
+            collided: 0,
+            collisions: Vec::new(),
             gateway_only: 0,
             changes: Vec::new(),
             troubles: Vec::new(),
@@ -115,19 +124,37 @@ impl RunReport {
         self.gateway_only = counts.gateway_only;
         let sharing = manifest.sharing()?;
         self.aliases = sharing.aliases;
-        for clash in sharing.collisions {
-            let urls: Vec<_> = clash.urls.iter().map(PageUrl::as_str).collect();
-            let reason = format!(
-                "{} lie on one key ({}) with different content: only the first is served",
-                urls.join(" and "),
-                clash.key
-            );
-            self.note(Verdict::Degraded, reason);
-        }
+        self.name_collisions(sharing);
         if self.generation > self.generation_before {
             self.name_changes(manifest)?;
         }
         Ok(())
+    }
+
+    /// A page that cannot be had degrades the mirror for as long as that is so.
+    fn name_collisions(&mut self, sharing: Sharing) {
+        for clash in sharing.collisions.iter().take(COLLISION_REASONS_MAX) {
+            let losers: Vec<_> = clash.losers.iter().map(PageUrl::as_str).collect();
+            let reason = format!(
+                "{} has the key of {} ({}) and other content: only {} is served",
+                losers.join(" and "),
+                clash.winner,
+                clash.key,
+                clash.winner
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        let more = sharing
+            .collided
+            .saturating_sub(COLLISION_REASONS_MAX as u64);
+        if more > 0 {
+            let reason = format!(
+                "{more} more keys have several pages with different content: `collisions` in the JSON report names the first"
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        self.collided = sharing.collided;
+        self.collisions = sharing.collisions;
     }
 
     fn name_changes(&mut self, manifest: &Manifest) -> Result<(), ManifestError> {

@@ -11,7 +11,7 @@ use standin::manifest::checkpoint::{self, Checkpoint, Part};
 use standin::manifest::{
     Change, Counts, Debt, Entry, EtagKind, Evidence, Generation, GenerationRecord, Gone, Intent,
     Lineage, Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId,
-    Staged, TierState, Verified, decode_record, encode_record,
+    Shared, Staged, TierState, Verified, decode_record, encode_record,
 };
 use standin::site::{Layout, LayoutName, PageUrl, Scheme};
 use standin::store::{Located, Place, decode_located, encode_located};
@@ -178,6 +178,14 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
     };
     check("generation", &generation);
     check_old("generation", &generation);
+    let (generation, aliases) = (Generation(300), 200);
+    check(
+        "shared",
+        &Shared {
+            generation,
+            aliases,
+        },
+    );
 }
 
 #[test]
