@@ -27,6 +27,15 @@ pub struct Clash {
     pub losers: Vec<PageUrl>,
 }
 
+/// The live pages on one key: the one that is served, and how the others stand to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sharers {
+    pub winner: PageUrl,
+    /// Those whose reader gets what they would have answered.
+    pub same: Vec<PageUrl>,
+    pub losers: Vec<PageUrl>,
+}
+
 /// All keys that more than one live URL is on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Sharing {
@@ -66,6 +75,18 @@ impl Manifest {
         Ok(group)
     }
 
+    /// The live pages on a key; `None` where there is none. `scheme` as in [`Manifest::on_key`].
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn sharers(
+        &self,
+        key: &ObjectKey,
+        scheme: Scheme,
+    ) -> Result<Option<Sharers>, ManifestError> {
+        Ok(Sharers::of(self.on_key(key, scheme)?))
+    }
+
     /// True when some URL is not the primary one of its key. When false, keys need no grouping.
     ///
     /// # Errors
@@ -98,7 +119,8 @@ impl Manifest {
         let scan = self.db.scan(&[keys::COLLISION]);
         let clash = |winner: PageUrl| {
             let key = self.layout.place(&winner).key;
-            Ok(Group::of(self.on_key(&key, winner.scheme())?).clash(key))
+            let sharers = self.sharers(&key, winner.scheme())?;
+            Ok(sharers.and_then(|sharers| sharers.clash(&key)))
         };
         scan.filter_map(move |record| {
             let winner = record
@@ -163,9 +185,11 @@ impl Manifest {
         let mut sharing = Sharing::default();
         for key in self.shareable_keys() {
             let (key, scheme) = key?;
-            let group = Group::of(self.on_key(&key, scheme)?);
-            sharing.aliases += group.aliases();
-            if let Some(clash) = group.clash(key) {
+            let Some(sharers) = self.sharers(&key, scheme)? else {
+                continue;
+            };
+            sharing.aliases += sharers.same.len() as u64;
+            if let Some(clash) = sharers.clash(&key) {
                 sharing.note(clash);
             }
         }
@@ -293,59 +317,45 @@ impl Look<'_> {
         if !touched && !self.everything {
             return Ok(());
         }
-        let now = Group::of(now);
-        if !self.everything {
-            let before = Group::of(before);
-            self.aliases -= before.aliases().min(self.aliases);
-            if let Some(clash) = before.clash(key.clone()) {
+        if !self.everything
+            && let Some(before) = Sharers::of(before)
+        {
+            self.aliases -= self.aliases.min(before.same.len() as u64);
+            if let Some(clash) = before.clash(key) {
                 self.batch.remove(&keys::collision(key, &clash.winner));
             }
         }
-        self.aliases += now.aliases();
-        if let Some(clash) = now.clash(key.clone()) {
-            self.batch.put(&keys::collision(key, &clash.winner), &[]);
+        if let Some(now) = Sharers::of(now) {
+            self.aliases += now.same.len() as u64;
+            if let Some(clash) = now.clash(key) {
+                self.batch.put(&keys::collision(key, &clash.winner), &[]);
+            }
         }
         Ok(())
     }
 }
 
-/// The live pages on one key: the one that is served, and how the others stand to it.
-#[derive(Default)]
-struct Group {
-    winner: Option<PageUrl>,
-    /// Those that answer the same.
-    same: Vec<PageUrl>,
-    losers: Vec<PageUrl>,
-}
-
-impl Group {
-    /// `on_key` with the canonical URL first.
-    fn of(on_key: Vec<(PageUrl, Entry)>) -> Group {
+impl Sharers {
+    /// `on_key` with the canonical URL first; `None` where nobody on it is live.
+    fn of(on_key: Vec<(PageUrl, Entry)>) -> Option<Sharers> {
         let mut live = on_key
             .into_iter()
             .filter(|(_, entry)| entry.outcome.is_live());
-        let Some((winner, served)) = live.next() else {
-            return Group::default();
-        };
+        let (winner, served) = live.next()?;
         let (same, losers): (Vec<_>, Vec<_>) =
             live.partition(|(_, entry)| is_served_by(&winner, &served.outcome, &entry.outcome));
         let urls = |pages: Vec<(PageUrl, Entry)>| pages.into_iter().map(|(url, _)| url).collect();
-        Group {
-            winner: Some(winner),
+        Some(Sharers {
+            winner,
             same: urls(same),
             losers: urls(losers),
-        }
+        })
     }
 
-    fn aliases(&self) -> u64 {
-        self.same.len() as u64
-    }
-
-    fn clash(self, key: ObjectKey) -> Option<Clash> {
-        let winner = self.winner.filter(|_| !self.losers.is_empty())?;
-        Some(Clash {
-            key,
-            winner,
+    fn clash(self, key: &ObjectKey) -> Option<Clash> {
+        (!self.losers.is_empty()).then(|| Clash {
+            key: key.clone(),
+            winner: self.winner,
             losers: self.losers,
         })
     }

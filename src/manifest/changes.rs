@@ -53,6 +53,29 @@ impl Manifest {
         changes
     }
 
+    /// One URL's own changes with their generations, newest first. Each costs one record, however many generations
+    /// there are: an entry says when it changed, and the change says what was there before, which says the same.
+    pub fn changes_of(
+        &self,
+        url: &PageUrl,
+    ) -> impl Iterator<Item = Result<(Generation, Change), ManifestError>> + '_ {
+        let url = url.clone();
+        let mut before = self.entry(&url).transpose();
+        std::iter::from_fn(move || {
+            let generation = match before.take()? {
+                Ok(entry) => entry.changed,
+                Err(error) => return Some(Err(error)),
+            };
+            let key = keys::change(generation, url.as_str());
+            let change: Change = match codec::get(&self.db, &key).transpose()? {
+                Ok(change) => change,
+                Err(error) => return Some(Err(error)),
+            };
+            before = change.before.clone().map(Ok);
+            Some(Ok((generation, change)))
+        })
+    }
+
     /// One URL as it was at `watermark`, with whether it has changed since.
     ///
     /// # Errors
@@ -163,6 +186,25 @@ mod tests {
         assert_eq!(outcome(&after_first[2].2), Some(gone()));
         assert!(net(&sample, 3).is_empty());
         assert_eq!(net(&sample, 2).len(), 2);
+    }
+
+    #[test]
+    fn a_urls_own_changes_are_followed_from_the_newest() {
+        // Promise: exactly the generations in which it changed, newest first, others skipped without a look.
+        let sample = Sample::new();
+        sample.commit(&[("/a", page("1"))]).unwrap();
+        for round in 0..30 {
+            sample.commit(&[("/b", page(&round.to_string()))]).unwrap();
+        }
+        sample.commit(&[("/a", gone())]).unwrap();
+        sample.commit(&[("/a", page("1"))]).unwrap();
+        let changes = sample.manifest.changes_of(&url("/a")).map(Result::unwrap);
+        let told: Vec<_> = changes
+            .map(|(generation, change)| (generation.0, change.after.outcome))
+            .collect();
+        assert_eq!(told, [(33, page("1")), (32, gone()), (1, page("1"))]);
+        assert_eq!(sample.manifest.changes_of(&url("/b")).count(), 30);
+        assert_eq!(sample.manifest.changes_of(&url("/never")).count(), 0);
     }
 
     #[test]
