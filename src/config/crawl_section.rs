@@ -31,12 +31,6 @@ pub(super) fn checked(shape: CrawlShape, source: &Source<'_>) -> Result<CrawlCon
     check_strategy(&crawl, source)?;
     check_bounds(&crawl, source)?;
     check_quiet_hours(&crawl.quiet_hours, source)?;
-    for (index, pattern) in crawl.volatile.iter().enumerate() {
-        // Bodies are bytes, so this is how they are searched.
-        let compiled = regex::bytes::Regex::new(pattern).map(|_| ());
-        let path = format!("crawl.volatile[{index}]");
-        check_pattern(pattern, compiled, &path, source)?;
-    }
     for (index, pattern) in crawl.forms.iter().enumerate() {
         let compiled = regex::Regex::new(pattern).map(|_| ());
         check_pattern(pattern, compiled, &format!("crawl.forms[{index}]"), source)?;
@@ -78,7 +72,6 @@ fn filled_in(shape: CrawlShape) -> CrawlConfig {
             .decompression_ratio_max
             .unwrap_or(or.decompression_ratio_max),
         disk_free_min: size(shape.disk_free_min, or.disk_free_min),
-        volatile: shape.volatile,
     }
 }
 
@@ -303,9 +296,6 @@ mod tests {
 
     /// What follows [`SITE`] and `[crawl]`.
     const REFUSED: &str = r#"
-volatile = ["["]
-=> standin.toml:4: crawl.volatile: `[` is no regular expression: unclosed character class
-
 user_agent = ""
 => standin.toml:4: crawl.user_agent: must be visible ASCII characters
 

@@ -341,7 +341,7 @@ rate = 3
 
 [crawl]
 timeout = 3
-=> standin.toml:2: unknown field `timeout` in [crawl]; known are `concurrency`, `rate_per_second`, `connect_timeout_s`, `answer_timeout_s`, `idle_timeout_s`, `user_agent`, `body_max`, `memory`, `attempts`, `strategy`, `max_age_days`, `refetch_share`, `retire_after_days`, `forms`, `forms_max`, `quiet_hours`, `mirror_headers`, `path_segments_max`, `segment_repeats_max`, `query_variants_max`, `session_parameters`, `decompression_ratio_max`, `disk_free_min`, `volatile`
+=> standin.toml:2: unknown field `timeout` in [crawl]; known are `concurrency`, `rate_per_second`, `connect_timeout_s`, `answer_timeout_s`, `idle_timeout_s`, `user_agent`, `body_max`, `memory`, `attempts`, `strategy`, `max_age_days`, `refetch_share`, `retire_after_days`, `forms`, `forms_max`, `quiet_hours`, `mirror_headers`, `path_segments_max`, `segment_repeats_max`, `query_variants_max`, `session_parameters`, `decompression_ratio_max`, `disk_free_min`
 
 [[tiers]]
 => standin.toml:1: unknown field `tiers` at the top level; did you mean `tier`?

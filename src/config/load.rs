@@ -9,7 +9,7 @@ use super::schema::{FileShape, GuardShape, StateShape};
 use super::secret::Environment;
 use super::source::{Source, check_share};
 use super::{Config, ConfigError, GuardConfig, StateConfig};
-use super::{crawl_section, site_section, tier_section};
+use super::{canonical_section, crawl_section, site_section, tier_section};
 
 /// Where a configuration is looked for when none is named, in this order.
 const PLACES: [&str; 2] = ["standin.toml", "/etc/standin/standin.toml"];
@@ -45,6 +45,7 @@ pub(super) fn parse(
     let FileShape {
         site,
         crawl,
+        canonical,
         state,
         guard,
         tier,
@@ -54,6 +55,7 @@ pub(super) fn parse(
         file: Some(file.to_owned()),
         site: site_section::checked(site, &source)?,
         crawl: crawl_section::checked(crawl, &source)?,
+        canonical: canonical_section::checked(canonical, &source)?,
         guard: guard_section(guard, &source)?,
         tiers: tier_section::checked(tier, &state.dir, &source)?,
         state,
@@ -183,7 +185,6 @@ pub(super) mod tests {
             session_parameters: None,
             decompression_ratio_max: 250,
             disk_free_min: 1_073_741_824,
-            volatile: Vec::new(),
         };
         assert_eq!(config.crawl, crawl);
         assert_eq!(config.state.dir, Path::new("/etc/standin/state"));

@@ -6,6 +6,7 @@
 //! configuration file, and are wrapped in [`Secret`] before they leave this room. `mirror` and
 //! `demo` need no file: [`for_mirror`] and [`for_tiers`] make what a file would have said.
 
+mod canonical_section;
 mod crawl_section;
 mod document;
 mod load;
@@ -28,6 +29,7 @@ pub use names::{TierName, TierNameError};
 pub use secret::Secret;
 pub use template::{TEMPLATE, init};
 
+use crate::content::DeclaredRules;
 use crate::site::{LayoutName, PageUrl, Scheme, ScopeRules};
 
 /// Everything one mirror is configured with. Paths are resolved against the file's folder.
@@ -37,6 +39,8 @@ pub struct Config {
     pub file: Option<PathBuf>,
     pub site: SiteConfig,
     pub crawl: CrawlConfig,
+    /// What makes no difference between two answers; every rule can work.
+    pub canonical: DeclaredRules,
     pub state: StateConfig,
     pub guard: GuardConfig,
     /// In the order in which a gateway asks them. Names and places are unique.
@@ -121,8 +125,6 @@ pub struct CrawlConfig {
     pub decompression_ratio_max: u64,
     /// A run stops before the disk of the state has less free than this.
     pub disk_free_min: u64,
-    /// Regular expressions whose matches the canonical hash leaves out.
-    pub volatile: Vec<String>,
 }
 
 /// Which of the known pages a run asks for.
@@ -324,6 +326,7 @@ pub fn for_tiers(url: &PageUrl, dir: &Path, names: &[&str]) -> Config {
             cache_control: None,
         },
         crawl: CrawlConfig::default(),
+        canonical: DeclaredRules::default(),
         state: StateConfig {
             dir: dir.join("state"),
             keep: Keep::All,
@@ -424,7 +427,6 @@ impl Default for CrawlConfig {
             session_parameters: None,
             decompression_ratio_max: 250,
             disk_free_min: 1 << 30,
-            volatile: Vec::new(),
         }
     }
 }

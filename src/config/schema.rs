@@ -18,6 +18,7 @@ use crate::site::LayoutName;
 pub(super) struct FileShape {
     pub site: SiteShape,
     pub crawl: CrawlShape,
+    pub canonical: CanonicalShape,
     pub state: StateShape,
     pub guard: GuardShape,
     pub tier: Vec<TierShape>,
@@ -79,7 +80,15 @@ pub(super) struct CrawlShape {
     pub session_parameters: Option<Vec<String>>,
     pub decompression_ratio_max: Option<u64>,
     pub disk_free_min: Option<Size>,
-    pub volatile: Vec<String>,
+}
+
+#[derive(DeriveDeserialize, Default)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct CanonicalShape {
+    pub selectors: Vec<String>,
+    pub patterns: Vec<String>,
+    pub json_pointers: Vec<String>,
+    pub headers: Vec<String>,
 }
 
 #[derive(DeriveDeserialize, Default)]
@@ -138,7 +147,7 @@ pub(super) struct CredentialsShape {
 pub(super) struct Size(pub u64);
 
 /// The fields that are lists of texts.
-const LISTS: [&str; 11] = [
+const LISTS: [&str; 14] = [
     "site.seeds",
     "site.hosts",
     "site.asset_hosts",
@@ -149,14 +158,18 @@ const LISTS: [&str; 11] = [
     "crawl.quiet_hours",
     "crawl.mirror_headers",
     "crawl.session_parameters",
-    "crawl.volatile",
+    "canonical.selectors",
+    "canonical.patterns",
+    "canonical.json_pointers",
+    "canonical.headers",
 ];
 
 /// The sections with a fixed set of fields, as [`section_fields`] knows them.
-pub(super) const SECTIONS: [&str; 7] = [
+pub(super) const SECTIONS: [&str; 8] = [
     "",
     "site",
     "crawl",
+    "canonical",
     "state",
     "guard",
     "tier",
@@ -169,6 +182,7 @@ pub(super) fn section_fields(section: &str) -> Option<&'static [&'static str]> {
         "" => Some(known_fields::<FileShape>()),
         "site" => Some(known_fields::<SiteShape>()),
         "crawl" => Some(known_fields::<CrawlShape>()),
+        "canonical" => Some(known_fields::<CanonicalShape>()),
         "state" => Some(known_fields::<StateShape>()),
         "guard" => Some(known_fields::<GuardShape>()),
         "tier" => Some(known_fields::<TierShape>()),
@@ -196,7 +210,7 @@ pub(super) fn comes_later(section: &str, field: &str) -> bool {
 
 /// What to write where serde's own words would name a secret or help nobody. `None`: serde's words.
 pub(super) fn type_advice(path: &str) -> Option<&'static str> {
-    if matches!(path, "site" | "crawl" | "state" | "guard") {
+    if matches!(path, "site" | "crawl" | "canonical" | "state" | "guard") {
         return Some("is a section; write its name in brackets on a line of its own");
     }
     if LISTS.contains(&path) {
@@ -311,7 +325,7 @@ mod tests {
         // Promise: the names offered to a reader are the ones that serde accepts, renames included.
         assert_eq!(
             section_fields("").unwrap(),
-            ["site", "crawl", "state", "guard", "tier"]
+            ["site", "crawl", "canonical", "state", "guard", "tier"]
         );
         assert!(section_fields("tier").unwrap().contains(&"override"));
         assert_eq!(

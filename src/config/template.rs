@@ -114,9 +114,23 @@ seeds = ["https://www.example.org/"]
 # A run stops before the disk of the state folder has less free than this. 0 does not look.
 #disk_free_min = "1GiB"
 
-# Regular expressions for what differs in every answer (build stamps, tokens): a page is unchanged
-# when nothing else differs. Nonces and CSRF tokens are known already. Example:
-#volatile = ["<!-- generated at [^>]*-->"]
+[canonical]
+# What differs in every answer of the site and means nothing to its readers: a page is unchanged when nothing else
+# differs. Nonces, CSRF tokens, generated ids and comments with the time of an answer are known already
+# (docs/CANONICAL.md). A change of these rules changes no page: each is compared under the rules it was stored with.
+
+# CSS selectors: an element is left out from its start tag to its end tag; with @name at the end, only the value of
+# that attribute is. Example:
+#selectors = ["#session-box", "div.ad > iframe", "img.counter@src"]
+
+# Regular expressions over the bytes of text of all kinds; whatever they match is left out. Example:
+#patterns = ["build [0-9]+", "(?-u)var visitId = \"[0-9a-f]+\""]
+
+# JSON pointers (RFC 6901) to values in JSON; a segment * is any key or index. Example:
+#json_pointers = ["/meta/generatedAt", "/items/*/score"]
+
+# Headers whose values are not compared. Example:
+#headers = ["x-example"]
 
 [state]
 # Manifest, local store and run reports.
@@ -224,7 +238,7 @@ mod tests {
 
     use super::super::load::{load, parse};
     use super::super::schema::{SECTIONS, section_fields};
-    use super::super::{Config, CrawlConfig, GuardConfig, Keep, TierTarget};
+    use super::super::{Config, CrawlConfig, DeclaredRules, GuardConfig, Keep, TierTarget};
     use super::*;
 
     #[test]
@@ -290,7 +304,6 @@ mod tests {
         let examples = CrawlConfig {
             rate_per_second: Some(20.0),
             user_agent: "standin (+https://www.example.org/mirror)".to_owned(),
-            volatile: vec!["<!-- generated at [^>]*-->".to_owned()],
             retire_after_days: Some(365),
             forms: vec![r"^https://www\.example\.org/calculate-".to_owned()],
             quiet_hours: vec!["22:00-06:00".to_owned()],
@@ -298,6 +311,19 @@ mod tests {
             ..defaults
         };
         assert_eq!(config.crawl, examples);
+        let canonical = DeclaredRules {
+            selectors: ["#session-box", "div.ad > iframe", "img.counter@src"]
+                .map(str::to_owned)
+                .into(),
+            patterns: ["build [0-9]+", "(?-u)var visitId = \"[0-9a-f]+\""]
+                .map(str::to_owned)
+                .into(),
+            json_pointers: ["/meta/generatedAt", "/items/*/score"]
+                .map(str::to_owned)
+                .into(),
+            headers: vec!["x-example".to_owned()],
+        };
+        assert_eq!(config.canonical, canonical);
         assert_eq!(config.guard, GuardConfig::default());
         assert_eq!(config.state.keep, Keep::All);
         assert_eq!(config.site.hosts, ["www.example.org"]);

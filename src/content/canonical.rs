@@ -4,59 +4,7 @@
 //! out of one place never equals the same token taken out of another. Hash and rules are a promise: a
 //! change here makes every page of every site look changed once.
 
-use regex::bytes::Regex;
-
 use super::{ContentHash, Span, references};
-
-/// What the operator declares volatile beyond the rules that are built in.
-#[derive(Clone, Debug, Default)]
-pub struct CanonicalRules {
-    patterns: Vec<String>,
-    regexes: Vec<Regex>,
-}
-
-/// A pattern that is no regular expression, or too large a one.
-#[derive(Debug, thiserror::Error)]
-#[error("the volatile pattern {pattern:?}: {source}")]
-pub struct RulesError {
-    pattern: String,
-    #[source]
-    source: Box<regex::Error>,
-}
-
-impl CanonicalRules {
-    /// Each match of each pattern is volatile. Patterns see the whole body as bytes.
-    pub fn new(patterns: &[String]) -> Result<CanonicalRules, RulesError> {
-        let mut regexes = Vec::with_capacity(patterns.len());
-        for pattern in patterns {
-            let regex = Regex::new(pattern).map_err(|source| RulesError {
-                pattern: pattern.clone(),
-                source: Box::new(source),
-            })?;
-            regexes.push(regex);
-        }
-        Ok(CanonicalRules {
-            patterns: patterns.to_vec(),
-            regexes,
-        })
-    }
-
-    /// The patterns as given.
-    pub fn patterns(&self) -> &[String] {
-        &self.patterns
-    }
-
-    /// Adds the spans that the patterns match.
-    pub(super) fn find(&self, body: &[u8], volatile: &mut Vec<Span>) {
-        for regex in &self.regexes {
-            let matches = regex.find_iter(body);
-            volatile.extend(matches.map(|found| Span {
-                start: found.start(),
-                end: found.end(),
-            }));
-        }
-    }
-}
 
 /// The hash of `body` without the `volatile` spans, which may be in any order and overlap; `content`,
 /// its hash, when they take nothing out.
@@ -130,16 +78,22 @@ fn nonce_end(policy: &[u8], mut at: usize) -> usize {
 mod tests {
     use super::*;
     use crate::content::check::document;
-    use crate::content::{Kind, parse};
+    use crate::content::{CanonicalRules, DeclaredRules, Kind, parse};
     use proptest::prelude::*;
 
     fn canonical(kind: Kind, body: &str, rules: &CanonicalRules) -> ContentHash {
         parse(&document(kind, body.as_bytes()), rules).canonical
     }
 
-    fn rules(patterns: &[&str]) -> CanonicalRules {
+    /// What today's version makes of these patterns, and what the first one did.
+    fn rules(patterns: &[&str]) -> [CanonicalRules; 2] {
         let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.into()).collect();
-        CanonicalRules::new(&patterns).unwrap()
+        let first = CanonicalRules::from_lines(&patterns).unwrap();
+        let declared = DeclaredRules {
+            patterns,
+            ..DeclaredRules::default()
+        };
+        [CanonicalRules::new(&declared).unwrap(), first]
     }
 
     #[test]
@@ -168,30 +122,24 @@ mod tests {
         ];
         for (body, form) in rows {
             let expected = ContentHash::of(form.as_bytes());
-            assert_eq!(
-                canonical(Kind::Html, &body, &CanonicalRules::default()),
-                expected,
-                "{body}"
-            );
+            for rules in rules(&[]) {
+                let canonical = canonical(Kind::Html, &body, &rules);
+                assert_eq!(canonical, expected, "{body}");
+            }
         }
     }
 
     #[test]
     fn configured_patterns_apply_to_text_and_may_overlap() {
-        let rules = rules(&["built [0-9]+", "[0-9]+ ms", "x*"]);
         let form = ContentHash::of(b"\0, \0y");
-        for kind in [Kind::Html, Kind::Css, Kind::Xml] {
-            assert_eq!(
-                canonical(kind, "built 12 ms, xxy", &rules),
-                form,
-                "{kind:?}"
-            );
-        }
         let untouched = ContentHash::of(b"built 12");
-        assert_eq!(canonical(Kind::Other, "built 12", &rules), untouched);
-        assert_eq!(rules.patterns().len(), 3);
-        let error = CanonicalRules::new(&["(".into()]).unwrap_err();
-        assert!(error.to_string().contains("\"(\""), "{error}");
+        for rules in rules(&["built [0-9]+", "[0-9]+ ms", "x*"]) {
+            for kind in [Kind::Html, Kind::Css, Kind::Xml] {
+                let canonical = canonical(kind, "built 12 ms, xxy", &rules);
+                assert_eq!(canonical, form, "{kind:?}");
+            }
+            assert_eq!(canonical(Kind::Other, "built 12", &rules), untouched);
+        }
     }
 
     #[test]

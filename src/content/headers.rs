@@ -1,8 +1,11 @@
 //! Which headers of an answer belong to the page and are kept with it.
 
 use std::borrow::Cow;
+use std::time::{Duration, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::rules::{BuiltIn, CanonicalRules};
 
 /// The names of the headers that are kept, in lower case and sorted. `last-modified` and `etag` are
 /// not among them: they are validators of the origin's answer and live in the entry.
@@ -151,19 +154,29 @@ impl KeptHeaders {
             .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    /// The headers in the form in which those of two answers are compared: without the nonces of a
-    /// content security policy. Only for comparing; what is stored keeps the page's own nonces.
-    pub fn canonical(&self) -> KeptHeaders {
+    /// The headers in the form in which those of two answers are compared. Only for comparing; what is stored keeps
+    /// the page's own.
+    ///
+    /// Left out are the nonces of a content security policy, and the headers that the rules name. From the second
+    /// version of the built-in rules on also the nonces of links, and the moment at which an answer expires: a server
+    /// that says "in an hour" says another one in every answer.
+    pub fn canonical(&self, rules: &CanonicalRules) -> KeptHeaders {
+        let is_first = rules.built_in == BuiltIn::First;
+        let named = &rules.declared().headers;
+        let compared = self.iter().filter(|(name, _)| {
+            let is_named = |other: &String| other == name;
+            !named.iter().any(is_named)
+        });
         let canonical = |(name, value): (&str, &str)| {
-            let is_policy = name.starts_with("content-security-policy");
-            let value = if is_policy {
-                without_nonces(value)
-            } else {
-                value.to_owned()
+            let value = match name {
+                _ if name.starts_with("content-security-policy") => without_nonces(value),
+                "link" if !is_first => without_link_nonces(value),
+                "expires" if !is_first => without_moment(value),
+                _ => value.to_owned(),
             };
             (name.to_owned(), value)
         };
-        KeptHeaders(self.iter().map(canonical).collect())
+        KeptHeaders(compared.map(canonical).collect())
     }
 
     pub fn content_type(&self) -> Option<&str> {
@@ -219,8 +232,72 @@ fn without_nonces(policy: &str) -> String {
     canonical
 }
 
+/// `; nonce=abc` and `; nonce="abc"` of links become `; nonce=`. What stands in `<…>` or in another quoted text is
+/// left as it is.
+fn without_link_nonces(links: &str) -> String {
+    let mut canonical = String::with_capacity(links.len());
+    let mut rest = links;
+    // Up to the next sign that means something here: the start of a target, a text, or a parameter.
+    while let Some(at) = rest.find(['<', '"', ';']) {
+        let (before, from) = rest.split_at(at);
+        canonical.push_str(before);
+        let length = match from.as_bytes()[0] {
+            b'<' => enclosed(from, '>'),
+            b'"' => enclosed(from, '"'),
+            _ => match nonce_parameter(from) {
+                Some((name, length)) => {
+                    canonical.push_str(&from[..name]);
+                    rest = &from[length..];
+                    continue;
+                }
+                None => 1,
+            },
+        };
+        canonical.push_str(&from[..length]);
+        rest = &from[length..];
+    }
+    canonical.push_str(rest);
+    canonical
+}
+
+/// The length of a text that begins with one sign and ends with `close`, both included; all of it where that is
+/// missing.
+fn enclosed(text: &str, close: char) -> usize {
+    text[1..]
+        .find(close)
+        .map_or(text.len(), |length| length + 2)
+}
+
+/// Of `; nonce=value` the length of what stands before the value, and of all of it.
+fn nonce_parameter(text: &str) -> Option<(usize, usize)> {
+    let name = text[1..].trim_start();
+    let rest = name
+        .get(5..)
+        .filter(|_| name[..5].eq_ignore_ascii_case("nonce"))?;
+    let value = rest.trim_start().strip_prefix('=')?.trim_start();
+    let length = match value.starts_with('"') {
+        true => enclosed(value, '"'),
+        false => value.find([';', ',', ' ', '\t']).unwrap_or(value.len()),
+    };
+    let start = text.len() - value.len();
+    Some((start, start + length))
+}
+
+/// A date of this century becomes nothing. What is no date, such as `0`, and one long past, such as
+/// `Thu, 01 Jan 1970`, says "never keep this" and stays.
+fn without_moment(value: &str) -> String {
+    // 2000-01-01, in seconds since 1970.
+    const CENTURY: Duration = Duration::from_secs(946_684_800);
+    let moment = httpdate::parse_http_date(value).ok();
+    match moment.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()) {
+        Some(moment) if moment >= CENTURY => String::new(),
+        _ => value.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::DeclaredRules;
     use super::*;
 
     fn keep(headers: &[(&str, &str)]) -> KeptHeaders {
@@ -301,6 +378,66 @@ mod tests {
         );
     }
 
+    /// The rules before there were versions.
+    fn first() -> CanonicalRules {
+        CanonicalRules::from_lines(&[]).unwrap()
+    }
+
+    #[test]
+    fn what_every_answer_says_anew_is_not_compared_and_was_under_the_first_rules() {
+        // Each row is a header as sent and in canonical form.
+        let rows = [
+            (
+                "link",
+                "</a.js>; rel=preload; nonce=abc",
+                "</a.js>; rel=preload; nonce=",
+            ),
+            (
+                "link",
+                "</a>;nonce=\"x;y\";as=script, </b>; NONCE = q , </c>",
+                "</a>;nonce=;as=script, </b>; NONCE =  , </c>",
+            ),
+            (
+                "link",
+                "</;nonce=a>; title=\"; nonce=b\"",
+                "</;nonce=a>; title=\"; nonce=b\"",
+            ),
+            ("link", "</a>; nonce", "</a>; nonce"),
+            (
+                "link",
+                "</a>; \u{e9}nonce=a; nonced=b",
+                "</a>; \u{e9}nonce=a; nonced=b",
+            ),
+            ("link", "</a", "</a"),
+            ("expires", "Sat, 21 Nov 2026 19:54:17 GMT", ""),
+            (
+                "expires",
+                "Thu, 01 Jan 1970 00:00:00 GMT",
+                "Thu, 01 Jan 1970 00:00:00 GMT",
+            ),
+            ("expires", "0", "0"),
+            ("cache-control", "max-age=60", "max-age=60"),
+        ];
+        for (name, sent, canonical) in rows {
+            let sent = keep(&[(name, sent)]);
+            let compared = sent.canonical(&CanonicalRules::default());
+            assert_eq!(compared, keep(&[(name, canonical)]), "{sent:?}");
+            assert_eq!(sent.canonical(&first()), sent);
+        }
+    }
+
+    #[test]
+    fn headers_that_the_rules_name_compare_as_if_absent() {
+        let declared = DeclaredRules {
+            headers: vec!["Vary".into()],
+            ..DeclaredRules::default()
+        };
+        let rules = CanonicalRules::new(&declared).unwrap();
+        let sent = keep(&[("vary", "Accept"), ("content-type", "text/html")]);
+        let expected = keep(&[("content-type", "text/html")]);
+        assert_eq!(sent.canonical(&rules), expected);
+    }
+
     #[test]
     fn policies_are_compared_without_their_nonces() {
         // Each row is a policy as sent and in canonical form.
@@ -328,17 +465,13 @@ mod tests {
                 "content-security-policy",
                 "content-security-policy-report-only",
             ] {
-                assert_eq!(
-                    keep(&[(name, sent)]).canonical(),
-                    keep(&[(name, canonical)]),
-                    "{sent}"
-                );
+                for rules in [CanonicalRules::default(), first()] {
+                    let compared = keep(&[(name, sent)]).canonical(&rules);
+                    assert_eq!(compared, keep(&[(name, canonical)]), "{sent}");
+                }
             }
-            assert_eq!(
-                keep(&[("link", sent)]).canonical(),
-                keep(&[("link", sent)]),
-                "{sent}"
-            );
+            let link = keep(&[("link", sent)]);
+            assert_eq!(link.canonical(&first()), link, "{sent}");
         }
     }
 

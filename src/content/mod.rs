@@ -27,11 +27,11 @@ mod mirror_header;
 mod oracle;
 mod reading;
 mod references;
+mod rules;
 mod script;
 mod sitemap;
 mod tags;
 
-pub use canonical::{CanonicalRules, RulesError};
 pub use charset::Charset;
 pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
 pub use form::{Button, Choice, Field, Form};
@@ -40,6 +40,7 @@ pub use headers::{KEPT, KeptHeaders, never_kept};
 pub use kind::{Kind, kind};
 pub use links::{Link, Links, Role};
 pub use mirror_header::{MirrorHeader, MirrorHeaderError};
+pub use rules::{CanonicalRules, DeclaredRules, RulesError};
 
 use std::borrow::Cow;
 
@@ -104,6 +105,58 @@ pub struct Document<'a> {
 /// The canonical hash depends on nothing but the body, its kind and its encoding: that somebody takes it for a
 /// sitemap, or wants its text, changes no hash.
 pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
+    let Examined {
+        mut parsed,
+        mut found,
+        text,
+        volatile,
+    } = examine(document, rules);
+    parsed.canonical = canonical::hash(&text, volatile, document.content);
+    if document.asked.sitemap && parsed.sitemap.is_none() {
+        let mut listed = Collector::default();
+        if let Some((kind, is_cut)) = list(document, &mut listed) {
+            (parsed.sitemap, parsed.is_cut) = (Some(kind), is_cut);
+            found = listed;
+        }
+    }
+    parsed.links = found.into_links();
+    parsed
+}
+
+/// What the canonical hash leaves out of a document, for whoever wants to see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Volatile<'a> {
+    /// The text that is hashed: the body itself, or what was decoded of it where markup does not stand in ASCII.
+    pub text: Cow<'a, [u8]>,
+    /// Start and end of each stretch of `text` that is left out, in bytes: ascending, none empty, none touching
+    /// another.
+    pub spans: Vec<(usize, usize)>,
+}
+
+/// Finds what [`parse`] leaves out of the canonical hash.
+pub fn volatile_spans<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Volatile<'a> {
+    let Examined {
+        text, mut volatile, ..
+    } = examine(document, rules);
+    canonical::merge(&mut volatile);
+    let spans = volatile.iter().map(|span| (span.start, span.end));
+    Volatile {
+        spans: spans.collect(),
+        text,
+    }
+}
+
+/// A document after the one pass over it.
+struct Examined<'a> {
+    parsed: Parsed,
+    found: Collector,
+    /// What is hashed.
+    text: Cow<'a, [u8]>,
+    /// Stretches of `text`, in any order.
+    volatile: Vec<Span>,
+}
+
+fn examine<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Examined<'a> {
     let charset = Charset::of(document.kind, document.body, document.content_type);
     let text = text_of(document, charset);
     let mut parsed = Parsed {
@@ -129,23 +182,19 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
         Kind::Manifest => data::manifest(&text, &mut found),
         Kind::Other => {}
     }
+    let text = match charset.is_ascii_compatible() {
+        true => Cow::Borrowed(document.body),
+        false => text,
+    };
     if matches!(document.kind, Kind::Html | Kind::Css | Kind::Xml) {
-        let hashed = match charset.is_ascii_compatible() {
-            true => document.body,
-            false => &text,
-        };
-        rules.find(hashed, &mut volatile);
-        parsed.canonical = canonical::hash(hashed, volatile, document.content);
+        rules.match_patterns(&text, &mut volatile);
     }
-    if document.asked.sitemap && parsed.sitemap.is_none() {
-        let mut listed = Collector::default();
-        if let Some((kind, is_cut)) = list(document, &mut listed) {
-            (parsed.sitemap, parsed.is_cut) = (Some(kind), is_cut);
-            found = listed;
-        }
+    Examined {
+        parsed,
+        found,
+        text,
+        volatile,
     }
-    parsed.links = found.into_links();
-    parsed
 }
 
 /// The text in which markup is looked for. Where it stands in ASCII that is the body itself, whose values are

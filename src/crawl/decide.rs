@@ -1,6 +1,6 @@
 //! What an answer means for the record of its URL: pure.
 
-use crate::content::{ContentHash, Digest, KeptHeaders};
+use crate::content::{CanonicalRules, ContentHash, Digest, KeptHeaders};
 use crate::manifest::{Entry, Gone, Outcome, Page, Redirect};
 
 /// What follows from an answer.
@@ -32,8 +32,14 @@ pub struct Body {
     pub last_modified: Option<String>,
 }
 
-/// A 200 with its body. `survives`: a copy of the recorded bytes is in the store or in a tier.
-pub fn page(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
+/// A 200 with its body. `survives`: a copy of the recorded bytes is in the store or in a tier. `rules_then`: those of
+/// the recorded page, under which its headers are compared.
+pub fn page(
+    recorded: Option<&Entry>,
+    body: Body,
+    survives: bool,
+    rules_then: &CanonicalRules,
+) -> Decision {
     let Some(old) = recorded.and_then(|entry| entry.outcome.page()) else {
         return stage(body, true);
     };
@@ -43,8 +49,8 @@ pub fn page(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
             Some(then) => then == old.canonical,
             None => body.canonical == old.canonical,
         };
-    let same_headers =
-        old.status == body.status && old.headers.canonical() == body.headers.canonical();
+    let same_headers = old.status == body.status
+        && old.headers.canonical(rules_then) == body.headers.canonical(rules_then);
     if !survives || !same_page {
         return stage(body, true);
     }
@@ -157,8 +163,12 @@ mod tests {
         }
     }
 
+    fn today() -> CanonicalRules {
+        CanonicalRules::default()
+    }
+
     fn recorded(body: Body) -> Entry {
-        let Decision::Stage { outcome, .. } = page(None, body, true) else {
+        let Decision::Stage { outcome, .. } = page(None, body, true, &today()) else {
             panic!("an unknown page is staged");
         };
         Entry {
@@ -193,7 +203,7 @@ mod tests {
             (body("page n2", "page", "'nonce-2'"), false, "store"),
         ];
         for (index, (answer, survives, expected)) in table.into_iter().enumerate() {
-            let decision = page(Some(&old()), answer, survives);
+            let decision = page(Some(&old()), answer, survives, &today());
             assert_eq!(name(&decision), expected, "row {index}");
         }
     }
@@ -231,7 +241,7 @@ mod tests {
         answer.rules = 1;
         answer.canonical_then = Some(ContentHash::of(b"page"));
         let old = recorded(body("page n1", "page", "'nonce-1'"));
-        assert_eq!(page(Some(&old), answer, true), Decision::Same);
+        assert_eq!(page(Some(&old), answer, true, &today()), Decision::Same);
     }
 
     #[test]

@@ -51,7 +51,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::content::CanonicalRules;
 use crate::db::DbError;
-use crate::manifest::{Generation, ManifestError};
+use crate::manifest::{Entry, Generation, ManifestError};
 use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
@@ -108,6 +108,19 @@ pub struct CrawlOrder {
 impl CrawlOrder {
     fn sitemap_notes(&self) -> PathBuf {
         self.state.join("sitemaps.json")
+    }
+
+    /// Today's canonical form.
+    fn rules_today(&self) -> &CanonicalRules {
+        self.rules.last().expect("there is always today's version")
+    }
+
+    /// The canonical form by which the recorded page is compared; today's where there is none.
+    fn rules_of(&self, recorded: Option<&Entry>) -> &CanonicalRules {
+        let page = recorded.and_then(|entry| entry.outcome.page());
+        let version = page.and_then(|page| usize::try_from(page.rules).ok());
+        let then = version.and_then(|version| self.rules.get(version));
+        then.unwrap_or(self.rules_today())
     }
 
     /// Whether anything asks when pages were last seen.

@@ -148,7 +148,8 @@ impl Engine<'_> {
             etag: received.etag.clone(),
             last_modified: received.last_modified.clone(),
         };
-        let decision = decide::page(recorded, body, self.survival.of(&job.url, recorded)?);
+        let survives = self.survival.of(&job.url, recorded)?;
+        let decision = decide::page(recorded, body, survives, self.order.rules_of(recorded));
         if matches!(decision, Decision::Same | Decision::Validators) {
             self.confirmed(job, answered);
         }

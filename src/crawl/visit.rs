@@ -15,7 +15,6 @@ use super::job::Job;
 use super::links::{Found, Resolver};
 use super::{CrawlOrder, FormTally, Held, forms};
 use crate::content::{self, Asked, ContentHash, Document, Kind, Parsed, Sitemap};
-use crate::manifest::Entry;
 use crate::site::PageUrl;
 
 /// Markup beyond this is stored, but not searched for links: twice the largest page we heard of.
@@ -190,12 +189,8 @@ impl Visitor {
             content_type: received.headers.content_type(),
             asked: self.asked(job),
         };
-        let rules = &self.order.rules;
-        let today = rules.last().expect("there is always today's version");
-        let parsed = content::parse(&document, today);
-        let recorded = job.recorded.as_deref();
-        let canonical_then = rules_then(recorded, rules.len())
-            .map(|then| content::parse(&document, &rules[then]).canonical);
+        let parsed = content::parse(&document, self.order.rules_today());
+        let canonical_then = self.canonical_then(job, &document);
         let (mut links, mut choices, mut forms) = Default::default();
         let is_searched = self.is_searched(job, &parsed, canonical_then);
         if is_searched {
@@ -223,6 +218,21 @@ impl Visitor {
             forms: self.order.forms.pages.is_match(job.url.as_str()),
             text: false,
             sitemap: job.is_sitemap,
+        }
+    }
+
+    /// The canonical hash under the rules of the recorded page, where those take out other things than today's.
+    fn canonical_then(&self, job: &Job, document: &Document<'_>) -> Option<ContentHash> {
+        let recorded = job.recorded.as_deref();
+        let page = recorded?.outcome.page()?;
+        let then = self.order.rules_of(recorded);
+        if then == self.order.rules_today() {
+            return None;
+        }
+        // The same bytes have the same form, and need no second look.
+        match page.content == document.content {
+            true => Some(page.canonical),
+            false => Some(content::parse(document, then).canonical),
         }
     }
 
@@ -268,13 +278,6 @@ fn ask(job: &Job, conditional: bool) -> Ask<'_> {
 
 fn kind_of(job: &Job, received: &Received) -> Kind {
     content::kind(received.headers.content_type(), job.url.path())
-}
-
-/// Version of the rules under which the recorded page was hashed, if those are not today's.
-fn rules_then(recorded: Option<&Entry>, versions: usize) -> Option<usize> {
-    let page = recorded?.outcome.page()?;
-    let then = usize::try_from(page.rules).ok()?;
-    (then + 1 < versions).then_some(then)
 }
 
 fn bytes_max(job: &Job) -> u64 {

@@ -10,7 +10,7 @@ use regex::RegexSet;
 
 use super::RunError;
 use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierTarget};
-use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError};
+use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError, RulesError};
 use crate::crawl::{
     Answer, Answered, Ask, Budget, Courtesy, FetchError, FetchLimits, Fetcher, FormOrder,
     LastmodRules, QuietHours, Strategy, TrapLimits,
@@ -358,16 +358,17 @@ pub fn robots_urls(scope: &Scope, meta: &Meta) -> Vec<PageUrl> {
 /// All versions of the canonical form, today's last; recorded when today's is new.
 ///
 /// # Errors
-/// [`RunError::Config`] for a pattern that is none, and what the manifest says.
+/// [`RunError::Config`] for a rule that cannot work, and what the manifest says.
 pub fn rules_of(config: &Config, manifest: &Manifest) -> Result<Vec<CanonicalRules>, RunError> {
-    let today = &config.crawl.volatile;
+    let refused = |error: RulesError| RunError::Config(format!("canonical form: {error}"));
+    let today = CanonicalRules::new(&config.canonical).map_err(refused)?;
     let mut versions = manifest.about().rules;
-    if versions.last() != Some(today) {
-        versions.push(today.clone());
+    if versions.last() != Some(&today.lines()) {
+        versions.push(today.lines());
         manifest.amend(|meta| meta.rules.clone_from(&versions))?;
     }
-    let compile = |patterns: &Vec<String>| {
-        CanonicalRules::new(patterns).map_err(|error| RunError::Config(error.to_string()))
-    };
-    versions.iter().map(compile).collect()
+    let recorded = versions.iter();
+    recorded
+        .map(|lines| CanonicalRules::from_lines(lines).map_err(refused))
+        .collect()
 }

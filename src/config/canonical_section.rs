@@ -1,0 +1,70 @@
+//! `[canonical]`: what makes no difference between two answers of a page.
+
+use super::ConfigError;
+use super::schema::CanonicalShape;
+use super::source::{Source, is_token};
+use crate::content::{CanonicalRules, DeclaredRules};
+
+/// The section, once every rule can work: a slip in a selector or a pattern is told with its place in it.
+pub(super) fn checked(
+    shape: CanonicalShape,
+    source: &Source<'_>,
+) -> Result<DeclaredRules, ConfigError> {
+    let mut declared = DeclaredRules {
+        selectors: shape.selectors,
+        patterns: shape.patterns,
+        json_pointers: shape.json_pointers,
+        headers: shape.headers,
+    };
+    for (index, name) in declared.headers.iter_mut().enumerate() {
+        if !is_token(name) {
+            let problem = format!("`{name}` is no header name");
+            return Err(source.invalid(&format!("canonical.headers[{index}]"), problem));
+        }
+        name.make_ascii_lowercase();
+    }
+    match CanonicalRules::new(&declared) {
+        Ok(_) => Ok(declared),
+        Err(error) => {
+            let path = format!("canonical.{}[{}]", error.list, error.index);
+            Err(source.invalid(&path, error))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::tests::{SITE, cases, refused};
+
+    #[test]
+    fn a_rule_that_cannot_work_is_refused_at_its_place() {
+        // Promise: file, line, list, and the character in the rule at which it goes wrong.
+        for (text, expected) in cases(REFUSED) {
+            assert_eq!(refused(&format!("{SITE}[canonical]\n{text}")), expected);
+        }
+    }
+
+    /// What follows [`SITE`] and `[canonical]`.
+    const REFUSED: &str = r#"
+patterns = ["a", "b["]
+=> standin.toml:4: canonical.patterns: `b[`, character 2: is no regular expression: unclosed character class
+
+patterns = [
+  "a",
+  "(a|b",
+]
+=> standin.toml:6: canonical.patterns: `(a|b`, character 1: is no regular expression: unclosed group
+
+patterns = ["(a+)+\\1"]
+=> standin.toml:4: canonical.patterns: `(a+)+\1`, character 6: is no regular expression: backreferences are not supported
+
+patterns = ["(?:\\pL{500}){500}"]
+=> standin.toml:4: canonical.patterns: `(?:\pL{500}){500}`: compiled it is larger than 2097152 bytes; make its counted repetitions smaller, or write (?-u) before classes such as \w
+
+patterns = [""]
+=> standin.toml:4: canonical.patterns: ``: an empty regular expression takes nothing out
+
+headers = ["x y"]
+=> standin.toml:4: canonical.headers: `x y` is no header name
+"#;
+}

@@ -1,0 +1,253 @@
+//! The rules of the canonical form: what is built in, by version, and what the operator declares beside it.
+//!
+//! An entry of the manifest names the rules that its canonical hash was made by, and the manifest keeps each version of
+//! them as lines of text. Such lines are a promise: they must compute the same hash for ever, or every page that was
+//! hashed under them looks changed.
+
+use regex::bytes::{Regex, RegexBuilder};
+
+use super::Span;
+
+/// So large may a compiled pattern be, which bounds memory and the cost of a byte: the usual one is far below 100 KiB,
+/// a counted repetition of a whole Unicode class some hundred.
+const PATTERN_BYTES_MAX: usize = 2 << 20;
+
+/// Each pattern is one more walk over every page.
+const PATTERNS_MAX: usize = 64;
+
+/// With which the lines of rules begin, followed by the version of what is built in. No pattern begins so, since a
+/// star has nothing to repeat there: lines without it are of a time when there were patterns alone, and a version of
+/// that time refuses lines that have it.
+const HEAD: &str = "* built-in ";
+
+/// Rules as an operator writes them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeclaredRules {
+    /// CSS selectors: elements that are taken out, or with `@name` at the end the value of one of their attributes.
+    pub selectors: Vec<String>,
+    /// Regular expressions over the bytes of whatever is read as text.
+    pub patterns: Vec<String>,
+    /// JSON pointers (RFC 6901) to values; a segment `*` is any key or index.
+    pub json_pointers: Vec<String>,
+    /// Names of headers that compare as if they were absent.
+    pub headers: Vec<String>,
+}
+
+/// What is taken out of every site's pages, by version. See docs/CANONICAL.md for what each takes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum BuiltIn {
+    First = 1,
+    Second = 2,
+}
+
+/// The rules of the canonical form, ready for use. The default is what is built in today and nothing else.
+#[derive(Clone, Debug)]
+pub struct CanonicalRules {
+    pub(super) built_in: BuiltIn,
+    declared: DeclaredRules,
+    patterns: Vec<Regex>,
+}
+
+/// A rule that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{rule}`{}: {problem}", place(*at))]
+pub struct RulesError {
+    /// The list that it stands in, such as `selectors`.
+    pub list: &'static str,
+    /// Its place there, from 0.
+    pub index: usize,
+    pub rule: String,
+    /// Where in it, in characters from 1.
+    pub at: Option<usize>,
+    pub problem: String,
+}
+
+fn place(at: Option<usize>) -> String {
+    at.map_or(String::new(), |at| format!(", character {at}"))
+}
+
+impl Default for CanonicalRules {
+    fn default() -> CanonicalRules {
+        CanonicalRules::new(&DeclaredRules::default()).expect("no rule is no wrong one")
+    }
+}
+
+/// Rules are equal when they take the same out of every page.
+impl PartialEq for CanonicalRules {
+    fn eq(&self, other: &CanonicalRules) -> bool {
+        self.built_in == other.built_in && self.declared == other.declared
+    }
+}
+
+impl CanonicalRules {
+    /// Today's built-in rules, and these.
+    ///
+    /// # Errors
+    /// The first rule that cannot work.
+    pub fn new(declared: &DeclaredRules) -> Result<CanonicalRules, RulesError> {
+        let mut patterns = Vec::with_capacity(declared.patterns.len());
+        for (index, pattern) in declared.patterns.iter().enumerate() {
+            let refused = |(at, problem)| RulesError {
+                list: "patterns",
+                index,
+                rule: pattern.clone(),
+                at,
+                problem,
+            };
+            patterns.push(compiled(pattern, index).map_err(refused)?);
+        }
+        Ok(CanonicalRules {
+            built_in: BuiltIn::Second,
+            declared: in_order(declared),
+            patterns,
+        })
+    }
+
+    /// The rules as lines of text, from which [`CanonicalRules::from_lines`] makes the same again. In which order an
+    /// operator has written them, or how often, makes no difference.
+    pub fn lines(&self) -> Vec<String> {
+        let declared = &self.declared;
+        if self.built_in == BuiltIn::First {
+            return declared.patterns.clone();
+        }
+        let lists = [
+            ("selector", &declared.selectors),
+            ("pattern", &declared.patterns),
+            ("json-pointer", &declared.json_pointers),
+            ("header", &declared.headers),
+        ];
+        let rules = lists
+            .iter()
+            .flat_map(|(word, rules)| rules.iter().map(move |rule| format!("{word} {rule}")));
+        let head = format!("{HEAD}{}", self.built_in as u8);
+        std::iter::once(head).chain(rules).collect()
+    }
+
+    /// Rules as the manifest keeps them. Lines without the head of today's are patterns, beside the first version of
+    /// what is built in.
+    ///
+    /// # Errors
+    /// Lines of a version that this one does not know, and rules that cannot work here.
+    pub fn from_lines(lines: &[String]) -> Result<CanonicalRules, RulesError> {
+        let Some(version) = lines.first().and_then(|line| line.strip_prefix(HEAD)) else {
+            return CanonicalRules::of_patterns(lines);
+        };
+        let unknown = |index: usize| RulesError {
+            list: "recorded rules",
+            index,
+            rule: lines[index].clone(),
+            at: None,
+            problem: "was written by a newer version of standin; upgrade standin".into(),
+        };
+        if version != (BuiltIn::Second as u8).to_string() {
+            return Err(unknown(0));
+        }
+        let mut declared = DeclaredRules::default();
+        for (index, line) in lines.iter().enumerate().skip(1) {
+            let list = match line.split_once(' ') {
+                Some(("selector", rule)) => (&mut declared.selectors, rule),
+                Some(("pattern", rule)) => (&mut declared.patterns, rule),
+                Some(("json-pointer", rule)) => (&mut declared.json_pointers, rule),
+                Some(("header", rule)) => (&mut declared.headers, rule),
+                _ => return Err(unknown(index)),
+            };
+            list.0.push(list.1.to_owned());
+        }
+        CanonicalRules::new(&declared)
+    }
+
+    /// Rules of the first version: the limits of today did not hold then.
+    fn of_patterns(patterns: &[String]) -> Result<CanonicalRules, RulesError> {
+        let mut regexes = Vec::with_capacity(patterns.len());
+        for (index, pattern) in patterns.iter().enumerate() {
+            let regex = Regex::new(pattern).map_err(|error| RulesError {
+                list: "patterns",
+                index,
+                rule: pattern.clone(),
+                at: None,
+                problem: error.to_string(),
+            })?;
+            regexes.push(regex);
+        }
+        Ok(CanonicalRules {
+            built_in: BuiltIn::First,
+            declared: DeclaredRules {
+                patterns: patterns.to_vec(),
+                ..DeclaredRules::default()
+            },
+            patterns: regexes,
+        })
+    }
+
+    /// What was declared, each list sorted and without repetitions.
+    pub fn declared(&self) -> &DeclaredRules {
+        &self.declared
+    }
+
+    /// Adds the spans that the patterns match.
+    pub(super) fn match_patterns(&self, body: &[u8], volatile: &mut Vec<Span>) {
+        for pattern in &self.patterns {
+            let matches = pattern.find_iter(body);
+            volatile.extend(matches.map(|found| Span {
+                start: found.start(),
+                end: found.end(),
+            }));
+        }
+    }
+}
+
+fn in_order(declared: &DeclaredRules) -> DeclaredRules {
+    let sorted = |rules: &[String]| {
+        let mut rules = rules.to_vec();
+        rules.sort();
+        rules.dedup();
+        rules
+    };
+    let mut headers = declared.headers.clone();
+    headers
+        .iter_mut()
+        .for_each(|name| name.make_ascii_lowercase());
+    DeclaredRules {
+        selectors: sorted(&declared.selectors),
+        patterns: sorted(&declared.patterns),
+        json_pointers: sorted(&declared.json_pointers),
+        headers: sorted(&headers),
+    }
+}
+
+/// A pattern as an expression of linear time; else where it goes wrong and why.
+fn compiled(pattern: &str, index: usize) -> Result<Regex, (Option<usize>, String)> {
+    if index >= PATTERNS_MAX {
+        return Err((None, format!("there are more than {PATTERNS_MAX} patterns")));
+    }
+    if pattern.is_empty() {
+        return Err((None, "an empty regular expression takes nothing out".into()));
+    }
+    let built = RegexBuilder::new(pattern)
+        .size_limit(PATTERN_BYTES_MAX)
+        .dfa_size_limit(PATTERN_BYTES_MAX)
+        .build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(limit) => {
+            let problem = format!(
+                "compiled it is larger than {limit} bytes; make its counted repetitions smaller, or write (?-u) before classes such as \\w"
+            );
+            (None, problem)
+        }
+        other => syntax_problem(&other.to_string()),
+    })
+}
+
+/// Where and why, out of a message that draws a caret under the pattern and ends with the reason.
+fn syntax_problem(message: &str) -> (Option<usize>, String) {
+    // The engine indents the pattern, and the caret below it, by so much.
+    const INDENT: usize = 4;
+    let drawn = message
+        .lines()
+        .find(|line| line.trim_start().starts_with('^'));
+    let column = drawn.and_then(|line| line.find('^'));
+    let at = column.and_then(|column| (column + 1).checked_sub(INDENT));
+    let reason = message.lines().last().unwrap_or_default();
+    let reason = reason.strip_prefix("error: ").unwrap_or(reason);
+    (at, format!("is no regular expression: {reason}"))
+}
