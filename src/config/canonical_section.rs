@@ -45,7 +45,7 @@ mod tests {
     }
 
     /// What follows [`SITE`] and `[canonical]`.
-    const REFUSED: &str = r#"
+    const REFUSED: &str = r##"
 patterns = ["a", "b["]
 => standin.toml:4: canonical.patterns: `b[`, character 2: is no regular expression: unclosed character class
 
@@ -64,7 +64,22 @@ patterns = ["(?:\\pL{500}){500}"]
 patterns = [""]
 => standin.toml:4: canonical.patterns: ``: an empty regular expression takes nothing out
 
+selectors = [
+  "#a", # here
+  "div > p:nth-child(2)",
+]
+=> standin.toml:6: canonical.selectors: `div > p:nth-child(2)`, character 8: :nth-child is not supported; of what begins with a colon only :not(…) is
+
+selectors = ["ünï > *, body"]
+=> standin.toml:4: canonical.selectors: `ünï > *, body`, character 10: takes out the whole page, so that no change of it would be seen
+
+json_pointers = ["/a/b", "/ü/c~"]
+=> standin.toml:4: canonical.json_pointers: `/ü/c~`, character 5: a ~ is written as ~0, and a slash in a key as ~1
+
+json_pointers = ["generated"]
+=> standin.toml:4: canonical.json_pointers: `generated`, character 1: a JSON pointer begins with a slash
+
 headers = ["x y"]
 => standin.toml:4: canonical.headers: `x y` is no header name
-"#;
+"##;
 }

@@ -130,6 +130,99 @@ mod tests {
     }
 
     #[test]
+    fn the_canonical_form_of_the_second_version() {
+        // Golden forms since rules have versions: each row is a body, the bytes whose plain BLAKE3 its canonical hash is
+        // today, and that by the first version the hash was that of the body itself.
+        let html = Kind::Html;
+        let rows = [
+            (
+                html,
+                "<p id=a-7cd0a4c1><a href='#a-7cd0a4c1'>x</a>",
+                "<p id=a-\0><a href='#a-\0'>x</a>",
+            ),
+            (
+                html,
+                "<input type=hidden name=__VIEWSTATE value='/wEP'>",
+                "<input type=hidden name=__VIEWSTATE value='\0'>",
+            ),
+            (
+                html,
+                "<p>1<!-- Page generated in 0.12 s --></p>",
+                "<p>1<!-- Page generated \0 --></p>",
+            ),
+            (html, "<p>in 0.12 s</p>", "<p>in 0.12 s</p>"),
+            (
+                Kind::Xml,
+                "<rss><channel><pubDate>a</pubDate><item><pubDate>b</pubDate></item></channel></rss>",
+                "<rss><channel><pubDate>\0</pubDate><item><pubDate>b</pubDate></item></channel></rss>",
+            ),
+            (Kind::Json, "{\"a\":1}", "{\"a\":1}"),
+        ];
+        let [today, first] = rules(&[]);
+        for (kind, body, form) in rows {
+            assert_eq!(
+                canonical(kind, body, &today),
+                ContentHash::of(form.as_bytes()),
+                "{body}"
+            );
+            assert_eq!(
+                canonical(kind, body, &first),
+                ContentHash::of(body.as_bytes()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_canonical_form_under_rules_of_every_sort() {
+        // Golden forms: what each sort takes out of a body, and that nothing else is.
+        let list = |rules: &[&str]| rules.iter().map(|&rule| rule.into()).collect();
+        let declared = DeclaredRules {
+            selectors: list(&["div.ad", "img@src", "ul > li"]),
+            patterns: list(&["v[0-9]+"]),
+            json_pointers: list(&["/a/*/at"]),
+            headers: Vec::new(),
+        };
+        let rules = CanonicalRules::new(&declared).unwrap();
+        let rows = [
+            (Kind::Html, "<div class='x ad'>1<p>2</div>3", "\x003"),
+            (
+                Kind::Html,
+                "<img alt=a src=b>v1<ul><li>a<li>b</ul>c",
+                "<img alt=a src=\0>\0<ul>\0</ul>c",
+            ),
+            (Kind::Html, "<div class=ad>", "\0"),
+            (Kind::Html, "<div class=ad", "<div class=ad"),
+            (
+                Kind::Json,
+                "{\"a\":[{\"at\":1}, {\"at\":[2]}],\"at\":3}",
+                "{\"a\":[{\"at\":\0}, {\"at\":\0}],\"at\":3}",
+            ),
+            (Kind::Json, "{\"a\":[{\"at\":1}]", "{\"a\":[{\"at\":1}]"),
+            (
+                Kind::Manifest,
+                "{\"a\":{\"b\":{\"at\":1}}}",
+                "{\"a\":{\"b\":{\"at\":\0}}}",
+            ),
+            (Kind::Css, "a{}/*v12*/", "a{}/*\0*/"),
+            (Kind::Script, "f(v12)", "f(\0)"),
+            (
+                Kind::Xml,
+                "<div class='ad'>v1</div>",
+                "<div class='ad'>\0</div>",
+            ),
+            (Kind::Other, "v1", "v1"),
+        ];
+        for (kind, body, form) in rows {
+            assert_eq!(
+                canonical(kind, body, &rules),
+                ContentHash::of(form.as_bytes()),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn configured_patterns_apply_to_text_and_may_overlap() {
         let form = ContentHash::of(b"\0, \0y");
         let untouched = ContentHash::of(b"built 12");

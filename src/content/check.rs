@@ -1,20 +1,23 @@
 //! What must hold for any bytes at all: the body of the fuzz target, run over its seeds as a test too.
 
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use super::tags::Nobody;
 use super::{
-    Asked, CanonicalRules, Charset, Choice, Collector, ContentHash, Digester, Document, Kind,
-    Parsed, Span, canonical, digest, html, parse, text_of,
+    Asked, BuiltIn, CanonicalRules, Charset, Choice, Collector, ContentHash, DeclaredRules,
+    Digester, Document, Kind, Parsed, Span, Volatile, canonical, digest, html, parse, text_of,
+    volatile_spans,
 };
 
 /// Every kind of body there is.
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind::Html,
     Kind::Css,
     Kind::Xml,
     Kind::Script,
     Kind::Manifest,
+    Kind::Json,
     Kind::Other,
 ];
 
@@ -29,6 +32,9 @@ const HEADERS: [Option<&str>; 3] = [
 pub fn check_content(data: &[u8]) {
     check_digest(data);
     check_volatile(data);
+    for kind in KINDS {
+        check_rules(kind, data);
+    }
     let rules = CanonicalRules::default();
     let everything = Asked {
         forms: true,
@@ -50,8 +56,8 @@ pub fn check_content(data: &[u8]) {
             check_links(&more);
             check_asked(kind, &parsed, &more);
             assert!(
-                kind == Kind::Html || parsed.canonical == plain.content,
-                "only HTML is volatile of itself"
+                matches!(kind, Kind::Html | Kind::Xml) || parsed.canonical == plain.content,
+                "only markup is volatile of itself"
             );
         }
     }
@@ -93,7 +99,13 @@ fn check_volatile(data: &[u8]) {
     let charset = Charset::of(Kind::Html, data, None);
     let text = text_of(&page, charset);
     let mut links = Collector::default();
-    let (_, mut volatile) = html::scan(&text, Charset::UTF_8, &mut links, &mut Nobody);
+    let (_, mut volatile) = html::scan(
+        &text,
+        Charset::UTF_8,
+        BuiltIn::Second,
+        &mut links,
+        &mut Nobody,
+    );
     assert!(
         volatile
             .iter()
@@ -118,6 +130,53 @@ fn check_volatile(data: &[u8]) {
             "the canonical form is stable"
         );
     }
+}
+
+/// Rules of every sort, each of which finds something in the seeds.
+static RULES: LazyLock<CanonicalRules> = LazyLock::new(|| {
+    let list = |rules: &[&str]| rules.iter().map(|&rule| rule.into()).collect();
+    let declared = DeclaredRules {
+        selectors: list(&[
+            "p, .a > b",
+            "ul li:not([class])",
+            "form",
+            "td",
+            "a@href",
+            "script",
+        ]),
+        patterns: list(&["[0-9]+ ms", "x+"]),
+        json_pointers: list(&["/icons/*/src", "/a", "/*/b"]),
+        headers: Vec::new(),
+    };
+    CanonicalRules::new(&declared).expect("these rules can work")
+});
+
+/// With rules of every sort: what is left out lies in the text, in order; the hash is that of the rest; and rules that
+/// have been written down and read again find the same.
+fn check_rules(kind: Kind, data: &[u8]) {
+    let document = document(kind, data);
+    let Volatile { text, spans } = volatile_spans(&document, &RULES);
+    assert!(
+        spans
+            .iter()
+            .all(|(start, end)| start < end && *end <= text.len())
+    );
+    assert!(spans.is_sorted_by(|one, next| one.1 < next.0));
+    let canonical = parse(&document, &RULES).canonical;
+    if spans.is_empty() {
+        assert_eq!(canonical, document.content);
+    } else {
+        let spans = spans.iter().map(|(start, end)| Span {
+            start: *start,
+            end: *end,
+        });
+        let form = canonical_form(&text, &spans.collect::<Vec<_>>());
+        assert_eq!(canonical, ContentHash::of(&form));
+    }
+    // As they were before there were versions.
+    let first = CanonicalRules::from_lines(&[]).expect("no rule is no wrong one");
+    let plain = parse(&document, &first);
+    assert!(kind == Kind::Html || plain.canonical == document.content);
 }
 
 /// A body of which nothing is known but its kind.
@@ -258,6 +317,33 @@ mod tests {
             "<lastmod>2024-05-17",
             "https://h/",
             "//# sourceMappingURL=",
+            "<p>",
+            "</p>",
+            "<ul>",
+            "<li>",
+            "</ul>",
+            "<table>",
+            "<td>",
+            "<tr>",
+            "</table>",
+            "<b>",
+            "</b>",
+            "<div class=a>",
+            "</div>",
+            "<body>",
+            "</head>",
+            " id=x-7cd0a4c1",
+            "f47ac10b-58cc-4372-a567-0e02b2c3d479",
+            "<!-- generated in 12 ms -->",
+            "generated on 2026-11-21 ",
+            " request id a1 ",
+            "js-view-dom-id-0123456789abcdef",
+            "\"nonce\":\"0123456789\"",
+            "<input type=hidden name=form_build_id value=",
+            "<feed><updated>",
+            "</updated>",
+            "{\"a\":",
+            "[1,2]",
         ]);
         proptest::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes())
     }

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::links::{is_skipped, trim};
 use super::tags::{Attribute, AttributeName, Element, Nobody, Tag, Tags, Watch};
 use super::{
-    Charset, Collector, Role, Span, canonical, css, data, instruction, is_space, references,
-    script, skip_space,
+    BuiltIn, Charset, Collector, Role, Span, canonical, css, data, instruction, is_space,
+    references, script, skip_space, volatile,
 };
 
 /// Names of `<meta>` elements whose content is a token made for each answer.
@@ -95,6 +95,7 @@ const SRCDOC_DEPTH_MAX: u8 = 3;
 pub(super) fn scan(
     body: &[u8],
     charset: Charset,
+    built_in: BuiltIn,
     links: &mut Collector,
     watch: &mut impl Watch,
 ) -> (Option<String>, Vec<Span>) {
@@ -105,9 +106,11 @@ pub(super) fn scan(
         room: Vec::new(),
         base: None,
         volatile: Vec::new(),
+        built_in,
         srcdoc_depth: 0,
     };
-    let conditional = page.walk(watch);
+    let (conditional, comments) = page.walk(watch);
+    page.comments(&comments);
     // What old browsers read in comments has links, and nothing of it is volatile: it never was.
     let (base, volatile) = (page.base.take(), std::mem::take(&mut page.volatile));
     for comment in conditional {
@@ -134,13 +137,14 @@ struct Page<'a> {
     room: Vec<u8>,
     base: Option<String>,
     volatile: Vec<Span>,
+    built_in: BuiltIn,
     /// How many `srcdoc` attributes this document stands in.
     srcdoc_depth: u8,
 }
 
 impl Page<'_> {
-    /// Returns the conditional comments on the way.
-    fn walk(&mut self, watch: &mut impl Watch) -> Vec<Span> {
+    /// Returns the conditional comments on the way, and the others.
+    fn walk(&mut self, watch: &mut impl Watch) -> (Vec<Span>, Vec<Span>) {
         if self.body.starts_with(b"<?xml") {
             instruction::scan(self.body, self.links);
         }
@@ -149,7 +153,22 @@ impl Page<'_> {
         while tags.next(&mut tag, watch) {
             self.take(&tag);
         }
-        tags.conditional
+        (tags.conditional, tags.comments)
+    }
+
+    /// Finds what comments say of the making of this answer.
+    fn comments(&mut self, comments: &[Span]) {
+        if self.built_in == BuiltIn::First {
+            return;
+        }
+        for comment in comments {
+            let text = comment.of(self.body);
+            let text = text
+                .strip_suffix(b"-->")
+                .or(text.strip_suffix(b"--!>"))
+                .unwrap_or(text);
+            volatile::find_in_comment(text, comment.start, &mut self.volatile);
+        }
     }
 
     /// Takes the links of markup inside this document. Its base is this one's, in a `srcdoc` too unless that
@@ -163,9 +182,10 @@ impl Page<'_> {
             room: Vec::new(),
             base: None,
             volatile: Vec::new(),
+            built_in: BuiltIn::First,
             srcdoc_depth,
         };
-        page.walk(&mut Nobody)
+        page.walk(&mut Nobody).0
     }
 
     fn take(&mut self, tag: &Tag) {
@@ -192,7 +212,11 @@ impl Page<'_> {
         let value = attribute.value;
         match attribute.name {
             Nonce => self.volatile.push(value),
+            Id | Reference | DrupalSelector | Token | Class | CfBeacon => self.generated(attribute),
+            Type if tag.element == Element::Script => self.generated(attribute),
             Href if tag.element == Element::Base => self.base(value),
+            // A place on this page is no link, and its name may be made anew.
+            Href if value.of(self.body).starts_with(b"#") => self.generated(attribute),
             Href | XlinkHref => {
                 if let Some(role) = self.href_role(tag) {
                     self.link(value, role);
@@ -213,6 +237,22 @@ impl Page<'_> {
             }
             Srcdoc => self.srcdoc(value),
             _ => {}
+        }
+    }
+
+    /// Attributes in which something may be made anew for each answer.
+    fn generated(&mut self, attribute: Attribute) {
+        use AttributeName::*;
+        if self.built_in == BuiltIn::First {
+            return;
+        }
+        let (start, value) = (attribute.value.start, attribute.value.of(self.body));
+        match attribute.name {
+            Token => self.volatile.push(attribute.value),
+            Class => volatile::find_view_id(value, start, &mut self.volatile),
+            CfBeacon => volatile::find_ray(value, start, &mut self.volatile),
+            Type => volatile::find_script_number(value, start, &mut self.volatile),
+            _ => volatile::find_random(value, start, &mut self.volatile),
         }
     }
 
@@ -269,7 +309,8 @@ impl Page<'_> {
                 continue;
             };
             let name = trim(name.of(self.body));
-            if is_among(name, &META_TOKENS) {
+            let is_new = || self.built_in > BuiltIn::First && volatile::is_meta_token(name);
+            if is_among(name, &META_TOKENS) || is_new() {
                 self.volatile.push(content);
             } else {
                 self.meta_link(name, content);
@@ -294,10 +335,33 @@ impl Page<'_> {
         let Some(name) = tag.value(AttributeName::Name) else {
             return;
         };
-        if let Some(value) = tag.value(AttributeName::Value)
-            && INPUT_TOKENS.contains(&name.of(self.body))
-        {
+        let Some(value) = tag.value(AttributeName::Value) else {
+            return;
+        };
+        if INPUT_TOKENS.contains(&name.of(self.body)) {
             self.volatile.push(value);
+        } else if self.built_in > BuiltIn::First {
+            self.hidden_input(tag, name, value);
+        }
+    }
+
+    /// What a reader does not see of a form, from the second version on.
+    fn hidden_input(&mut self, tag: &Tag, name: Span, value: Span) {
+        let kind = tag.value(AttributeName::Type);
+        if !kind.is_some_and(|kind| kind.of(self.body).eq_ignore_ascii_case(b"hidden")) {
+            return;
+        }
+        let written = name.of(self.body);
+        if volatile::is_token_name(written, value.of(self.body)) {
+            self.volatile.push(name);
+        } else if volatile::is_input_token(written) {
+            self.volatile.push(value);
+            // Drupal repeats the token there.
+            if written == b"form_build_id" {
+                let others = [AttributeName::Id, AttributeName::DrupalSelector];
+                let others = others.iter().filter_map(|name| tag.value(*name));
+                self.volatile.extend(others);
+            }
         }
     }
 
@@ -337,6 +401,9 @@ impl Page<'_> {
 
     /// The inline scripts that name what they load. Others are programs, whose texts mean anything.
     fn script(&mut self, tag: &Tag, text: Span) {
+        if self.built_in > BuiltIn::First {
+            volatile::find_in_script(text.of(self.body), text.start, &mut self.volatile);
+        }
         let Some(kind) = tag.value(AttributeName::Type) else {
             return;
         };
@@ -491,7 +558,13 @@ mod tests {
 
     fn scanned(body: &str) -> (Vec<String>, Option<String>, Vec<&str>) {
         let mut links = Collector::default();
-        let (base, volatile) = scan(body.as_bytes(), Charset::UTF_8, &mut links, &mut Nobody);
+        let (base, volatile) = scan(
+            body.as_bytes(),
+            Charset::UTF_8,
+            BuiltIn::First,
+            &mut links,
+            &mut Nobody,
+        );
         let volatile = volatile
             .iter()
             .map(|span| &body[span.start..span.end])
@@ -668,7 +741,13 @@ mod tests {
         ];
         for (body, pages, assets) in rows {
             let mut links = Collector::default();
-            scan(body.as_bytes(), Charset::UTF_8, &mut links, &mut Nobody);
+            scan(
+                body.as_bytes(),
+                Charset::UTF_8,
+                BuiltIn::First,
+                &mut links,
+                &mut Nobody,
+            );
             let links = links.into_links();
             let of = |role| {
                 let those = links.iter().filter(move |link| link.role == role);
@@ -697,7 +776,7 @@ mod tests {
         let latin = b"<a href='/caf\xe9?a&amp;b=&#233;'><style>a{b:url(\xe9)}</style>";
         let mut links = Collector::default();
         let charset = Charset::of(crate::content::Kind::Html, latin, None);
-        scan(latin, charset, &mut links, &mut Nobody);
+        scan(latin, charset, BuiltIn::First, &mut links, &mut Nobody);
         let links = links.into_links();
         let found: Vec<_> = links.references().collect();
         assert_eq!(found, ["/caf\u{e9}?a&b=\u{e9}", "\u{e9}"]);
@@ -717,6 +796,60 @@ mod tests {
         for (body, expected) in rows {
             let (links, base, _) = scanned(body);
             assert_eq!((links.len(), base.as_deref()), (0, expected), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_second_version_knows_what_frameworks_and_caches_write() {
+        // One place each, with the bytes that are taken out since then; the first version saw none of them.
+        let hex = "0123456789abcdef0123456789abcdef";
+        let uuid = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
+        let rows: &[(String, &[&str])] = &[
+            (format!("<p id=a-{uuid}><a href=#a-{uuid}>"), &[uuid, uuid]),
+            (
+                "<label for=s-7cd0a4c1><input id=s-7cd0a4c1 aria-describedby='h-7cd0a4c1 e-0a1b2c3d'>".into(),
+                &["7cd0a4c1", "7cd0a4c1", "7cd0a4c1", "0a1b2c3d"],
+            ),
+            (
+                "<b aria-labelledby=x-7cd0a4c1 aria-controls=x-7cd0a4c2 data-target=#x-7cd0a4c3 data-bs-target=#x-7cd0a4c4>".into(),
+                &["7cd0a4c1", "7cd0a4c2", "7cd0a4c3", "7cd0a4c4"],
+            ),
+            ("<a href=/x-7cd0a4c1 class=x-7cd0a4c1 name=x-7cd0a4c1 title=x-7cd0a4c1>".into(), &[]),
+            (format!("<div class='view js-view-dom-id-{hex}'>"), &[hex]),
+            (
+                "<input type=hidden name=form_build_id value=form-Xy_1 id=form-Xy_1 data-drupal-selector=form-xy-1>".into(),
+                &["form-Xy_1", "form-Xy_1", "form-xy-1"],
+            ),
+            ("<input type=Hidden name='c[_token]' value=a><input name='c[_token]' value=b>".into(), &["a"]),
+            ("<input type=text name=_wpnonce value=b>".into(), &[]),
+            (format!("<input type=hidden name={hex} value=1>"), &[hex]),
+            ("<meta name=csp-nonce content=a><p data-csp-nonce=b data-nonce=c>".into(), &["a", "b", "c"]),
+            ("<p data-turbo-track=reload data-token=x>".into(), &[]),
+            ("<script type=0123456789abcdef01234567-module src=x></script>".into(), &["0123456789abcdef01234567"]),
+            (
+                "<script data-cf-beacon='{\"rayId\":\"8f00\",\"version\":\"2\"}'></script>".into(),
+                &["8f00"],
+            ),
+            ("<script data-cf-beacon='{&quot;rayId&quot;:&quot;8f00&quot;}'></script>".into(), &["8f00"]),
+            ("<script>var a={\"nonce\":\"a1b2c3d4e5\"}</script>".into(), &["a1b2c3d4e5"]),
+            ("<!-- took 12 ms --><!-- took 13 ms --!><!-- took 14 ms".into(), &["took 12 ms", "took 13 ms", "took 14 ms"]),
+            ("<!--[if IE]> took 12 ms <p id=x-7cd0a4c1> <![endif]--><p>took 12 ms".into(), &[]),
+            ("<textarea><!-- took 12 ms --></textarea><title>took 12 ms</title>".into(), &[]),
+        ];
+        for (body, expected) in rows {
+            let volatile = |built_in| {
+                let mut links = Collector::default();
+                let body = body.as_bytes();
+                let (_, mut spans) = scan(body, Charset::UTF_8, built_in, &mut links, &mut Nobody);
+                canonical::merge(&mut spans);
+                spans
+            };
+            let found: Vec<&str> = volatile(BuiltIn::Second)
+                .iter()
+                .map(|span| &body[span.start..span.end])
+                .collect();
+            assert_eq!(found, *expected, "{body}");
+            assert_eq!(volatile(BuiltIn::First), [], "{body}");
         }
     }
 

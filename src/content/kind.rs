@@ -12,6 +12,8 @@ pub enum Kind {
     Script,
     /// A web application's manifest, which is JSON.
     Manifest,
+    /// Any other JSON: no links.
+    Json,
     /// Everything else: no links, nothing volatile.
     Other,
 }
@@ -31,6 +33,11 @@ pub fn kind(content_type: Option<&str>, path: &str) -> Kind {
     }
 }
 
+/// Whether a body of this kind may name pages and assets.
+pub fn has_links(kind: Kind) -> bool {
+    !matches!(kind, Kind::Json | Kind::Other)
+}
+
 fn of_type(essence: &str, path: &str) -> Kind {
     match essence {
         "text/html" | "image/svg+xml" => Kind::Html,
@@ -41,6 +48,8 @@ fn of_type(essence: &str, path: &str) -> Kind {
         {
             Kind::Manifest
         }
+        "text/json" | "application/json" => Kind::Json,
+        json if json.ends_with("+json") => Kind::Json,
         "text/jscript" | "text/livescript" => Kind::Script,
         script if script.ends_with("javascript") || script.ends_with("ecmascript") => Kind::Script,
         xhtml if xhtml.ends_with("xhtml+xml") => Kind::Html,
@@ -61,6 +70,7 @@ fn of_path(path: &str) -> Kind {
         "js" | "mjs" => Kind::Script,
         "webmanifest" => Kind::Manifest,
         "json" if file.eq_ignore_ascii_case("manifest.json") => Kind::Manifest,
+        "json" | "jsonld" | "geojson" => Kind::Json,
         _ => Kind::Other,
     }
 }
@@ -98,7 +108,10 @@ mod tests {
             (None, "/a.MJS", Kind::Script),
             (Some("application/manifest+json"), "/a", Kind::Manifest),
             (Some("application/json"), "/x/manifest.json", Kind::Manifest),
-            (Some("application/json"), "/x/data.json", Kind::Other),
+            (Some("application/json"), "/x/data.json", Kind::Json),
+            (Some("application/ld+json"), "/x", Kind::Json),
+            (Some("text/plain"), "/x/data.json", Kind::Other),
+            (None, "/x/data.JSON", Kind::Json),
             (Some("text/plain"), "/site.webmanifest", Kind::Manifest),
             (Some("text/html"), "/site.webmanifest", Kind::Html),
             (None, "", Kind::Html),

@@ -11,6 +11,7 @@ pub mod check;
 mod css;
 mod data;
 mod digest;
+mod elements;
 mod form;
 mod header_links;
 mod headers;
@@ -25,19 +26,25 @@ mod links;
 mod mirror_header;
 #[cfg(test)]
 mod oracle;
+mod pointer;
 mod reading;
 mod references;
 mod rules;
 mod script;
+mod selector;
 mod sitemap;
 mod tags;
+mod taking;
+#[cfg(test)]
+mod taking_oracle;
+mod volatile;
 
 pub use charset::Charset;
 pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
 pub use form::{Button, Choice, Field, Form};
 pub use header_links::header_links;
 pub use headers::{KEPT, KeptHeaders, never_kept};
-pub use kind::{Kind, kind};
+pub use kind::{Kind, has_links, kind};
 pub use links::{Link, Links, Role};
 pub use mirror_header::{MirrorHeader, MirrorHeaderError};
 pub use rules::{CanonicalRules, DeclaredRules, RulesError};
@@ -45,7 +52,10 @@ pub use rules::{CanonicalRules, DeclaredRules, RulesError};
 use std::borrow::Cow;
 
 use links::Collector;
+use reading::Reader;
+use rules::BuiltIn;
 use sitemap::{Root, Unpacked};
+use taking::Taking;
 
 /// What one scan finds in a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -173,20 +183,32 @@ fn examine<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Examined<'a> 
         Kind::Other => Collector::default(),
         _ => Collector::for_body(document.body.len()),
     };
+    let is_first = rules.built_in == BuiltIn::First;
     let mut volatile = Vec::new();
     match document.kind {
-        Kind::Html => volatile = page(document, &text, &mut found, &mut parsed),
+        Kind::Html => volatile = page(document, &text, rules, &mut found, &mut parsed),
         Kind::Css => css::sheet(&text, &mut found),
-        Kind::Xml => (parsed.sitemap, parsed.is_cut) = sitemap::scan(&text, &mut found),
+        Kind::Xml => {
+            let scanned = sitemap::scan(&text, &mut found);
+            (parsed.sitemap, parsed.is_cut) = (scanned.sitemap, scanned.is_cut);
+            if !is_first {
+                volatile = scanned.made;
+            }
+        }
         Kind::Script => script::file(&text, &mut found),
         Kind::Manifest => data::manifest(&text, &mut found),
-        Kind::Other => {}
+        Kind::Json | Kind::Other => {}
     }
-    let text = match charset.is_ascii_compatible() {
+    // What stands in ASCII is hashed as it came, and of XML what was searched, whose places these are.
+    let is_as_it_came = charset.is_ascii_compatible() && (is_first || document.kind != Kind::Xml);
+    let text = match is_as_it_came {
         true => Cow::Borrowed(document.body),
         false => text,
     };
-    if matches!(document.kind, Kind::Html | Kind::Css | Kind::Xml) {
+    if matches!(document.kind, Kind::Json | Kind::Manifest) {
+        volatile = pointer::find(&text, &rules.pointers);
+    }
+    if rules.reach(document.kind) {
         rules.match_patterns(&text, &mut volatile);
     }
     Examined {
@@ -203,7 +225,7 @@ fn text_of<'a>(document: &Document<'a>, charset: Charset) -> Cow<'a, [u8]> {
     let is_whole = match document.kind {
         Kind::Html => !charset.is_ascii_compatible(),
         Kind::Css | Kind::Xml | Kind::Script | Kind::Manifest => true,
-        Kind::Other => false,
+        Kind::Json | Kind::Other => false,
     };
     match is_whole {
         true => charset.document(document.body),
@@ -215,6 +237,7 @@ fn text_of<'a>(document: &Document<'a>, charset: Charset) -> Cow<'a, [u8]> {
 fn page(
     document: &Document<'_>,
     text: &[u8],
+    rules: &CanonicalRules,
     found: &mut Collector,
     parsed: &mut Parsed,
 ) -> Vec<Span> {
@@ -223,15 +246,23 @@ fn page(
         _ => Charset::UTF_8,
     };
     let asked = document.asked;
-    if !asked.forms && !asked.text {
-        let (base, volatile) = html::scan(text, charset, found, &mut tags::Nobody);
-        parsed.base = base;
-        return volatile;
-    }
-    let mut reader = reading::Reader::new(text, charset, asked);
-    let (base, volatile) = html::scan(text, charset, found, &mut reader);
+    let mut taking =
+        (!rules.selectors.is_empty()).then(|| Taking::new(text, charset, &rules.selectors));
+    let mut reader = (asked.forms || asked.text).then(|| Reader::new(text, charset, asked));
+    // A walk that nobody watches is a walk of its own.
+    let (base, mut volatile) = match (&mut reader, &mut taking) {
+        (None, None) => html::scan(text, charset, rules.built_in, found, &mut tags::Nobody),
+        (Some(reader), None) => html::scan(text, charset, rules.built_in, found, reader),
+        (None, Some(taking)) => html::scan(text, charset, rules.built_in, found, taking),
+        (Some(reader), Some(taking)) => {
+            html::scan(text, charset, rules.built_in, found, &mut (reader, taking))
+        }
+    };
     parsed.base = base;
-    (parsed.forms, parsed.text) = reader.finish();
+    if let Some(reader) = reader {
+        (parsed.forms, parsed.text) = reader.finish();
+    }
+    volatile.extend(taking.map(Taking::finish).into_iter().flatten());
     volatile
 }
 
@@ -246,8 +277,8 @@ fn list(document: &Document<'_>, found: &mut Collector) -> Option<(Sitemap, bool
         Root::Other => return None,
         Root::None => sitemap::lines(&text, found),
         Root::Index | Root::Urls | Root::Feed => {
-            let (kind, is_cut) = sitemap::scan(&text, found);
-            return Some((kind.unwrap_or(Sitemap::Pages), is_cut));
+            let scanned = sitemap::scan(&text, found);
+            return Some((scanned.sitemap.unwrap_or(Sitemap::Pages), scanned.is_cut));
         }
     }
     (!found.is_empty()).then_some((Sitemap::Pages, false))

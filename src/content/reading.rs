@@ -430,7 +430,7 @@ impl Watch for Reader<'_> {
         }
     }
 
-    fn end(&mut self, element: Element, name: Span) {
+    fn end(&mut self, element: Element, name: Span, _: Span) {
         self.separate(name);
         if element == Element::Template {
             self.template_depth = self.template_depth.saturating_sub(1);

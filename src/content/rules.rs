@@ -6,7 +6,9 @@
 
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::Span;
+use super::pointer::{self, POINTERS_MAX, Pointers};
+use super::taking::Selectors;
+use super::{Kind, Span, selector};
 
 /// So large may a compiled pattern be, which bounds memory and the cost of a byte: the usual one is far below 100 KiB,
 /// a counted repetition of a whole Unicode class some hundred.
@@ -45,6 +47,8 @@ pub(super) enum BuiltIn {
 pub struct CanonicalRules {
     pub(super) built_in: BuiltIn,
     declared: DeclaredRules,
+    pub(super) selectors: Selectors,
+    pub(super) pointers: Pointers,
     patterns: Vec<Regex>,
 }
 
@@ -85,6 +89,7 @@ impl CanonicalRules {
     /// # Errors
     /// The first rule that cannot work.
     pub fn new(declared: &DeclaredRules) -> Result<CanonicalRules, RulesError> {
+        let selectors = compiled_selectors(&declared.selectors)?;
         let mut patterns = Vec::with_capacity(declared.patterns.len());
         for (index, pattern) in declared.patterns.iter().enumerate() {
             let refused = |(at, problem)| RulesError {
@@ -99,6 +104,8 @@ impl CanonicalRules {
         Ok(CanonicalRules {
             built_in: BuiltIn::Second,
             declared: in_order(declared),
+            selectors,
+            pointers: compiled_pointers(&declared.json_pointers)?,
             patterns,
         })
     }
@@ -175,6 +182,8 @@ impl CanonicalRules {
                 patterns: patterns.to_vec(),
                 ..DeclaredRules::default()
             },
+            selectors: Selectors::default(),
+            pointers: Pointers::default(),
             patterns: regexes,
         })
     }
@@ -182,6 +191,16 @@ impl CanonicalRules {
     /// What was declared, each list sorted and without repetitions.
     pub fn declared(&self) -> &DeclaredRules {
         &self.declared
+    }
+
+    /// Whether patterns are looked for in such a body: in whatever is text; in scripts and JSON they were not before
+    /// rules had versions.
+    pub(super) fn reach(&self, kind: Kind) -> bool {
+        match kind {
+            Kind::Html | Kind::Css | Kind::Xml => true,
+            Kind::Script | Kind::Manifest | Kind::Json => self.built_in > BuiltIn::First,
+            Kind::Other => false,
+        }
     }
 
     /// Adds the spans that the patterns match.
@@ -213,6 +232,55 @@ fn in_order(declared: &DeclaredRules) -> DeclaredRules {
         json_pointers: sorted(&declared.json_pointers),
         headers: sorted(&headers),
     }
+}
+
+fn compiled_selectors(written: &[String]) -> Result<Selectors, RulesError> {
+    let mut parsed = Vec::new();
+    for (index, text) in written.iter().enumerate() {
+        let refused = |at, problem| RulesError {
+            list: "selectors",
+            index,
+            rule: text.clone(),
+            at,
+            problem,
+        };
+        let characters = |bytes: usize| text[..bytes].chars().count() + 1;
+        let list = selector::parse(text)
+            .map_err(|(at, problem)| refused(Some(characters(at)), problem))?;
+        parsed.extend(list);
+        if Selectors::new(&parsed).is_none() {
+            let problem = format!(
+                "all selectors together have more than {} steps",
+                selector::STEPS_MAX
+            );
+            return Err(refused(None, problem));
+        }
+    }
+    Ok(Selectors::new(&parsed).expect("they fit when the last one was added"))
+}
+
+fn compiled_pointers(written: &[String]) -> Result<Pointers, RulesError> {
+    let mut parsed = Vec::new();
+    for (index, text) in written.iter().enumerate() {
+        let refused = |at, problem| RulesError {
+            list: "json_pointers",
+            index,
+            rule: text.clone(),
+            at,
+            problem,
+        };
+        if index >= POINTERS_MAX {
+            return Err(refused(
+                None,
+                format!("there are more than {POINTERS_MAX} pointers"),
+            ));
+        }
+        let characters = |bytes: usize| text[..bytes].chars().count() + 1;
+        let pointer =
+            pointer::parse(text).map_err(|(at, problem)| refused(Some(characters(at)), problem))?;
+        parsed.push(pointer);
+    }
+    Ok(Pointers::new(parsed))
 }
 
 /// A pattern as an expression of linear time; else where it goes wrong and why.
@@ -250,4 +318,88 @@ fn syntax_problem(message: &str) -> (Option<usize>, String) {
     let reason = message.lines().last().unwrap_or_default();
     let reason = reason.strip_prefix("error: ").unwrap_or(reason);
     (at, format!("is no regular expression: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(rules: &[&str]) -> Vec<String> {
+        rules.iter().map(|&rule| rule.into()).collect()
+    }
+
+    fn declared() -> DeclaredRules {
+        DeclaredRules {
+            selectors: list(&["p", "div > a@href", "p"]),
+            patterns: list(&["b c", "a+"]),
+            json_pointers: list(&["/b ", "/a"]),
+            headers: list(&["X-B", "x-a"]),
+        }
+    }
+
+    #[test]
+    fn rules_are_written_down_and_read_again() {
+        // Golden lines: they lie in manifests. Order and repetitions of what an operator writes make no other rules.
+        let rules = CanonicalRules::new(&declared()).unwrap();
+        let expected = [
+            "* built-in 2",
+            "selector div > a@href",
+            "selector p",
+            "pattern a+",
+            "pattern b c",
+            "json-pointer /a",
+            "json-pointer /b ",
+            "header x-a",
+            "header x-b",
+        ];
+        assert_eq!(rules.lines(), expected);
+        assert_eq!(CanonicalRules::from_lines(&rules.lines()).unwrap(), rules);
+        assert_eq!(CanonicalRules::default().lines(), ["* built-in 2"]);
+    }
+
+    #[test]
+    fn lines_of_the_time_before_versions_are_patterns() {
+        // Promise: what an earlier version has written means what it meant, order and all; what a later one has
+        // written is refused and not guessed; and what is written today an earlier one refuses, for whom a line was a
+        // pattern.
+        for lines in [vec![], list(&["<!--.*-->", "a"]), list(&["selector p"])] {
+            let rules = CanonicalRules::from_lines(&lines).unwrap();
+            assert_eq!((rules.built_in, rules.lines()), (BuiltIn::First, lines));
+        }
+        for lines in [
+            list(&["* built-in 3"]),
+            list(&["* built-in 2", "color blue"]),
+        ] {
+            let error = CanonicalRules::from_lines(&lines).unwrap_err().to_string();
+            assert!(error.contains("upgrade standin"), "{error}");
+        }
+        assert!(Regex::new("* built-in 2").is_err());
+        assert_ne!(
+            CanonicalRules::from_lines(&[]).unwrap(),
+            CanonicalRules::default()
+        );
+    }
+
+    #[test]
+    fn so_many_rules_fit_and_no_more() {
+        let many =
+            |count: usize, rule: fn(usize) -> String| (0..count).map(rule).collect::<Vec<_>>();
+        let patterns = |count| DeclaredRules {
+            patterns: many(count, |index| format!("a{index}")),
+            ..DeclaredRules::default()
+        };
+        let pointers = |count| DeclaredRules {
+            json_pointers: many(count, |index| format!("/{index}")),
+            ..DeclaredRules::default()
+        };
+        let selectors = |count| DeclaredRules {
+            selectors: many(count, |index| format!("a{index} > b")),
+            ..DeclaredRules::default()
+        };
+        let fits = |declared: DeclaredRules| CanonicalRules::new(&declared).is_ok();
+        assert!(fits(patterns(PATTERNS_MAX)) && !fits(patterns(PATTERNS_MAX + 1)));
+        assert!(fits(pointers(POINTERS_MAX)) && !fits(pointers(POINTERS_MAX + 1)));
+        let steps = selector::STEPS_MAX / 2;
+        assert!(fits(selectors(steps)) && !fits(selectors(steps + 1)));
+    }
 }

@@ -8,7 +8,7 @@ use flate2::read::MultiGzDecoder;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::{Collector, Role, Sitemap, data, instruction, lastmod, references};
+use super::{Collector, Role, Sitemap, Span, data, instruction, lastmod, references, volatile};
 
 /// The size that the sitemap protocol allows; what comes after it is not looked at.
 const SITEMAP_BYTES_MAX: u64 = 50 << 20;
@@ -112,10 +112,20 @@ pub(super) fn lines(text: &[u8], links: &mut Collector) {
     }
 }
 
+/// What [`scan`] finds in an XML document beside its links.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Scanned {
+    pub sitemap: Option<Sitemap>,
+    /// It is a sitemap that stops before its end.
+    pub is_cut: bool,
+    /// When the document was made, wherever it says so: in comments, and of a feed as a whole.
+    pub made: Vec<Span>,
+}
+
 /// Collects the links of an XML document, each under any namespace prefix. What follows the first error in
 /// broken XML is not looked at. Entities that a document declares stay as written: whoever makes them
-/// grow makes nothing grow here. The second value: it is a sitemap that stops before its end.
-pub(super) fn scan(text: &[u8], links: &mut Collector) -> (Option<Sitemap>, bool) {
+/// grow makes nothing grow here.
+pub(super) fn scan(text: &[u8], links: &mut Collector) -> Scanned {
     let mut walk = Walk {
         links,
         room: Vec::new(),
@@ -124,14 +134,31 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> (Option<Sitemap>, bool
         image_depth: 0,
         text: None,
         item: None,
+        made: Making::default(),
     };
     let mut reader = reader(text);
+    // A byte order mark is no part of what the reader counts.
+    let offset = if text.starts_with(b"\xef\xbb\xbf") {
+        3
+    } else {
+        0
+    };
+    let position = |reader: &Reader<&[u8]>| {
+        let position = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+        position.saturating_add(offset).min(text.len())
+    };
     loop {
-        match reader.read_event() {
+        let start = position(&reader);
+        let event = reader.read_event();
+        let end = position(&reader);
+        match event {
             Ok(Event::Start(tag)) => {
                 walk.start(&tag);
                 walk.open(&tag);
+                let is_of_all = walk.item.is_none() && walk.root == Some(Root::Feed);
+                walk.made.open(tag.local_name().as_ref(), end, is_of_all);
             }
+            Ok(Event::Comment(_)) => walk.made.comment(text, start, end),
             Ok(Event::Empty(tag)) => {
                 walk.start(&tag);
                 walk.note_end(tag.local_name().as_ref());
@@ -143,7 +170,10 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> (Option<Sitemap>, bool
                 let mut room = Vec::new();
                 walk.extend(references::decode(&written, &mut room));
             }
-            Ok(Event::End(tag)) => walk.end(tag.local_name().as_ref()),
+            Ok(Event::End(tag)) => {
+                walk.end(tag.local_name().as_ref());
+                walk.made.close(start);
+            }
             Ok(Event::PI(instruction)) => instruction::take(&instruction, walk.links),
             Ok(Event::Eof) | Err(_) => break,
             Ok(_) => {}
@@ -155,7 +185,50 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> (Option<Sitemap>, bool
         Some(Root::Urls) => Some(Sitemap::Pages),
         _ => None,
     };
-    (kind, kind.is_some() && !walk.is_whole)
+    Scanned {
+        sitemap: kind,
+        is_cut: kind.is_some() && !walk.is_whole,
+        made: walk.made.spans,
+    }
+}
+
+/// Looks for the words of a document on when it was made. That of an entry in it is what a reader would know it by,
+/// and so is `lastmod`.
+#[derive(Default)]
+struct Making {
+    depth: usize,
+    /// Where the text of such a word begins, while inside of one.
+    since: Option<usize>,
+    spans: Vec<Span>,
+}
+
+impl Making {
+    /// Feeds have the moment of their making in their root (Atom) or in its child `channel` (RSS).
+    const DEPTH_MAX: usize = 2;
+
+    fn open(&mut self, name: &[u8], content: usize, is_of_all: bool) {
+        let is_moment = matches!(name, b"lastBuildDate" | b"pubDate" | b"updated" | b"date");
+        let is_near = (1..=Making::DEPTH_MAX).contains(&self.depth);
+        self.since = (is_of_all && is_moment && is_near).then_some(content);
+        self.depth += 1;
+    }
+
+    fn close(&mut self, end: usize) {
+        self.depth = self.depth.saturating_sub(1);
+        if let Some(start) = self.since.take() {
+            self.spans.push(Span { start, end });
+        }
+    }
+
+    fn comment(&mut self, text: &[u8], start: usize, end: usize) {
+        let comment = text.get(start..end).unwrap_or_default();
+        let inside = comment
+            .strip_prefix(b"<!--")
+            .and_then(|rest| rest.strip_suffix(b"-->"));
+        if let Some(inside) = inside {
+            volatile::find_in_comment(inside, start + 4, &mut self.spans);
+        }
+    }
 }
 
 /// Lenient where people write sitemaps by hand: a bare `&` in a URL is the usual mistake.
@@ -201,6 +274,7 @@ struct Walk<'a> {
     /// The text so far of an element that has a meaning, while inside of one.
     text: Option<(Meaning, Vec<u8>)>,
     item: Option<Item>,
+    made: Making,
 }
 
 impl Walk<'_> {
@@ -371,7 +445,7 @@ mod tests {
     /// Pages, assets and sitemaps, with their times.
     fn found(body: &str) -> (Option<Sitemap>, Vec<Found>) {
         let mut links = Collector::default();
-        let (sitemap, _) = scan(body.as_bytes(), &mut links);
+        let sitemap = scan(body.as_bytes(), &mut links).sitemap;
         let links = links.into_links();
         let links = links
             .iter()
@@ -470,7 +544,7 @@ mod tests {
             ("<rss><item><link>/a</link>", false),
         ] {
             let mut links = Collector::default();
-            assert_eq!(scan(body.as_bytes(), &mut links).1, expected, "{body}");
+            assert_eq!(scan(body.as_bytes(), &mut links).is_cut, expected, "{body}");
         }
     }
 
@@ -504,6 +578,47 @@ mod tests {
         let unpacked = Unpacked::of(packed).unwrap();
         assert!(!unpacked.text().is_empty());
         assert!(UNPACKED.try_lock().is_err());
+    }
+
+    #[test]
+    fn the_moment_of_making_is_that_of_the_whole_and_of_nothing_in_it() {
+        // Each row: a document, and what of it is said anew whenever it is made.
+        let rows: &[(&str, &[&str])] = &[
+            (
+                "<rss><channel><lastBuildDate>a</lastBuildDate><pubDate> b </pubDate><item><pubDate>c</pubDate></item></channel></rss>",
+                &["a", " b "],
+            ),
+            (
+                "\u{feff}<?xml version='1.0'?><feed><updated>a</updated><entry><updated>b</updated><published>c</published></entry></feed>",
+                &["a"],
+            ),
+            (
+                "<rdf:RDF><channel><dc:date>a</dc:date></channel><item><dc:date>b</dc:date></item></rdf:RDF>",
+                &["a"],
+            ),
+            (
+                "<!-- generated-on=\"January 2, 2026 3:04 am\" --><urlset><url><lastmod>a</lastmod></url></urlset><!-- Total queries: 34 -->",
+                &["generated-on=\"January 2, 2026 3:04 am", "queries: 34"],
+            ),
+            (
+                "<rss><channel><image><pubDate>a</pubDate></image></channel></rss>",
+                &[],
+            ),
+            (
+                "<rss><channel><lastBuildDate/><title>a</title></channel></rss>",
+                &[],
+            ),
+            ("<page><updated>a</updated></page>", &[]),
+            ("<feed><updated>a", &[]),
+        ];
+        for (body, expected) in rows {
+            let made = scan(body.as_bytes(), &mut Collector::default()).made;
+            let made: Vec<&str> = made
+                .iter()
+                .map(|span| &body[span.start..span.end])
+                .collect();
+            assert_eq!(made, *expected, "{body}");
+        }
     }
 
     #[test]

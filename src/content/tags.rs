@@ -8,14 +8,21 @@
 
 use memchr::{memchr, memchr2, memmem};
 
+use super::volatile::VIEW_CLASS_BYTES_MIN;
 use super::{Span, is_space, skip_space};
 
 /// One start tag. The caller keeps one and has it filled again and again.
 #[derive(Debug, Default)]
 pub(super) struct Tag {
     pub element: Element,
+    /// All of it, from `<` to behind `>`.
+    pub all: Span,
     /// As written.
     pub name: Span,
+    /// XML rules hold for it: it stands in SVG or MathML, is one of the two, or the document is XML.
+    pub is_foreign: bool,
+    /// It is foreign and ends in `/>`, so that it has no content and no end tag.
+    pub is_empty: bool,
     /// Those with a name of [`AttributeName`], the first of each name, in the order written.
     pub attributes: Vec<Attribute>,
     /// The content of a raw text element such as `<style>`; empty for others.
@@ -70,8 +77,12 @@ pub(super) enum AttributeName {
     Action,
     Archive,
     Background,
+    /// `data-cf-beacon`.
+    CfBeacon,
     Checked,
     Cite,
+    /// A class that is long enough to have an id in it.
+    Class,
     Code,
     Codebase,
     Content,
@@ -79,6 +90,8 @@ pub(super) enum AttributeName {
     DataSrc,
     DataSrcset,
     Disabled,
+    /// `data-drupal-selector`.
+    DrupalSelector,
     Form,
     Formaction,
     Formmethod,
@@ -94,12 +107,16 @@ pub(super) enum AttributeName {
     Nonce,
     Poster,
     Property,
+    /// Any of those that name other elements by their ids. A tag may have several.
+    Reference,
     Rel,
     Selected,
     Src,
     Srcdoc,
     Srcset,
     Style,
+    /// Any of those whose value is a token: `data-csp-nonce` and its like. A tag may have several.
+    Token,
     Type,
     Value,
     XlinkHref,
@@ -113,7 +130,8 @@ pub(super) trait Watch {
     /// Text in which nothing is a reference.
     fn literal(&mut self, text: Span);
     fn start(&mut self, tag: &Tag);
-    fn end(&mut self, element: Element, name: Span);
+    /// An end tag, `all` of it from `<` to behind `>`.
+    fn end(&mut self, element: Element, name: Span, all: Span);
 }
 
 /// Nobody watches.
@@ -123,7 +141,36 @@ impl Watch for Nobody {
     fn text(&mut self, _: Span) {}
     fn literal(&mut self, _: Span) {}
     fn start(&mut self, _: &Tag) {}
-    fn end(&mut self, _: Element, _: Span) {}
+    fn end(&mut self, _: Element, _: Span, _: Span) {}
+}
+
+/// Two watch the same walk.
+impl<One: Watch, Other: Watch> Watch for (&mut One, &mut Other) {
+    fn text(&mut self, text: Span) {
+        self.0.text(text);
+        self.1.text(text);
+    }
+
+    fn literal(&mut self, text: Span) {
+        self.0.literal(text);
+        self.1.literal(text);
+    }
+
+    fn start(&mut self, tag: &Tag) {
+        self.0.start(tag);
+        self.1.start(tag);
+    }
+
+    fn end(&mut self, element: Element, name: Span, all: Span) {
+        self.0.end(element, name, all);
+        self.1.end(element, name, all);
+    }
+}
+
+/// Whether a document says of itself that XML rules hold in it.
+pub(super) fn is_xml(body: &[u8]) -> bool {
+    let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    text[skip_space(text, 0)..].starts_with(b"<?xml")
 }
 
 /// What opens a CDATA section.
@@ -137,7 +184,12 @@ pub(super) struct Tags<'a> {
     foreign: usize,
     /// The contents of `<!--[if …]> … <![endif]-->`, which old browsers read as markup.
     pub conditional: Vec<Span>,
+    /// The contents of the other comments that are long enough to say something.
+    pub comments: Vec<Span>,
 }
+
+/// The shortest comment that says anything about an answer: a duration such as `0.1 s`.
+const COMMENT_BYTES_MIN: usize = 5;
 
 impl Tag {
     /// The value of the attribute as written, if the tag has it.
@@ -152,13 +204,12 @@ impl Tag {
 
 impl<'a> Tags<'a> {
     pub(super) fn new(body: &'a [u8]) -> Tags<'a> {
-        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
-        let is_xml = text[skip_space(text, 0)..].starts_with(b"<?xml");
         Tags {
             body,
             at: 0,
-            foreign: usize::from(is_xml),
+            foreign: usize::from(is_xml(body)),
             conditional: Vec::new(),
+            comments: Vec::new(),
         }
     }
 
@@ -180,7 +231,11 @@ impl<'a> Tags<'a> {
                 Some(b'/') if open + 2 < self.body.len() => {
                     watch.text(text);
                     if let Some((element, name)) = self.end_tag(open + 2) {
-                        watch.end(element, name);
+                        let all = Span {
+                            start: open,
+                            end: self.at,
+                        };
+                        watch.end(element, name, all);
                     }
                 }
                 Some(b'!') => {
@@ -221,13 +276,18 @@ impl<'a> Tags<'a> {
         tag.attributes.clear();
         let mut seen = 0u64;
         let mut at = name.end;
-        while let Some(next) = self.attribute(at) {
+        while let Some(next) = attribute(self.body, at) {
             at = next.value_end;
             let Some(name) = attribute_name(next.name.of(self.body)) else {
                 continue;
             };
+            if name == AttributeName::Class
+                && next.value.end - next.value.start < VIEW_CLASS_BYTES_MIN
+            {
+                continue;
+            }
             if seen & (1 << name as u64) == 0 {
-                seen |= 1 << name as u64;
+                seen |= single(name);
                 tag.attributes.push(Attribute {
                     name,
                     value: next.value,
@@ -239,10 +299,14 @@ impl<'a> Tags<'a> {
             return false;
         };
         self.at = closed + 1;
+        tag.all = Span {
+            start: name.start - 1,
+            end: self.at,
+        };
         // In XML rules a tag that ends in `/>` has no content; a slash in an unquoted value is not that.
-        let is_foreign = self.foreign > 0 || tag.element == Element::Foreign;
-        let is_empty = is_foreign && self.body[at..closed].ends_with(b"/");
-        if !is_empty {
+        tag.is_foreign = self.foreign > 0 || tag.element == Element::Foreign;
+        tag.is_empty = tag.is_foreign && self.body[at..closed].ends_with(b"/");
+        if !tag.is_empty {
             self.enter(tag, name);
         }
         true
@@ -282,7 +346,7 @@ impl<'a> Tags<'a> {
             end: self.name_end(name),
         };
         let mut at = name.end;
-        while let Some(next) = self.attribute(at) {
+        while let Some(next) = attribute(self.body, at) {
             at = next.value_end;
         }
         let closed = self.tag_end(at);
@@ -300,11 +364,14 @@ impl<'a> Tags<'a> {
         let text = &self.body[open..];
         if text.starts_with(b"<!--") {
             self.at = self.comment_end(open);
+            let all = Span {
+                start: open + 4,
+                end: self.at,
+            };
             if text[4..].trim_ascii_start().starts_with(b"[if") {
-                self.conditional.push(Span {
-                    start: open + 4,
-                    end: self.at,
-                });
+                self.conditional.push(all);
+            } else if all.end.saturating_sub(all.start) > COMMENT_BYTES_MIN {
+                self.comments.push(all);
             }
         } else if self.foreign > 0 && text.starts_with(CDATA) {
             self.at = self.past(b"]]>", open);
@@ -357,66 +424,75 @@ impl<'a> Tags<'a> {
 
     /// Where the `>` of a tag stands after its last attribute; `None` if the body ends before.
     fn tag_end(&self, at: usize) -> Option<usize> {
-        let end = self.skip_between(at);
+        let end = skip_between(self.body, at);
         (self.body.get(end) == Some(&b'>')).then_some(end)
     }
+}
 
-    fn skip_between(&self, at: usize) -> usize {
-        let is_between = |byte: &&u8| is_space(**byte) || **byte == b'/';
-        at + self.body[at..].iter().take_while(is_between).count()
+fn skip_between(body: &[u8], at: usize) -> usize {
+    let is_between = |byte: &&u8| is_space(**byte) || **byte == b'/';
+    at + body[at..].iter().take_while(is_between).count()
+}
+
+/// The attribute at or after `at`, which lies in a tag behind its name or another attribute; `None` at the tag's end
+/// and where the body cuts the tag off.
+pub(super) fn attribute(body: &[u8], at: usize) -> Option<Written> {
+    let start = skip_between(body, at);
+    if matches!(body.get(start), None | Some(b'>')) {
+        return None;
     }
-
-    /// The attribute at or after `at`; `None` at the tag's end and where the body cuts the tag off.
-    fn attribute(&self, at: usize) -> Option<Written> {
-        let start = self.skip_between(at);
-        if matches!(self.body.get(start), None | Some(b'>')) {
-            return None;
-        }
-        // An equals sign in first place is part of the name.
-        let is_end = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'>' | b'=');
-        let rest = &self.body[start + 1..];
-        let end = rest
-            .iter()
-            .position(is_end)
-            .map_or(self.body.len(), |length| start + 1 + length);
-        let name = Span { start, end };
-        let equals = skip_space(self.body, end);
-        if self.body.get(equals) == Some(&b'=') {
-            return self.attribute_value(name, skip_space(self.body, equals + 1));
-        }
-        Some(Written {
-            name,
-            value: Span { start: end, end },
-            value_end: end,
-        })
+    // An equals sign in first place is part of the name.
+    let is_end = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'>' | b'=');
+    let rest = &body[start + 1..];
+    let end = rest
+        .iter()
+        .position(is_end)
+        .map_or(body.len(), |length| start + 1 + length);
+    let name = Span { start, end };
+    let equals = skip_space(body, end);
+    if body.get(equals) == Some(&b'=') {
+        return attribute_value(body, name, skip_space(body, equals + 1));
     }
+    Some(Written {
+        name,
+        value: Span { start: end, end },
+        value_end: end,
+    })
+}
 
-    fn attribute_value(&self, name: Span, at: usize) -> Option<Written> {
-        let first = *self.body.get(at)?;
-        if matches!(first, b'"' | b'\'') {
-            let start = at + 1;
-            let end = start + memchr(first, &self.body[start..])?;
-            return Some(Written {
-                name,
-                value: Span { start, end },
-                value_end: end + 1,
-            });
-        }
-        let is_end = |byte: &u8| is_space(*byte) || *byte == b'>';
-        let end = at + self.body[at..].iter().position(is_end)?;
-        Some(Written {
+fn attribute_value(body: &[u8], name: Span, at: usize) -> Option<Written> {
+    let first = *body.get(at)?;
+    if matches!(first, b'"' | b'\'') {
+        let start = at + 1;
+        let end = start + memchr(first, &body[start..])?;
+        return Some(Written {
             name,
-            value: Span { start: at, end },
-            value_end: end,
-        })
+            value: Span { start, end },
+            value_end: end + 1,
+        });
+    }
+    let is_end = |byte: &u8| is_space(*byte) || *byte == b'>';
+    let end = at + body[at..].iter().position(is_end)?;
+    Some(Written {
+        name,
+        value: Span { start: at, end },
+        value_end: end,
+    })
+}
+
+/// The bit of a name that only the first attribute may have; none for those that stand for several.
+fn single(name: AttributeName) -> u64 {
+    match name {
+        AttributeName::Reference | AttributeName::Token => 0,
+        name => 1 << name as u64,
     }
 }
 
 /// An attribute as it stands in the body. `value_end` lies behind the closing quote.
-struct Written {
-    name: Span,
-    value: Span,
-    value_end: usize,
+pub(super) struct Written {
+    pub name: Span,
+    pub value: Span,
+    pub value_end: usize,
 }
 
 /// Finds the few names of this length and beginning that it may be, and only then compares: most elements are
@@ -474,15 +550,18 @@ fn attribute_name(name: &[u8]) -> Option<AttributeName> {
     let first = name.first()? | 0x20;
     let (found, known): (AttributeName, &[u8]) = match (name.len(), first) {
         (2, b'i') => (Id, b"id"),
+        (3, b'f') => (Reference, b"for"),
         (3, b's') => (Src, b"src"),
         (3, b'r') => (Rel, b"rel"),
         (4, b'h') => (Href, b"href"),
+        (4, b'l') => (Reference, b"list"),
         (4, b'n') => (Name, b"name"),
         (4, b't') => (Type, b"type"),
         (4, b'd') => (Data, b"data"),
         (4, b'f') => (Form, b"form"),
         (4, b'c') if name[1] | 0x20 == b'i' => (Cite, b"cite"),
         (4, b'c') => (Code, b"code"),
+        (5, b'c') => (Class, b"class"),
         (5, b's') => (Style, b"style"),
         (5, b'v') => (Value, b"value"),
         (5, b'n') => (Nonce, b"nonce"),
@@ -494,6 +573,8 @@ fn attribute_name(name: &[u8]) -> Option<AttributeName> {
         (7, b'c') if name[1] | 0x20 == b'h' => (Checked, b"checked"),
         (7, b'c') => (Content, b"content"),
         (7, b'a') => (Archive, b"archive"),
+        (7, b'h') => (Reference, b"headers"),
+        (7, b'w') => (Token, b"wire:id"),
         (8, b'd') if name[1] | 0x20 == b'a' => (DataSrc, b"data-src"),
         (8, b'd') => (Disabled, b"disabled"),
         (8, b'c') => (Codebase, b"codebase"),
@@ -502,13 +583,36 @@ fn attribute_name(name: &[u8]) -> Option<AttributeName> {
         (8, b'm') => (Multiple, b"multiple"),
         (8, b'p') => (Property, b"property"),
         (8, b's') => (Selected, b"selected"),
+        (9, b'a') => (Reference, b"aria-owns"),
+        (9, b'd') => (Token, b"data-csrf"),
         (10, b'b') => (Background, b"background"),
+        (10, b'c') => (Reference, b"commandfor"),
+        (10, b'd') => (Token, b"data-nonce"),
         (10, b'f') if name[4] | 0x20 == b'a' => (Formaction, b"formaction"),
         (10, b'f') => (Formmethod, b"formmethod"),
         (10, b'h') => (HttpEquiv, b"http-equiv"),
         (10, b'x') => (XlinkHref, b"xlink:href"),
+        (11, b'a') => (Reference, b"aria-flowto"),
+        (11, b'd') if name[5] | 0x20 == b't' => (Reference, b"data-target"),
         (11, b'd') => (DataSrcset, b"data-srcset"),
         (11, b'i') => (Imagesrcset, b"imagesrcset"),
+        (12, b'a') => (Reference, b"aria-details"),
+        (13, b'a') => (Reference, b"aria-controls"),
+        (13, b'p') => (Reference, b"popovertarget"),
+        (13, b'w') => (Token, b"wire:snapshot"),
+        (14, b'd') if name[5] | 0x20 == b'b' => (Reference, b"data-bs-target"),
+        (14, b'd') if name[6] | 0x20 == b's' => (Token, b"data-csp-nonce"),
+        (14, b'd') => (CfBeacon, b"data-cf-beacon"),
+        (15, b'a') => (Reference, b"aria-labelledby"),
+        (15, b'd') if name[5] | 0x20 == b'c' => (Token, b"data-csrf-token"),
+        (15, b'd') => (Token, b"data-phx-static"),
+        (16, b'a') => (Reference, b"aria-describedby"),
+        (16, b'd') if name[5] | 0x20 == b'c' => (Token, b"data-cf-settings"),
+        (16, b'd') => (Token, b"data-phx-session"),
+        (17, b'a') => (Reference, b"aria-errormessage"),
+        (17, b'w') => (Token, b"wire:initial-data"),
+        (20, b'd') => (DrupalSelector, b"data-drupal-selector"),
+        (21, b'a') => (Reference, b"aria-activedescendant"),
         _ => return None,
     };
     name.eq_ignore_ascii_case(known).then_some(found)

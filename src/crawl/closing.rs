@@ -8,7 +8,7 @@ use super::frontier::Slot;
 use super::sightings::day_of;
 use super::strategy::{self, Linkage};
 use super::{CrawlError, url_log};
-use crate::content::{self, Kind};
+use crate::content;
 use crate::manifest::{Entry, Gone, Outcome, Staged};
 use crate::site::{Admission, PageUrl};
 
@@ -117,7 +117,7 @@ impl Engine<'_> {
             if self.is_resumed || seen.and_then(|seen| seen.linked_day).is_none() {
                 sightings.linked(&url, self.begun);
             }
-            if content::kind(page.headers.content_type(), url.path()) != Kind::Other {
+            if content::has_links(content::kind(page.headers.content_type(), url.path())) {
                 let parsed = seen.and_then(|seen| seen.parsed_day);
                 oldest = oldest
                     .zip(parsed)

@@ -163,8 +163,8 @@ impl Visitor {
 
     fn page(&self, job: &Job, received: Received) -> Result<SeenPage, FetchError> {
         let kind = kind_of(job, &received);
-        let is_wanted = job.is_sitemap || kind != Kind::Other;
-        let text = match is_wanted {
+        let has_links = job.is_sitemap || content::has_links(kind);
+        let text = match has_links || kind != Kind::Other {
             true => markup(&received.body, bytes_max(job))?,
             false => None,
         };
@@ -177,8 +177,8 @@ impl Visitor {
                 forms: FormTally::default(),
                 sitemap: None,
                 is_cut: false,
-                is_searched: !is_wanted,
-                is_unsearched: is_wanted,
+                is_searched: !has_links,
+                is_unsearched: has_links,
                 received,
             });
         };
