@@ -78,8 +78,12 @@ pub enum Verb {
     },
     /// Crawl and commit only
     Crawl,
-    /// What a sync would do now (the dry run)
-    Plan,
+    /// What a sync would do now, and why (the dry run); -v names every object
+    Plan {
+        /// This tier alone [default: all]
+        #[arg(long, value_name = "NAME")]
+        tier: Option<String>,
+    },
     /// Bring every tier up to the newest generation
     Sync,
     /// Prove what the last run wrote from the tiers' own listings

@@ -110,7 +110,7 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
         Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
         Verb::Verify => run::main(args, crate::run::Stages::Verify).await,
-        Verb::Plan => plan::main(args),
+        Verb::Plan { tier } => plan::main(args, tier.as_deref()),
         Verb::Adopt { .. } => adopt::main(args).await,
         Verb::Get { .. } => get::main(args).await,
         Verb::Ls { prefix, tier, long } => {

@@ -203,7 +203,7 @@ fn advice(section: &str, field: &str, known: &[&str]) -> String {
 }
 
 /// The name that was probably meant: a few letters off, or the only one with words that begin so.
-fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(super) fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
     let distance = |name: &&str| strsim::damerau_levenshtein(field, name);
     let misspelt = known
         .iter()

@@ -355,12 +355,26 @@ impl Config {
     /// The tier of that name.
     ///
     /// # Errors
-    /// One line that names the tiers there are.
+    /// One line that names the tiers there are, the one that was probably meant first.
     pub fn tier(&self, name: &TierName) -> Result<&TierConfig, String> {
-        let found = self.tiers.iter().find(|tier| tier.name == *name);
+        self.tier_named(name.as_str())
+    }
+
+    /// As [`Config::tier`], by whatever somebody has typed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn tier_named(&self, name: &str) -> Result<&TierConfig, String> {
+        let found = self.tiers.iter().find(|tier| tier.name.as_str() == name);
         found.ok_or_else(|| {
             let names: Vec<_> = self.tiers.iter().map(|tier| tier.name.as_str()).collect();
-            format!("there is no tier `{name}`; there are: {}", names.join(", "))
+            let shown = document::visible(name);
+            let meant = document::nearest(name, &names);
+            let meant = meant.map_or_else(String::new, |meant| format!("did you mean `{meant}`? "));
+            format!(
+                "there is no tier `{shown}`; {meant}there are: {}",
+                names.join(", ")
+            )
         })
     }
 }

@@ -14,13 +14,13 @@ mod value;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use handle::Handle;
 
 pub use fuse::{Blown, Fuse};
 pub use scan::Scan;
-pub use small_file::replace_file;
+pub use small_file::{remove_file, replace_file};
 
 /// sled keeps every leaf in memory that it has written since it was opened, whatever its cache may hold: it never
 /// learns that their bytes are on disk. So after the flush that brings the leaves written to this number the database
@@ -69,6 +69,10 @@ pub struct Db {
     dir: PathBuf,
     fuse: Fuse,
     unflushed: AtomicUsize,
+    /// Records looked up or passed by a scan: what reading costs, for who wants to hold it to a promise.
+    read: AtomicU64,
+    /// A file that speaks of this database and holds only as long as nothing is written.
+    word: Mutex<Option<PathBuf>>,
     /// Held during a flush: who finds nothing left to flush may have to wait for who is at it.
     flushing: Mutex<Flushing>,
 }
@@ -126,6 +130,8 @@ impl Db {
             dir: dir.into(),
             fuse,
             unflushed: AtomicUsize::new(0),
+            read: AtomicU64::new(0),
+            word: Mutex::new(None),
             flushing: Mutex::new(Flushing {
                 has_failed: false,
                 leaves: 0,
@@ -133,14 +139,28 @@ impl Db {
         })
     }
 
+    /// Has a file removed, durably, before the first record is written from here on: what it says of this
+    /// database is true only as long as nothing is.
+    pub fn with_word(mut self, file: PathBuf) -> Db {
+        self.word = Mutex::new(Some(file));
+        self
+    }
+
+    /// How many records have been looked up or passed by a scan since the database was opened.
+    pub fn records_read(&self) -> u64 {
+        self.read.load(Ordering::Relaxed)
+    }
+
     /// The payload stored under `key`.
     pub fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, DbError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
         let found = self.with(|tree| tree.get(key))?;
         found.map(|sealed| self.unseal(key, &sealed)).transpose()
     }
 
     /// True when there is a record under `key`.
     pub fn contains(&self, key: &[u8]) -> Result<bool, DbError> {
+        self.read.fetch_add(1, Ordering::Relaxed);
         self.with(|tree| tree.contains_key(key))
     }
 
@@ -149,11 +169,24 @@ impl Db {
         if batch.is_empty() {
             return Ok(());
         }
+        self.take_back_the_word()?;
         self.fuse.pass("db.apply")?;
         let count = batch.count;
         self.with(|tree| tree.apply_batch(batch.records))?;
         // Counted after it is visible: a flush that takes the count away then covers the batch.
         self.unflushed.fetch_add(count, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// Nobody gets past here before the file is gone for good, whoever removes it.
+    fn take_back_the_word(&self) -> Result<(), DbError> {
+        let mut word = self.word.lock().expect("no holder of this lock panics");
+        let Some(file) = word.as_deref() else {
+            return Ok(());
+        };
+        self.fuse.pass("db.word")?;
+        remove_file(file).map_err(|e| self.io(e))?;
+        *word = None;
         Ok(())
     }
 

@@ -1,6 +1,8 @@
 //! Ordered scans. sled's bounded ranges walk on to the end of the tree, so this is the only place
 //! that iterates it: an open-ended range that stops by itself.
 
+use std::sync::atomic::Ordering;
+
 use super::handle::{Hold, Records};
 use super::{Db, DbError, KeyAndPayload};
 
@@ -36,6 +38,7 @@ impl Iterator for Scan<'_> {
         if self.done {
             return None;
         }
+        self.db.read.fetch_add(1, Ordering::Relaxed);
         let records = match &mut self.records {
             Ok((records, _)) => records,
             Err(error) => return error.take().map(Err),

@@ -21,6 +21,22 @@ pub fn replace_file(
     file.flush()?;
     file.get_ref().sync_all()?;
     fs::rename(fresh, path)?;
+    sync_folder_of(path)
+}
+
+/// Removes a file if it is there, and makes that durable.
+///
+/// # Errors
+/// What the file system says.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_folder_of(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn sync_folder_of(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -44,5 +60,8 @@ mod tests {
         replace_file(&path, |file| file.write_all(b"new")).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        remove_file(&path).unwrap();
+        remove_file(&path).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

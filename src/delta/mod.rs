@@ -6,6 +6,8 @@
 
 mod object;
 mod plan;
+mod reason;
 
 pub use object::{Object, Source, redirect_page};
 pub use plan::{Operation, Phase, Row, Sibling, operation};
+pub use reason::{Cause, Reason};

@@ -1,8 +1,9 @@
 //! One row of a delta to at most one operation.
 
 use super::object::Object;
+use super::reason::Reason;
 use crate::content::ContentHash;
-use crate::manifest::Entry;
+use crate::manifest::{Doubt, Entry};
 use crate::site::{Layout, ObjectKey, PageUrl};
 
 /// A URL at a tier's watermark and now.
@@ -11,8 +12,8 @@ pub struct Row {
     pub url: PageUrl,
     pub before: Option<Entry>,
     pub after: Option<Entry>,
-    /// The tier may hold something else than `before`; then nothing counts as done already.
-    pub doubt: bool,
+    /// Why the tier may hold something else than `before`, if so; then nothing counts as done already.
+    pub doubt: Doubt,
 }
 
 /// Another URL on the same key. `in_delta` when the tier's delta has a row of its own for it.
@@ -112,7 +113,7 @@ impl Operation {
     }
 }
 
-/// The operation that a row asks for. `siblings` finds the other URLs on its key; of the rows of one
+/// The operation that a row asks for, and why. `siblings` finds the other URLs on its key; of the rows of one
 /// key, the first in URL order decides for all.
 ///
 /// # Errors
@@ -121,7 +122,7 @@ pub fn operation<E>(
     layout: &Layout,
     row: Row,
     siblings: impl FnOnce(&ObjectKey) -> Result<Vec<Sibling>, E>,
-) -> Result<Option<Operation>, E> {
+) -> Result<Option<(Operation, Reason)>, E> {
     let key = layout.place(&row.url).key;
     let siblings = siblings(&key)?;
     let decides = |other: &Sibling| other.in_delta && other.row.url < row.url;
@@ -133,11 +134,13 @@ pub fn operation<E>(
     Ok(decide(key, &group))
 }
 
-fn decide(key: ObjectKey, group: &[Row]) -> Option<Operation> {
+fn decide(key: ObjectKey, group: &[Row]) -> Option<(Operation, Reason)> {
     let old = winner(group, |row| row.before.as_ref());
     let new = winner(group, |row| row.after.as_ref());
-    let doubt = group.iter().any(|row| row.doubt);
-    match (old, new) {
+    let url = |object: &Option<Object>| object.as_ref().map(|object| object.meta.url.clone());
+    let (was, is) = (url(&old), url(&new));
+    let doubt = group.iter().any(|row| row.doubt != Doubt::None);
+    let operation = match (old, new) {
         (None, None) if !doubt => None,
         (Some(old), None) => Some(Operation::Delete {
             key,
@@ -152,7 +155,9 @@ fn decide(key: ObjectKey, group: &[Row]) -> Option<Operation> {
             Some(Operation::Reheader { key, object: new })
         }
         (_, Some(new)) => Some(Operation::Put { key, object: new }),
-    }
+    }?;
+    let reason = Reason::of(group, was.as_ref(), is.as_ref());
+    Some((operation, reason))
 }
 
 /// The object that belongs on the key, of those that `side` shows: the canonical URL's.
@@ -207,13 +212,14 @@ mod tests {
             url: url(path),
             before,
             after,
-            doubt: false,
+            doubt: Doubt::None,
         }
     }
 
     fn plan(row: Row, siblings: Vec<Sibling>) -> Option<Operation> {
         let layout = Layout::new(LayoutName::Plain, []);
-        operation(&layout, row, |_| Ok::<_, Infallible>(siblings)).unwrap()
+        let planned = operation(&layout, row, |_| Ok::<_, Infallible>(siblings)).unwrap();
+        planned.map(|(operation, _)| operation)
     }
 
     fn name(operation: &Option<Operation>) -> &'static str {
@@ -247,7 +253,7 @@ mod tests {
         for (before, after, sure, doubted) in table {
             let sure_row = row("/x", before.clone(), after.clone());
             let doubted_row = Row {
-                doubt: true,
+                doubt: Doubt::CutShort,
                 ..sure_row.clone()
             };
             assert_eq!(name(&plan(sure_row, vec![])), sure, "{before:?} {after:?}");

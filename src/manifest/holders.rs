@@ -24,8 +24,16 @@ pub struct Held<'a> {
     pub doubted: Generation,
 }
 
+/// An object that a body can be copied from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copyable {
+    pub key: ObjectKey,
+    /// It is deleted at the end of the same plan: the page has moved.
+    pub leaves: bool,
+}
+
 impl Manifest {
-    /// The key of an object of another URL than `url` that a tier holds already, with exactly this
+    /// An object of another URL than `url` that a tier holds already, with exactly this
     /// body, and that a plan up to the current generation leaves alone or deletes at its end.
     ///
     /// # Errors
@@ -36,7 +44,7 @@ impl Manifest {
         url: &PageUrl,
         content: &ContentHash,
         size: u64,
-    ) -> Result<Option<ObjectKey>, ManifestError> {
+    ) -> Result<Option<Copyable>, ManifestError> {
         if size < COPY_BYTES_MIN {
             return Ok(None);
         }
@@ -58,7 +66,8 @@ impl Manifest {
         let key = self.layout().place(&url).key;
         // With several URLs on it, another page may lie there.
         let is_alone = self.on_key(&key, url.scheme())?.len() == 1;
-        Ok(is_alone.then_some(key))
+        let leaves = changed.is_some();
+        Ok(is_alone.then_some(Copyable { key, leaves }))
     }
 
     /// The record of who holds a body, unless somebody is noted who held it until this commit: then that one's
@@ -114,7 +123,7 @@ mod tests {
         let found = sample
             .manifest
             .source_in_tier(&held, &url(path), &content, body.len() as u64);
-        found.unwrap().map(|key| key.to_string())
+        found.unwrap().map(|found| found.key.to_string())
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::ManifestError;
-use super::record::{Generation, Meta};
+use super::record::{Generation, Lineage, Meta};
 use crate::db::{Fuse, replace_file};
 
 const FILE: &str = "manifest.json";
@@ -49,6 +49,11 @@ impl Marker {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(failed(&path)(source)),
         }
+    }
+
+    /// Whether it speaks of that manifest in that state.
+    pub fn names(&self, lineage: &Lineage, generation: Generation) -> bool {
+        self.format == FORMAT && self.lineage == lineage.0 && self.generation == generation
     }
 
     pub fn check_format(&self, state: &Path) -> Result<(), ManifestError> {
@@ -119,7 +124,7 @@ fn copy_folder(from: &Path, to: &Path) -> Result<(), ManifestError> {
     copy().map_err(failed(to))
 }
 
-fn failed(path: &Path) -> impl Fn(io::Error) -> ManifestError + '_ {
+pub fn failed(path: &Path) -> impl Fn(io::Error) -> ManifestError + '_ {
     |source| ManifestError::Io {
         path: path.into(),
         source,

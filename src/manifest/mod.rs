@@ -19,6 +19,7 @@ mod marker;
 mod record;
 #[cfg(test)]
 mod sample;
+mod standing;
 mod tiers;
 
 use std::path::{Path, PathBuf};
@@ -37,13 +38,14 @@ pub use changes::UrlChange;
 /// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
 pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Evidence, Staged};
-pub use holders::Held;
+pub use holders::{Copyable, Held};
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
     Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared, TierState,
     Verified,
 };
-pub use tiers::{Confirmation, TierDelta};
+pub use standing::{Standing, TierStanding};
+pub use tiers::{Confirmation, Doubt, TierDelta};
 
 use marker::Marker;
 
@@ -117,6 +119,11 @@ impl From<Blown> for ManifestError {
     }
 }
 
+/// Where the database of a state directory lies.
+fn database(state: &Path) -> PathBuf {
+    state.join("manifest")
+}
+
 /// The open manifest of one state directory.
 pub struct Manifest {
     db: Db,
@@ -136,13 +143,13 @@ impl Manifest {
     /// the database holds less than the file beside it says, [`ManifestError::Layout`] when every key
     /// would change, and what the database says.
     pub fn open(state: &Path, layout: &Layout, fuse: Fuse) -> Result<Manifest, ManifestError> {
-        let dir = state.join("manifest");
+        let dir = database(state);
         let marker = Marker::read(state)?;
         if let Some(marker) = &marker {
             marker.check_format(state)?;
             marker::save_metadata(&dir)?;
         }
-        let db = Db::open(&dir, CACHE_BYTES, fuse.clone())?;
+        let db = Db::open(&dir, CACHE_BYTES, fuse.clone())?.with_word(standing::place(state));
         let expected = marker
             .as_ref()
             .map_or(Generation::NONE, |marker| marker.generation);
@@ -312,6 +319,11 @@ impl Manifest {
             self.db.flush()?;
         }
         Ok(())
+    }
+
+    /// How many records have been read since the manifest was opened: what a plan costs, whatever the machine.
+    pub fn records_read(&self) -> u64 {
+        self.db.records_read()
     }
 
     /// What a name of a tier is in keys: one byte string without a zero.

@@ -19,8 +19,17 @@ pub struct TierDelta {
     pub before: Option<Entry>,
     /// As it is now.
     pub after: Option<Entry>,
-    /// The tier may hold something else than `before`: a debt, or a plan that did not end.
-    pub doubt: bool,
+    /// Why the tier may hold something else than `before`, if so.
+    pub doubt: Doubt,
+}
+
+/// Why what a tier holds of a URL is not known, if so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    None,
+    /// A plan was begun that had taken it on, and did not end.
+    CutShort,
+    Owed(Debt),
 }
 
 /// A write that a tier acknowledged.
@@ -262,19 +271,19 @@ fn is_md5(etag: &str) -> bool {
     etag.len() == 32 && etag.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
-/// URLs of a tier's debts, in order.
+/// A tier's debts, in the order of their URLs.
 struct Owed<'a> {
     scan: Scan<'a>,
     skip: usize,
 }
 
 impl Iterator for Owed<'_> {
-    type Item = Result<PageUrl, ManifestError>;
+    type Item = Result<(PageUrl, Debt), ManifestError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let record = self.scan.next()?;
         Some(match record {
-            Ok((key, _)) => codec::url_of_key(&key, self.skip),
+            Ok(record) => codec::keyed_by_url(record, self.skip),
             Err(error) => Err(error.into()),
         })
     }
@@ -289,10 +298,14 @@ pub struct TierDeltas<'a> {
 }
 
 impl TierDeltas<'_> {
-    fn changed(&mut self, owed: bool) -> Option<Result<TierDelta, ManifestError>> {
+    fn changed(&mut self, debt: Option<Debt>) -> Option<Result<TierDelta, ManifestError>> {
         let change = self.changes.next()?;
         Some(change.map(|change| TierDelta {
-            doubt: owed || change.oldest <= self.doubted,
+            doubt: match debt {
+                Some(debt) => Doubt::Owed(debt),
+                None if change.oldest <= self.doubted => Doubt::CutShort,
+                None => Doubt::None,
+            },
             url: change.url,
             before: change.before,
             after: change.after,
@@ -300,15 +313,15 @@ impl TierDeltas<'_> {
     }
 
     fn only_owed(&mut self) -> Option<Result<TierDelta, ManifestError>> {
-        let url = match self.owed.next()? {
-            Ok(url) => url,
+        let (url, debt) = match self.owed.next()? {
+            Ok(owed) => owed,
             Err(error) => return Some(Err(error)),
         };
         Some(self.manifest.entry(&url).map(|entry| TierDelta {
             url,
             before: entry.clone(),
             after: entry,
-            doubt: true,
+            doubt: Doubt::Owed(debt),
         }))
     }
 }
@@ -319,14 +332,14 @@ impl Iterator for TierDeltas<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let (changed, owed) = (self.changes.peek(), self.owed.peek());
         match (changed, owed) {
-            (Some(Err(_)), _) | (Some(_), None | Some(Err(_))) => self.changed(false),
+            (Some(Err(_)), _) | (Some(_), None | Some(Err(_))) => self.changed(None),
             (None, _) => self.only_owed(),
-            (Some(Ok(change)), Some(Ok(url))) => match change.url.cmp(url) {
-                std::cmp::Ordering::Less => self.changed(false),
+            (Some(Ok(change)), Some(Ok((url, _)))) => match change.url.cmp(url) {
+                std::cmp::Ordering::Less => self.changed(None),
                 std::cmp::Ordering::Greater => self.only_owed(),
                 std::cmp::Ordering::Equal => {
-                    drop(self.owed.next());
-                    self.changed(true)
+                    let owed = self.owed.next().and_then(Result::ok);
+                    self.changed(owed.map(|(_, debt)| debt))
                 }
             },
         }

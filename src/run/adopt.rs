@@ -148,6 +148,9 @@ pub async fn adopt(
         let adoption = one(&around, tier).await?;
         report.enter(adoption);
     }
+    drop(around);
+    let manifest = Arc::into_inner(manifest).expect("whoever worked with it has ended");
+    house::close(manifest, config)?;
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
 }

@@ -17,7 +17,7 @@ use crate::crawl::{
 };
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
-use crate::manifest::{Manifest, Meta};
+use crate::manifest::{Manifest, ManifestError, Meta};
 use crate::site::{Admission, Layout, PageUrl, Scheme, Scope};
 use crate::store::Store;
 use crate::tier::{DirectoryTier, GcsTier, S3Tier, Tier, TierError};
@@ -40,15 +40,40 @@ impl House {
     /// # Errors
     /// What manifest and store say; [`RunError::Locked`] is the lock's business, not this one's.
     pub fn open(config: &Config, fuse: Fuse) -> Result<House, RunError> {
-        let layout = layout_of(config);
-        let state = &config.state.dir;
-        let manifest = Manifest::open(state, &layout, fuse.clone())?;
-        manifest.roll_back()?;
+        let manifest = manifest_of(config, fuse.clone())?;
         Ok(House {
-            store: Store::open(&state.join("store"), fuse)?,
+            store: Store::open(&config.state.dir.join("store"), fuse)?,
             manifest: Arc::new(manifest),
         })
     }
+
+    /// Closes the manifest, and leaves beside it how the tiers stand.
+    ///
+    /// # Errors
+    /// What the manifest says.
+    pub fn close(self, config: &Config) -> Result<(), RunError> {
+        let manifest = Arc::into_inner(self.manifest).expect("whoever worked with it has ended");
+        Ok(close(manifest, config)?)
+    }
+}
+
+/// The manifest alone, as a killed run must not leave it: a commit that is half done is taken back.
+///
+/// # Errors
+/// What the manifest says.
+pub fn manifest_of(config: &Config, fuse: Fuse) -> Result<Manifest, ManifestError> {
+    let manifest = Manifest::open(&config.state.dir, &layout_of(config), fuse)?;
+    manifest.roll_back()?;
+    Ok(manifest)
+}
+
+/// Closes the manifest with a word about the configured tiers.
+///
+/// # Errors
+/// What the manifest says.
+pub fn close(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
+    let tiers = config.tiers.iter().map(|tier| tier.name.clone());
+    manifest.close(&tiers.collect::<Vec<_>>())
 }
 
 /// The layout that the configuration asks for.

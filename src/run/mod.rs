@@ -27,10 +27,10 @@ use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use guards::{Judgement, judge};
-pub use house::{House, layout_of, scope_of, tier_of, traps_of};
+pub use house::{House, close, layout_of, manifest_of, scope_of, tier_of, traps_of};
 pub use lock::{Holder, Lock};
-pub use report::{ChangeLine, RunReport, Verdict, rfc3339};
-pub use status::{Status, read_status};
+pub use report::{ChangeLine, HeldBack, RunReport, Verdict, rfc3339};
+pub use status::{Status, held_back, read_status};
 
 /// Which stages a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -265,7 +265,8 @@ async fn work(
         status::publish(state, report, around.live.stage())?;
         house = stages::tiers(house, config, stages, run_id, around, report).await?;
     }
-    Ok(report.finish(&house.manifest)?)
+    report.finish(&house.manifest)?;
+    house.close(config)
 }
 
 /// Seconds since 1970 in UTC.

@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::guards::Judgement;
 use crate::crawl::{CrawlCounts, Tally, Trouble};
-use crate::manifest::{Clash, Generation, Manifest, ManifestError, Outcome, RunId, Sharing};
+use crate::manifest::{
+    Clash, Evidence, Generation, Manifest, ManifestError, Outcome, RunId, Sharing,
+};
 use crate::site::PageUrl;
 use crate::sync::TierReport;
 
@@ -44,6 +47,36 @@ pub struct ChangeLine {
     pub size_after: Option<u64>,
 }
 
+/// What of a crawl's findings was not committed because a guard spoke.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldBack {
+    /// New, changed and withdrawn pages; 0 when all were committed.
+    pub changes: u64,
+    pub because: Option<String>,
+}
+
+impl HeldBack {
+    /// `None` where the run looked at some pages only: it says nothing of the others.
+    pub(super) fn of(
+        evidence: Evidence,
+        judgement: &Judgement,
+        counts: &CrawlCounts,
+    ) -> Option<HeldBack> {
+        if evidence == Evidence::Part {
+            return None;
+        }
+        let (changes, because) = match (&judgement.refuse, &judgement.withhold_withdrawals) {
+            (Some(why), _) => (counts.new + counts.changed + counts.gone, Some(why)),
+            (None, Some(why)) => (counts.gone, Some(why)),
+            (None, None) => (0, None),
+        };
+        Some(HeldBack {
+            changes,
+            because: because.cloned(),
+        })
+    }
+}
+
 /// The report of a run.
 #[derive(Debug, Clone, Serialize)]
 pub struct RunReport {
@@ -56,6 +89,8 @@ pub struct RunReport {
     pub crawl: CrawlCounts,
     #[serde(flatten)]
     pub tally: Tally,
+    /// What the guards said; null for a run that did not look at the whole site.
+    pub held_back: Option<HeldBack>,
     pub tiers: Vec<TierReport>,
     pub seconds: f64,
     /// True when this run went on where a killed one had stopped.
@@ -89,6 +124,7 @@ impl RunReport {
             reasons: Vec::new(),
             crawl: CrawlCounts::default(),
             tally: Tally::default(),
+            held_back: None,
             tiers: Vec::new(),
             seconds: 0.0,
             resumed: false,

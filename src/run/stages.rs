@@ -7,7 +7,7 @@ use std::time::Instant;
 use futures_util::future::{TryFutureExt, join_all};
 
 use super::house::{self, House};
-use super::report::{RunReport, Verdict};
+use super::report::{HeldBack, RunReport, Verdict};
 use super::{RunError, Source, Stages, Surroundings, guards};
 use crate::audit::{self, AuditError, Findings};
 use crate::config::{Config, Keep, RobotsPolicy};
@@ -75,6 +75,7 @@ pub async fn take_in(
         report.note(Verdict::Degraded, reason);
     }
     let judgement = guards::judge(&report.crawl, before.counts, &config.guard);
+    report.held_back = HeldBack::of(source.evidence(), &judgement, &report.crawl);
     if let Some(reason) = refusal(ended, judgement.refuse)? {
         report.note(Verdict::Failed, reason);
     } else {

@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::lock::{Holder, Lock};
-use super::report::RunReport;
+use super::report::{HeldBack, RunReport};
 
 const STATUS: &str = "status.json";
 const REPORTS: &str = "runs";
 
 /// Reports kept; the oldest go first.
 const REPORTS_KEPT: usize = 200;
+
+/// Reports that are looked into for the last run of the whole site: between two of them there are few others.
+const REPORTS_ASKED: usize = 20;
 
 /// How a mirror stands, from the outside.
 #[derive(Debug, Clone, Serialize)]
@@ -76,6 +79,27 @@ pub fn read_status(state: &Path) -> Result<Status, RunError> {
         latest: read_json(&state.join(STATUS))?,
         finished: finished.flatten(),
     })
+}
+
+/// What the guards held back in the newest run that looked at the whole site; `None` where there was none of late, or
+/// nothing was held back.
+///
+/// # Errors
+/// What the file system says.
+pub fn held_back(state: &Path) -> Result<Option<HeldBack>, RunError> {
+    let folder = state.join(REPORTS);
+    if !folder.is_dir() {
+        return Ok(None);
+    }
+    for path in reports_in(&folder)?.iter().rev().take(REPORTS_ASKED) {
+        let report = read_json(path)?.unwrap_or_default();
+        let judged = serde_json::from_value(report["held_back"].clone());
+        if let Ok(Some(judged)) = judged {
+            let judged: HeldBack = judged;
+            return Ok(Some(judged).filter(|judged| judged.changes > 0));
+        }
+    }
+    Ok(None)
 }
 
 fn read_json(path: &Path) -> Result<Option<serde_json::Value>, RunError> {

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 
 use super::bodies::Bodies;
 use super::claim::OpenTier;
-use super::plan::{self, Planned, Steps, plan_of};
+use super::plan::{self, Planned, Step, Steps, plan_of};
 use super::{SyncError, TierProgress, TierReport, Trouble, off_thread};
 use crate::config::TierName;
 use crate::content::ContentHash;
@@ -85,7 +85,7 @@ impl Sync {
         progress: &TierProgress,
     ) -> Result<Outcome, SyncError> {
         let to = self.manifest.generation();
-        let planned = plan_of(&self.manifest, &open.name, &open.tier.prices(), |_, _| ())?;
+        let planned = plan_of(&self.manifest, &open.name, &open.tier.prices(), |_| ())?;
         progress.plan(planned.operations());
         let doubted = plan::doubted(&self.manifest, &open.name)?;
         let resumed = doubted > Generation::NONE;
@@ -196,7 +196,9 @@ fn drop_outdated_marks(
     }
     let mut outdated = Vec::new();
     for step in Steps::new(manifest, name, doubted, None)? {
-        let (operation, doubt) = step?;
+        let Step {
+            operation, doubt, ..
+        } = step?;
         if !(doubt && doubted > Generation::NONE && is_confirmed(manifest, name, &operation)?) {
             outdated.push(operation.key().clone());
         }
@@ -240,7 +242,9 @@ struct Remaining<'a> {
 impl Remaining<'_> {
     fn next(&mut self, book: &Book<'_>) -> Result<Option<Operation>, ManifestError> {
         for step in self.steps.by_ref() {
-            let (operation, doubt) = step?;
+            let Step {
+                operation, doubt, ..
+            } = step?;
             let (manifest, name) = (&book.sync.manifest, &book.open.name);
             if !(self.resumed && doubt && is_confirmed(manifest, name, &operation)?) {
                 return Ok(Some(operation));

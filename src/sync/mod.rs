@@ -28,7 +28,7 @@ pub use bodies::Bodies;
 pub use claim::{Candidate, OpenTier, open, open_to_adopt};
 pub use execute::{FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
-pub use plan::{Planned, plan_of};
+pub use plan::{Planned, Step, plan_of};
 
 /// What stops a sync as a whole. What goes wrong with a tier is in its [`Outcome`].
 #[derive(Debug, thiserror::Error)]

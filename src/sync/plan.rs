@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::config::TierName;
-use crate::delta::{self, Operation, Phase, Row, Sibling};
-use crate::manifest::{Entry, Generation, Held, Manifest, ManifestError, TierDelta};
+use crate::delta::{self, Operation, Phase, Reason, Row, Sibling};
+use crate::manifest::{Doubt, Entry, Generation, Held, Manifest, ManifestError, TierDelta};
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::Prices;
 
@@ -62,13 +62,13 @@ pub fn plan_of(
     manifest: &Manifest,
     name: &TierName,
     prices: &Prices,
-    mut each: impl FnMut(&Operation, bool),
+    mut each: impl FnMut(&Step),
 ) -> Result<Planned, ManifestError> {
     let mut planned = Planned::default();
     for step in Steps::new(manifest, name, doubted(manifest, name)?, None)? {
-        let (operation, doubt) = step?;
-        planned.count(&operation, prices);
-        each(&operation, doubt);
+        let step = step?;
+        planned.count(&step.operation, prices);
+        each(&step);
     }
     Ok(planned)
 }
@@ -83,7 +83,16 @@ pub fn doubted(manifest: &Manifest, name: &TierName) -> Result<Generation, Manif
     Ok(open.map_or(Generation::NONE, |open| open.to))
 }
 
-/// The operations of one phase (or of all), with whether the tier was in doubt about the URL.
+/// One operation of a plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    pub operation: Operation,
+    /// True when the tier was in doubt about the URL whose row this is.
+    pub doubt: bool,
+    pub reason: Reason,
+}
+
+/// The operations of one phase, or of all.
 pub struct Steps<'a> {
     manifest: &'a Manifest,
     name: TierName,
@@ -115,31 +124,44 @@ impl<'a> Steps<'a> {
         })
     }
 
-    fn step(&self, delta: TierDelta) -> Result<Option<(Operation, bool)>, ManifestError> {
-        let (url, doubt) = (delta.url.clone(), delta.doubt);
-        let row = row(delta.url, delta.before, delta.after, doubt);
-        let operation = delta::operation(self.manifest.layout(), row, |key| {
+    fn step(&self, delta: TierDelta) -> Result<Option<Step>, ManifestError> {
+        let (url, doubt) = (delta.url.clone(), delta.doubt != Doubt::None);
+        let row = row(delta.url, delta.before, delta.after, delta.doubt);
+        let planned = delta::operation(self.manifest.layout(), row, |key| {
             if self.grouped {
                 self.siblings(key, &url)
             } else {
                 Ok(Vec::new())
             }
         })?;
-        let Some(operation) =
-            operation.filter(|operation| self.phase.is_none_or(|phase| operation.phase() == phase))
+        let is_asked = |operation: &Operation| {
+            let phase = self.phase;
+            phase.is_none_or(|phase| operation.phase() == phase)
+        };
+        let Some((mut operation, mut reason)) =
+            planned.filter(|(operation, _)| is_asked(operation))
         else {
             return Ok(None);
         };
-        if !self.copies {
-            return Ok(Some((operation, doubt)));
+        if self.copies {
+            let held = Held {
+                tier: &self.name,
+                watermark: self.watermark,
+                doubted: self.doubted,
+            };
+            let mut leaves = false;
+            operation = operation.spared(|content, size| {
+                let found = self.manifest.source_in_tier(&held, &url, content, size)?;
+                leaves = found.as_ref().is_some_and(|found| found.leaves);
+                Ok::<_, ManifestError>(found.map(|found| found.key))
+            })?;
+            reason.moved = leaves && matches!(operation, Operation::Copy { .. });
         }
-        let held = Held {
-            tier: &self.name,
-            watermark: self.watermark,
-            doubted: self.doubted,
-        };
-        let source = |content: &_, size| self.manifest.source_in_tier(&held, &url, content, size);
-        Ok(Some((operation.spared(source)?, doubt)))
+        Ok(Some(Step {
+            operation,
+            doubt,
+            reason,
+        }))
     }
 
     fn siblings(&self, key: &ObjectKey, url: &PageUrl) -> Result<Vec<Sibling>, ManifestError> {
@@ -149,10 +171,16 @@ impl<'a> Steps<'a> {
                 continue;
             }
             let (before, changed) = self.manifest.entry_at(&other, self.watermark)?;
-            let owed = self.manifest.debt(&self.name, &other)?.is_some();
-            let doubt = owed || changed.is_some_and(|generation| generation <= self.doubted);
+            let debt = self.manifest.debt(&self.name, &other)?;
+            let cut_short = changed.is_some_and(|generation| generation <= self.doubted);
+            let in_delta = debt.is_some() || changed.is_some();
+            let doubt = match debt {
+                Some(debt) => Doubt::Owed(debt),
+                None if cut_short => Doubt::CutShort,
+                None => Doubt::None,
+            };
             siblings.push(Sibling {
-                in_delta: owed || changed.is_some(),
+                in_delta,
                 row: row(other, before, Some(after), doubt),
             });
         }
@@ -160,7 +188,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn row(url: PageUrl, before: Option<Entry>, after: Option<Entry>, doubt: bool) -> Row {
+fn row(url: PageUrl, before: Option<Entry>, after: Option<Entry>, doubt: Doubt) -> Row {
     Row {
         url,
         before,
@@ -170,7 +198,7 @@ fn row(url: PageUrl, before: Option<Entry>, after: Option<Entry>, doubt: bool) -
 }
 
 impl Iterator for Steps<'_> {
-    type Item = Result<(Operation, bool), ManifestError>;
+    type Item = Result<Step, ManifestError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {

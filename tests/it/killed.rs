@@ -78,6 +78,9 @@ const IN_A_FIRST_RUN: &[&str] = &[
     "tier.checkpoint:2",
     "tier.head:1",
     "tier.head:2",
+    "db.word:1",
+    "manifest.standing:1",
+    "manifest.stands:1",
 ];
 
 /// In a run that finds an edit of the same size, other headers, a new page, one that is gone (410), one that is
@@ -123,6 +126,9 @@ const IN_A_RUN_WITH_CHANGES: &[&str] = &[
     "tier.checkpoint:2",
     "tier.head:1",
     "tier.head:2",
+    "db.word:1",
+    "manifest.standing:1",
+    "manifest.stands:1",
 ];
 
 /// With `keep = "until-confirmed"`, whose run ends by emptying the store.

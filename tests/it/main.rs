@@ -32,6 +32,7 @@ mod layout;
 mod lineage;
 mod model;
 mod nothing_lost;
+mod plan;
 mod policy;
 mod publish;
 mod second_look;

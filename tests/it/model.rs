@@ -720,7 +720,7 @@ fn a_crawl_killed_after_its_seeds_keeps_its_home_page() {
     // Went wrong: "seeded" was durable before what the seeds had answered, and the resumed crawl
     // committed a site without them. (And before that, no crawl of a site without robots.txt was
     // ever resumed.)
-    for after in 16..24 {
+    for after in 16..25 {
         relive(&[step([write(5, 0)], Fate::Killed { after })]);
     }
 }
@@ -747,7 +747,7 @@ fn a_mark_does_not_outlive_the_object_that_it_vouches_for() {
     // Went wrong: a page was stored and noted, overwritten by a run that was killed before it had noted
     // that, and changed back: the old note made the next run believe that it had nothing to do.
     // The writes of one header to two tiers, and what records them.
-    for after in 62..67 {
+    for after in 62..68 {
         let retype = || Edit::Retype { at: 5 };
         relive(&[
             step([write(5, 0)], Fate::Fair),

@@ -123,11 +123,26 @@ impl Scene {
         let fuse = Fuse::at(place, passes);
         let ran = self.try_run(&fuse);
         assert!(fuse.is_blown(), "nobody was killed: {ran:?}");
-        // A copy, since databases that are not closed are flushed when the fuse goes.
+        self.go_on_elsewhere();
+    }
+
+    /// Goes on with a copy, since databases that are not closed are flushed when the fuse goes.
+    fn go_on_elsewhere(&mut self) {
         self.lives += 1;
         let next = self.folder.path().join(format!("state-{}", self.lives));
         copy_tree(&self.config.state.dir, &next);
         self.config.state.dir = next;
+    }
+
+    /// A run that may die on its way; true if it has. What it leaves then is what a killed process leaves.
+    pub fn run_until(&mut self, fuse: &Fuse) -> bool {
+        let ran = self.try_run(fuse);
+        if !fuse.is_blown() {
+            ran.expect("nothing is wrong");
+            return false;
+        }
+        self.go_on_elsewhere();
+        true
     }
 
     /// A run of which only its beginning is wanted: it is dropped as soon as `is_enough` of what it shows, and by then
