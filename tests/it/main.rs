@@ -35,6 +35,7 @@ mod nothing_lost;
 mod plan;
 mod policy;
 mod publish;
+mod reheader;
 mod second_look;
 mod secure;
 mod support;

@@ -61,6 +61,8 @@ pub struct Seen {
     pub path: String,
     pub query: String,
     pub about: About,
+    /// It names another object, or the same, as where the bytes come from.
+    pub is_copy: bool,
 }
 
 /// What a request is about: one object, a listing of a bucket, or something else about a bucket.
@@ -612,6 +614,7 @@ fn refused(
         path: format!("/{bucket}/"),
         query: "list-type=2".into(),
         about: About::Listing,
+        is_copy: false,
     };
     let is_read = seen.about == About::Object && matches!(seen.method.as_str(), "GET" | "HEAD");
     if is_read && denied.iter().any(|matcher| matcher(&listing)) {
@@ -644,6 +647,7 @@ fn describe(request: &hyper::Request<hyper::body::Incoming>) -> Seen {
         path,
         query,
         about,
+        is_copy: request.headers().contains_key("x-amz-copy-source"),
     }
 }
 
