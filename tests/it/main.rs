@@ -5,6 +5,7 @@ mod bad_input;
 mod bad_origin;
 mod bad_sites;
 mod bad_tier;
+mod canonical;
 mod collisions;
 mod copies;
 mod crawl_forms;

@@ -16,7 +16,9 @@ mod content;
 
 use std::path::{Path, PathBuf};
 
-use content::{Asked, CanonicalRules, ContentHash, Document, Kind, parse};
+use content::{
+    Asked, CanonicalRules, ContentHash, DeclaredRules, Document, Kind, parse, volatile_spans,
+};
 
 /// Attributes that name something to fetch.
 const NAMES: [&str; 6] = ["href", "src", "poster", "background", "data", "srcset"];
@@ -34,7 +36,7 @@ fn main() {
     let bytes: usize = pages.iter().map(Vec::len).sum();
     println!("{} pages, {:.1} MB", pages.len(), bytes as f64 / 1e6);
     let hashes: Vec<ContentHash> = pages.iter().map(|page| ContentHash::of(page)).collect();
-    let ours = |asked| {
+    let ours = |asked, rules: &CanonicalRules| {
         let parsed = pages.iter().zip(&hashes).map(|(page, hash)| {
             let document = Document {
                 kind: Kind::Html,
@@ -43,17 +45,28 @@ fn main() {
                 content_type: Some("text/html"),
                 asked,
             };
-            parse(&document, &CanonicalRules::default()).links.len()
+            parse(&document, rules).links.len()
         });
         parsed.sum()
     };
-    measure("ours", bytes, || ours(Asked::default()));
+    let first = CanonicalRules::from_lines(&[]).expect("no rule is no wrong one");
+    let today = CanonicalRules::default();
+    let selectors = CanonicalRules::new(&typical()).expect("these rules can work");
+    measure("ours, first rules", bytes, || ours(Asked::default(), &first));
+    measure("ours", bytes, || ours(Asked::default(), &today));
+    measure("ours, five selectors", bytes, || ours(Asked::default(), &selectors));
+    tell_taken(&pages, &today, "built-in rules");
+    tell_taken(&pages, &selectors, "five selectors");
+    measure("lol_html, five selectors", bytes, || {
+        let pages = pages.iter();
+        pages.map(|page| taken_by_lol_html(page)).sum()
+    });
     let all = Asked {
         forms: true,
         text: true,
         sitemap: false,
     };
-    measure("ours, with forms and text", bytes, || ours(all));
+    measure("ours, with forms and text", bytes, || ours(all, &today));
     let each = |count: fn(&[u8]) -> usize| pages.iter().map(|page| count(page)).sum();
     measure("tl", bytes, || each(with_tl));
     measure("lol_html", bytes, || each(with_lol_html));
@@ -86,7 +99,7 @@ fn measure(name: &str, bytes: usize, mut take: impl FnMut() -> usize) {
         seconds = seconds.min(cpu_seconds() - begun);
     }
     let speed = bytes as f64 / 1e6 / seconds;
-    println!("{name:26} {seconds:8.3} CPU s {speed:8.0} MB/s {links:9} links");
+    println!("{name:26} {seconds:8.3} CPU s {speed:8.0} MB/s {links:9} found");
 }
 
 /// User and system time of this process.
@@ -114,6 +127,61 @@ fn with_tl(page: &[u8]) -> usize {
             .count()
     };
     tags.map(count).sum()
+}
+
+/// What somebody might want to leave out of such pages: by id, by class, under a parent, by an attribute, and one
+/// attribute's value.
+const SELECTORS: [&str; 5] = [
+    "#navbar-top",
+    "div.sub-nav",
+    "footer > p",
+    "li:not(.toctree-l1) a[rel=nofollow]",
+    "meta[name='dc.created']@content",
+];
+
+fn typical() -> DeclaredRules {
+    DeclaredRules {
+        selectors: SELECTORS.map(str::to_owned).into(),
+        ..DeclaredRules::default()
+    }
+}
+
+fn tell_taken(pages: &[Vec<u8>], rules: &CanonicalRules, name: &str) {
+    let (mut spans, mut bytes, mut touched) = (0, 0, 0);
+    for page in pages {
+        let document = Document {
+            kind: Kind::Html,
+            body: page,
+            content: ContentHash::of(page),
+            content_type: Some("text/html"),
+            asked: Asked::default(),
+        };
+        let taken = volatile_spans(&document, rules).spans;
+        spans += taken.len();
+        touched += usize::from(!taken.is_empty());
+        bytes += taken.iter().map(|(start, end)| end - start).sum::<usize>();
+    }
+    println!("  {name}: {spans} stretches, {bytes} bytes of {touched} pages");
+}
+
+/// The elements that it takes out.
+fn taken_by_lol_html(page: &[u8]) -> usize {
+    let taken = std::cell::Cell::new(0);
+    let handlers = SELECTORS.iter().map(|selector| {
+        let selector = selector.split('@').next().unwrap_or_default();
+        lol_html::element!(selector, |element| {
+            taken.set(taken.get() + 1);
+            element.remove();
+            Ok(())
+        })
+    });
+    let settings = lol_html::Settings {
+        element_content_handlers: handlers.collect(),
+        ..lol_html::Settings::new()
+    };
+    let mut rewriter = lol_html::HtmlRewriter::new(settings, |_: &[u8]| {});
+    let written = rewriter.write(page).and_then(|()| rewriter.end());
+    written.map_or(0, |()| taken.get())
 }
 
 fn with_lol_html(page: &[u8]) -> usize {
