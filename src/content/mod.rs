@@ -79,7 +79,7 @@ pub struct Parsed {
 }
 
 /// The two kinds of sitemaps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Sitemap {
     /// Its links are sitemaps.
     Index,

@@ -94,10 +94,10 @@ pub async fn crawl(
         sitemaps_open: 0,
         robots: Vec::new(),
         memory: super::robots_memory(&order.state),
-        sitemaps: match position.seeded {
-            false => Sitemaps::new(SitemapNotes::open(&order.sitemap_notes())),
-            true => Sitemaps::resumed(SitemapNotes::open(&order.sitemap_notes())),
-        },
+        sitemaps: Sitemaps::new(
+            SitemapNotes::open(&order.sitemap_notes()),
+            means.frontier.sitemaps()?,
+        ),
         is_resumed: position.seeded,
         sightings: order.watches().then(|| super::sightings(&order.state)),
         variants: Variants::default(),
@@ -480,6 +480,7 @@ impl Engine<'_> {
             true => self.judge_again(&job, answered, result)?,
             false => self.judge(&job, answered, result)?,
         };
+        self.record_sitemaps()?;
         let bytes = body.as_ref().map_or(0, |(digest, _)| digest.size);
         self.progress.finish(bytes);
         let (slot, cursor) = match job.way {
@@ -504,6 +505,12 @@ impl Engine<'_> {
         )
         .await?;
         self.send_noted().await
+    }
+
+    /// Has what was learned of sitemaps recorded.
+    pub fn record_sitemaps(&mut self) -> Result<(), CrawlError> {
+        let records = self.sitemaps.records();
+        Ok(self.frontier.note_sitemaps(&records)?)
     }
 
     /// Ticks off an entry that was asked for. Where its cursor has moved by it: its origin, and where a resumed crawl

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::recent::AsItIs;
+use super::sitemaps::SitemapRecord;
 use super::sorted_runs::{self, Merged, Runs};
 use super::{CrawlCounts, Tally, Trouble};
 use crate::content::Role;
@@ -45,6 +46,7 @@ const KNOWN: u8 = b's';
 const LASTMOD: u8 = b'l';
 const STAGED: u8 = b'o';
 const ASIDE: u8 = b'a';
+const SITEMAP: u8 = b'p';
 const TROUBLE: u8 = b't';
 
 /// Between the host and the slot in the key of a queue's record; no host holds it.
@@ -58,7 +60,7 @@ const ASIDE_BATCH: usize = 1_000;
 
 /// Format of all records in here, raised when one of them or of what is staged changes. Another one is
 /// thrown away, like a damaged frontier. (2: staged outcomes say when their answer came. 3: queues by host and
-/// in order, and what changes with every page apart from what does not. 4: sorted runs.)
+/// in order, and what changes with every page apart from what does not. 4: sorted runs, sitemaps.)
 const FORMAT: u8 = 4;
 
 /// A URL that waits, with the page it was found on.
@@ -404,6 +406,26 @@ impl Frontier {
             }
         }
         self.db.apply(batch)
+    }
+
+    /// Records what is known of sitemaps. To be called before the job counts as done that has told it.
+    pub fn note_sitemaps(&self, records: &[(PageUrl, SitemapRecord)]) -> Result<(), DbError> {
+        let mut batch = Batch::default();
+        for (url, record) in records {
+            batch.put(&keyed(SITEMAP, url), &encode(record));
+        }
+        self.db.apply(batch)
+    }
+
+    /// What is known of sitemaps.
+    pub fn sitemaps(&self) -> Result<Vec<(PageUrl, SitemapRecord)>, DbError> {
+        let mut sitemaps = Vec::new();
+        for record in self.db.scan(&[SITEMAP]) {
+            let (key, payload) = record?;
+            let url = PageUrl::recorded(&String::from_utf8_lossy(&key[1..])).ok();
+            sitemaps.extend(url.zip(decode(&payload)));
+        }
+        Ok(sitemaps)
     }
 
     /// When a stored page was last changed, as a sitemap of this crawl has it.

@@ -76,6 +76,7 @@ impl Engine<'_> {
                 self.queue_pending()?;
             }
         }
+        self.record_sitemaps()?;
         // Nothing holds a body that nobody wanted.
         self.answered.clear();
         self.position.seeded = true;

@@ -5,7 +5,7 @@
 //! What is compared with lies in `sitemaps.json` in the state directory. It is for this comparison alone: lost or
 //! damaged, the next crawl has nothing to compare with and begins it anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
@@ -70,8 +70,8 @@ pub struct Sitemaps {
     named: BTreeMap<PageUrl, Named>,
     /// By URL, also of sitemaps that nobody has named so far: answers come in any order.
     outcomes: BTreeMap<PageUrl, Outcome>,
-    /// The crawl goes on after a kill: what is not met now may have been met then.
-    is_resumed: bool,
+    /// Of which something was said since they were last recorded.
+    touched: BTreeSet<PageUrl>,
     /// Named and not taken in: below too many indexes, and too many. With the first of each.
     too_deep: Option<(PageUrl, u64)>,
     too_many: Option<(PageUrl, u64)>,
@@ -85,14 +85,21 @@ pub struct SitemapSum {
     pub failed: u64,
 }
 
-#[derive(Clone, Debug)]
+/// What is known of one sitemap in a crawl under way, for when it goes on after a kill.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SitemapRecord {
+    named: Option<Named>,
+    outcome: Option<Outcome>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Named {
     index: Option<PageUrl>,
     /// Indexes above it.
     depth: u8,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Outcome {
     Read {
         kind: Sitemap,
@@ -169,23 +176,41 @@ impl SitemapNotes {
 }
 
 impl Sitemaps {
-    pub fn new(before: SitemapNotes) -> Sitemaps {
-        Sitemaps {
+    /// `records`: what a crawl that was killed has recorded, if this one goes on from it.
+    pub fn new(
+        before: SitemapNotes,
+        records: impl IntoIterator<Item = (PageUrl, SitemapRecord)>,
+    ) -> Sitemaps {
+        let mut sitemaps = Sitemaps {
             before,
             named: BTreeMap::new(),
             outcomes: BTreeMap::new(),
-            is_resumed: false,
+            touched: BTreeSet::new(),
             too_deep: None,
             too_many: None,
+        };
+        for (url, record) in records {
+            sitemaps
+                .named
+                .extend(record.named.map(|named| (url.clone(), named)));
+            sitemaps
+                .outcomes
+                .extend(record.outcome.map(|outcome| (url, outcome)));
         }
+        sitemaps
     }
 
-    /// For a crawl that goes on after a kill, and will not read again what it has read: nothing counts as vanished.
-    pub fn resumed(before: SitemapNotes) -> Sitemaps {
-        Sitemaps {
-            is_resumed: true,
-            ..Sitemaps::new(before)
-        }
+    /// What is to be recorded since this was asked last.
+    pub fn records(&mut self) -> Vec<(PageUrl, SitemapRecord)> {
+        let touched = std::mem::take(&mut self.touched).into_iter();
+        let record = |url: PageUrl| {
+            let record = SitemapRecord {
+                named: self.named.get(&url).cloned(),
+                outcome: self.outcomes.get(&url).cloned(),
+            };
+            (url, record)
+        };
+        touched.map(record).collect()
     }
 
     /// Somebody names a sitemap: `index`, or robots.txt and the seeds. Whether it is to be read: not when it has been
@@ -207,6 +232,7 @@ impl Sitemaps {
         } else {
             let index = index.cloned();
             self.named.insert(url.clone(), Named { index, depth });
+            self.touched.insert(url.clone());
             return true;
         };
         refused.get_or_insert_with(|| (url.clone(), 0)).1 += 1;
@@ -361,6 +387,7 @@ impl Sitemaps {
         // Twice as many as can be named: those that were, and those that are not any more.
         if is_known || self.outcomes.len() < 2 * SITEMAPS_MAX {
             self.outcomes.insert(url.clone(), outcome);
+            self.touched.insert(url.clone());
         }
     }
 
@@ -389,7 +416,6 @@ impl Sitemaps {
         match self.outcomes.get(url) {
             Some(Outcome::Failed(why)) => Some(why),
             Some(_) => None,
-            None if self.is_resumed => None,
             None => Some("it was not asked for"),
         }
     }
@@ -413,7 +439,7 @@ impl Sitemaps {
     fn may_vanish(&self, note: &Note) -> bool {
         let is_read =
             |index: &PageUrl| self.named.contains_key(index) && self.urls(index).is_some();
-        !self.is_resumed && note.index.as_ref().is_none_or(is_read)
+        note.index.as_ref().is_none_or(is_read)
     }
 
     /// In the order of URLs.
@@ -527,8 +553,12 @@ mod tests {
     }
 
     /// A crawl of an index `i` with these sitemaps and counts.
+    fn begun(before: SitemapNotes) -> Sitemaps {
+        Sitemaps::new(before, [])
+    }
+
     fn crawled(before: SitemapNotes, children: &[(&str, u64)]) -> Sitemaps {
-        let mut sitemaps = Sitemaps::new(before);
+        let mut sitemaps = begun(before);
         assert!(sitemaps.named(&url("i"), None));
         sitemaps.read(&url("i"), Sitemap::Index, children.len() as u64);
         for (child, urls) in children {
@@ -566,7 +596,7 @@ mod tests {
     fn a_failed_sitemap_is_told_and_never_the_others() {
         // Promise: the reason names sitemap, cause and way out on one line; what it named before is kept for the
         // next comparison; children of an index that failed have not vanished.
-        let mut second = Sitemaps::new(notes(&[("a", 300), ("b", 300)]));
+        let mut second = begun(notes(&[("a", 300), ("b", 300)]));
         second.named(&url("i"), None);
         second.read(&url("i"), Sitemap::Index, 2);
         for child in ["a", "b"] {
@@ -590,7 +620,7 @@ mod tests {
         let third = crawled(second.notes(0.5, NOW), &[("a", 20), ("b", 300)]);
         assert!(third.reasons(0.5, NOW)[0].contains("names 20 URLs and named 300"));
 
-        let mut second = Sitemaps::new(notes(&[("a", 300)]));
+        let mut second = begun(notes(&[("a", 300)]));
         second.named(&url("i"), None);
         second.failed(&url("i"), "timeout");
         let reasons = second.reasons(0.5, NOW);
@@ -634,7 +664,7 @@ mod tests {
         // limit raised.
         let lost = crawled(notes(&[("a", 300)]), &[("a", 20)]).notes(0.5, NOW);
         let unchanged = |before: &SitemapNotes| {
-            let mut sitemaps = Sitemaps::new(before.clone());
+            let mut sitemaps = begun(before.clone());
             sitemaps.named(&url("i"), None);
             sitemaps.unchanged(&url("a"));
             sitemaps.unchanged(&url("i"));
@@ -654,7 +684,7 @@ mod tests {
     #[test]
     fn a_sitemap_that_vanished_is_told_unless_others_took_its_place() {
         // Promise: what named more than ten URLs and is named no more; not when its index has as many URLs as
-        // before in other sitemaps, nor in a crawl that goes on after a kill; dropped when it is accepted.
+        // before in other sitemaps; dropped when it is accepted.
         let before = notes(&[("a", 300), ("b", 300), ("c", 10)]);
         let second = crawled(before.clone(), &[("b", 310)]);
         let reasons = second.reasons(0.5, NOW);
@@ -670,14 +700,8 @@ mod tests {
         let dated = crawled(before.clone(), &[("b", 300), ("c", 10), ("a-2", 250)]);
         assert!(dated.reasons(0.5, NOW).is_empty());
 
-        let mut resumed = Sitemaps::resumed(before.clone());
-        resumed.named(&url("i"), None);
-        resumed.read(&url("i"), Sitemap::Index, 3);
-        assert!(resumed.reasons(0.5, NOW).is_empty());
-        assert_eq!(resumed.notes(0.5, NOW).sitemaps.len(), 4);
-
         // The index itself, and not its sitemaps one by one.
-        let gone = Sitemaps::new(before).reasons(0.5, NOW);
+        let gone = begun(before).reasons(0.5, NOW);
         assert_eq!(gone.len(), 1);
         assert!(
             gone[0].contains("/i, which named 3 URLs, is not in robots.txt and the seeds any more")
@@ -685,9 +709,42 @@ mod tests {
     }
 
     #[test]
+    fn a_crawl_that_goes_on_knows_what_was_read_before() {
+        // Promise: wherever a crawl is cut short, its report, its reasons and its notes are those of one that was not.
+        let before = notes(&[("a", 300), ("b", 300), ("c", 40)]);
+        let steps: [fn(&mut Sitemaps); 6] = [
+            |all| drop(all.named(&url("i"), None)),
+            |all| all.read(&url("i"), Sitemap::Index, 2),
+            |all| drop(all.named(&url("a"), Some(&url("i")))),
+            |all| drop(all.named(&url("b"), Some(&url("i")))),
+            |all| all.read(&url("a"), Sitemap::Pages, 20),
+            |all| all.failed(&url("b"), "timeout"),
+        ];
+        let whole = steps.iter().fold(begun(before.clone()), |mut all, step| {
+            step(&mut all);
+            all
+        });
+        assert_eq!(whole.reasons(0.5, NOW).len(), 3);
+        for cut in 0..=steps.len() {
+            let mut recorded = BTreeMap::new();
+            let mut killed = begun(before.clone());
+            for step in &steps[..cut] {
+                step(&mut killed);
+                recorded.extend(killed.records());
+            }
+            let mut resumed = Sitemaps::new(before.clone(), recorded);
+            steps[cut..].iter().for_each(|step| step(&mut resumed));
+            assert_eq!(resumed.lines(), whole.lines(), "cut at {cut}");
+            assert_eq!(resumed.reasons(0.5, NOW), whole.reasons(0.5, NOW));
+            assert_eq!(resumed.notes(0.5, NOW), whole.notes(0.5, NOW));
+            assert_eq!(resumed.roots(), whole.roots());
+        }
+    }
+
+    #[test]
     fn loops_depths_and_numbers_are_bounded() {
         // Promise: each sitemap is read once, below 5 indexes at most, 50,000 in all; what is left out is told.
-        let mut sitemaps = Sitemaps::new(SitemapNotes::default());
+        let mut sitemaps = begun(SitemapNotes::default());
         assert!(sitemaps.named(&url("0"), None));
         for depth in 0..5 {
             let (above, below) = (url(&depth.to_string()), url(&(depth + 1).to_string()));
@@ -785,7 +842,7 @@ mod tests {
             let names: Vec<String> = (0..counts.len()).map(|number| format!("s{number}")).collect();
             let children: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(counts).collect();
             let before = notes(&children);
-            let mut sitemaps = Sitemaps::new(before.clone());
+            let mut sitemaps = begun(before.clone());
             for (index, (child, urls)) in children.iter().enumerate() {
                 match order >> index & 1 {
                     0 => drop(sitemaps.unchanged(&url(child))),

@@ -29,7 +29,10 @@ impl Author {
     fn page(&self, path: &str) -> Page {
         let number = self.number();
         // As random as such numbers are, but for what would make one of a thousand look like none.
-        let (hex, short) = (format!("a9{:014x}{number:016x}", number >> 8), format!("9{:07x}", number >> 36));
+        let (hex, short) = (
+            format!("a9{:014x}{number:016x}", number >> 8),
+            format!("9{:07x}", number >> 36),
+        );
         let time = format!("2026-11-21 19:{:02}:{:02}", number % 60, number / 64 % 60);
         let links: String = PAGES
             .iter()
@@ -39,7 +42,10 @@ impl Author {
             "/" => Page::html(format!(
                 "<meta name=csp-nonce content={hex}><script nonce={hex} src=/ids></script>{links}"
             ))
-            .header("Content-Security-Policy", &format!("script-src 'nonce-{hex}'"))
+            .header(
+                "Content-Security-Policy",
+                &format!("script-src 'nonce-{hex}'"),
+            )
             .header("Link", &format!("</ids>; rel=preload; nonce={hex}")),
             "/form" => Page::html(format!(
                 "<meta name=csrf-token content={hex}><form method=post><input type=hidden name=authenticity_token value={hex}>\
@@ -54,18 +60,28 @@ impl Author {
                 "<p>Text<!-- Page generated in 0.{} seconds --><!-- Cached by Cache on {time} -->",
                 number % 1000
             ))
-            .header("Expires", &format!("Sat, 21 Nov 2026 19:{:02}:00 GMT", number % 60)),
+            .header(
+                "Expires",
+                &format!("Sat, 21 Nov 2026 19:{:02}:00 GMT", number % 60),
+            ),
             "/feed.xml" => Page::new(
                 "application/rss+xml",
-                format!("<rss><channel><lastBuildDate>{time}</lastBuildDate><item><title>t</title></item></channel></rss>"),
+                format!(
+                    "<rss><channel><lastBuildDate>{time}</lastBuildDate><item><title>t</title></item></channel></rss>"
+                ),
             ),
             "/price" => {
                 let price = self.price.lock().unwrap();
-                Page::html(format!("<script nonce={hex}></script><p id=price-{short}>{price}</p>"))
+                Page::html(format!(
+                    "<script nonce={hex}></script><p id=price-{short}>{price}</p>"
+                ))
             }
             "/counter" => Page::html(format!("<p>Welcome</p><p class=visits>visit {number}</p>"))
                 .header("X-Visit", &number.to_string()),
-            "/data.json" => Page::new("application/json", format!("{{\"made\": {number}, \"value\": 1}}")),
+            "/data.json" => Page::new(
+                "application/json",
+                format!("{{\"made\": {number}, \"value\": 1}}"),
+            ),
             _ => Page::html("nothing here").status(404),
         };
         // Types of scripts and others that browsers guess are none of this test's.

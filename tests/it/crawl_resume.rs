@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::origin::Page;
-use crate::support::scene::{Scene, wait_seconds};
+use crate::support::scene::{Scene, index, robots, sitemap, wait_seconds};
 
 /// Enough for the frontier to be flushed in mid-crawl.
 const PAGES: usize = 7_000;
@@ -65,6 +65,34 @@ fn a_first_crawl_goes_on_where_it_was() {
     let mut scene = large();
     let times = killed_and_resumed(&mut scene, FLUSHES_BEFORE_A_FIRST);
     nothing_confirmed_is_asked_again(&times);
+}
+
+#[test]
+fn sitemaps_that_were_read_before_are_told_and_looked_at_again() {
+    let mut scene = large();
+    robots(&scene.origin, "", &["/index.xml"]);
+    let children = [("/a.xml", ""), ("/b.xml", "")];
+    let whole = index(&scene.origin, &children);
+    scene.origin.set("/index.xml", whole);
+    let pages = [("/p/1", ""), ("/p/2", "")];
+    scene.origin.set("/a.xml", sitemap(&scene.origin, &pages));
+    scene.origin.set("/b.xml", Page::html("busy").status(503));
+    scene.run_killed("db.flushed", FLUSHES_BEFORE_A_FIRST);
+    scene.times();
+    let report = scene.crawl();
+    assert!(report.resumed);
+    let told = report.tally.sitemaps.iter();
+    let told: Vec<_> = told
+        .map(|line| (line.url.path(), line.urls, line.error.is_some()))
+        .collect();
+    let expected = [
+        ("/a.xml", 2, false),
+        ("/b.xml", 0, true),
+        ("/index.xml", 2, false),
+    ];
+    assert_eq!(told, expected);
+    let asked = scene.times();
+    assert_eq!(asked["/index.xml"], 1, "the second look at the end");
 }
 
 #[test]

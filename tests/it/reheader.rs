@@ -67,7 +67,10 @@ impl World {
     fn new(page: Page) -> World {
         let origin = Origin::start();
         origin.set("/robots.txt", Page::html("").status(404));
-        origin.set("/", Page::html("<a href=/x>x</a> <a href=/to>to</a>").etag("\"home\""));
+        origin.set(
+            "/",
+            Page::html("<a href=/x>x</a> <a href=/to>to</a>").etag("\"home\""),
+        );
         origin.set("/to", Page::html("to").etag("\"to\""));
         origin.set("/x", page);
         let world = World {
