@@ -133,7 +133,7 @@ fn check_volatile(data: &[u8]) {
 }
 
 /// Rules of every sort, each of which finds something in the seeds.
-static RULES: LazyLock<CanonicalRules> = LazyLock::new(|| {
+pub(super) static RULES: LazyLock<CanonicalRules> = LazyLock::new(|| {
     let list = |rules: &[&str]| rules.iter().map(|&rule| rule.into()).collect();
     let declared = DeclaredRules {
         selectors: list(&[

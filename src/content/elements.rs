@@ -273,7 +273,7 @@ impl<K> Elements<K> {
 
     /// Whether no more may be opened.
     pub(super) fn is_full(&self) -> bool {
-        self.open.len() == OPEN_MAX
+        self.open.len() >= OPEN_MAX
     }
 
     /// Opens what [`Elements::start`] has called an element with content.

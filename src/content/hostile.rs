@@ -3,8 +3,8 @@
 //! Each is 4 MB of one piece over and over, of which a scanner that begins again for each would have a million
 //! million steps to make: it would still be at it tomorrow. That these tests end is what they check.
 
-use super::check::document;
-use super::{Asked, CanonicalRules, Document, Kind, Parsed, parse};
+use super::check::{RULES, document};
+use super::{Asked, Document, Kind, Parsed, parse, volatile_spans};
 
 /// What a hostile body is made of, by the kind of scanner that it is meant for.
 const TRAPS: &[(Kind, &[&str])] = &[
@@ -60,6 +60,23 @@ const TRAPS: &[(Kind, &[&str])] = &[
             "<script type=module>import a from './b.js'</script>",
             "<script type=application/ld+json>[",
             "<?xml-stylesheet href=",
+            "<div>",
+            "<div></p>",
+            "<p>",
+            "<p></div>",
+            "<b></i>",
+            "<table>",
+            "<td>",
+            "<table><td>",
+            "<li><ul>",
+            "<p class=a><b>",
+            "<a id=x-7cd0a4c1 class=a>",
+            "<p id='7cd0a4c1-",
+            "<!-- generated 1 in 5 s -->",
+            "<!-- generated 1 in 5 ",
+            "generated on 2026-",
+            "{\"nonce\":\"",
+            "<script>nonce csrf dom_id",
         ],
     ),
     (
@@ -131,8 +148,14 @@ const TRAPS: &[(Kind, &[&str])] = &[
         ],
     ),
     (
+        Kind::Json,
+        &["[", "{\"a\":", "{\"a\":[", "[1,", "\"\\u", "{}", "1"],
+    ),
+    (
         Kind::Xml,
         &[
+            "<feed><updated>",
+            "<!-- generated 1 in 5 s -->",
             "<loc>",
             "<url>",
             "<url><loc>",
@@ -169,7 +192,7 @@ fn parsed(kind: Kind, body: &[u8]) -> Parsed {
         },
         ..document(kind, body)
     };
-    parse(&document, &CanonicalRules::default())
+    parse(&document, &RULES)
 }
 
 mod tests {
@@ -182,6 +205,18 @@ mod tests {
                 let body = piece.repeat(BYTES / piece.len());
                 parsed(*kind, body.as_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn a_page_that_nests_deeper_than_browsers_go_is_left_as_it_is() {
+        // 10 MB of `<div>` are one page of their own; the last depth at which selectors still work is a page like others.
+        let nested = |depth: usize| format!("{}<p>y", "<div>".repeat(depth));
+        for (depth, is_taken) in [(509, true), (510, false), (2 << 20, false)] {
+            let body = nested(depth);
+            let page = document(Kind::Html, body.as_bytes());
+            let spans = volatile_spans(&page, &RULES).spans;
+            assert_eq!(!spans.is_empty(), is_taken, "{depth}");
         }
     }
 

@@ -17,6 +17,11 @@ const PATTERN_BYTES_MAX: usize = 2 << 20;
 /// Each pattern is one more walk over every page.
 const PATTERNS_MAX: usize = 64;
 
+/// One search takes linear time, but may look at all the rest of a page before it says where a short match was: a
+/// pattern such as `x(?s:.*)y|x` does so for every `x`. When all searches in a page may have looked at so much, some ten
+/// seconds' work, the pattern takes nothing out of it. That is 16,000 matches in a page of 1 MB.
+const MATCHING_BYTES_MAX: u64 = 16 << 30;
+
 /// With which the lines of rules begin, followed by the version of what is built in. No pattern begins so, since a
 /// star has nothing to repeat there: lines without it are of a time when there were patterns alone, and a version of
 /// that time refuses lines that have it.
@@ -206,11 +211,20 @@ impl CanonicalRules {
     /// Adds the spans that the patterns match.
     pub(super) fn match_patterns(&self, body: &[u8], volatile: &mut Vec<Span>) {
         for pattern in &self.patterns {
-            let matches = pattern.find_iter(body);
-            volatile.extend(matches.map(|found| Span {
-                start: found.start(),
-                end: found.end(),
-            }));
+            let before = volatile.len();
+            let mut budget = MATCHING_BYTES_MAX;
+            for found in pattern.find_iter(body) {
+                let rest = (body.len() - found.start()) as u64;
+                let Some(left) = budget.checked_sub(rest) else {
+                    volatile.truncate(before);
+                    break;
+                };
+                budget = left;
+                volatile.push(Span {
+                    start: found.start(),
+                    end: found.end(),
+                });
+            }
         }
     }
 }
@@ -373,11 +387,29 @@ mod tests {
             let error = CanonicalRules::from_lines(&lines).unwrap_err().to_string();
             assert!(error.contains("upgrade standin"), "{error}");
         }
-        assert!(Regex::new("* built-in 2").is_err());
+        assert!(CanonicalRules::of_patterns(&list(&["* built-in 2"])).is_err());
         assert_ne!(
             CanonicalRules::from_lines(&[]).unwrap(),
             CanonicalRules::default()
         );
+    }
+
+    #[test]
+    fn a_pattern_that_would_look_at_a_page_again_and_again_takes_nothing_out_of_it() {
+        // Promise: no pattern runs away; an ordinary one finds its hundred thousand matches.
+        let found = |pattern: &str, body: &str| {
+            let declared = DeclaredRules {
+                patterns: list(&[pattern]),
+                ..DeclaredRules::default()
+            };
+            let mut volatile = Vec::new();
+            let rules = CanonicalRules::new(&declared).unwrap();
+            rules.match_patterns(body.as_bytes(), &mut volatile);
+            volatile.len()
+        };
+        assert_eq!(found("x", &"x ".repeat(100_000)), 100_000);
+        assert_eq!(found("x", &"x ".repeat(150_000)), 0);
+        assert_eq!(found("x", &"x".repeat(1000)), 1000);
     }
 
     #[test]

@@ -117,6 +117,9 @@ pub(super) enum Is {
     Language(Vec<u8>),
 }
 
+/// Makes a demand of a value.
+type Operator = fn(Vec<u8>) -> Is;
+
 /// How a step leads to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Combinator {
@@ -294,7 +297,7 @@ impl Parser<'_> {
     }
 
     /// `#name` or `.name`.
-    fn named(&mut self, attribute: &str, is: fn(Vec<u8>) -> Is) -> Result<Test, Problem> {
+    fn named(&mut self, attribute: &str, is: Operator) -> Result<Test, Problem> {
         self.next();
         if !self.is_name_next() {
             return self.problem(format!("the name of the {attribute} has to stand here"));
@@ -339,8 +342,8 @@ impl Parser<'_> {
         })
     }
 
-    fn operator(&mut self) -> Result<Option<fn(Vec<u8>) -> Is>, Problem> {
-        let operator: fn(Vec<u8>) -> Is = match self.peek() {
+    fn operator(&mut self) -> Result<Option<Operator>, Problem> {
+        let operator: Operator = match self.peek() {
             Some(']') => return Ok(None),
             Some('=') => {
                 self.next();

@@ -545,6 +545,7 @@ fn element(name: &[u8]) -> Element {
 
 /// Finds the one name of this length and beginning that it may be, and only then compares: most attributes
 /// are none of these.
+// long: a table
 fn attribute_name(name: &[u8]) -> Option<AttributeName> {
     use AttributeName::*;
     let first = name.first()? | 0x20;

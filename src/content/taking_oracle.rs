@@ -207,6 +207,7 @@ mod pages {
     use proptest::prelude::*;
     use proptest::sample::select;
 
+    // long: a table
     fn piece() -> impl Strategy<Value = &'static str> {
         select(vec![
             "<div class=a>",

@@ -19,8 +19,11 @@ use crate::support::world::{LOCAL, REMOTE, World};
 
 const CACHE_BYTES: usize = 1 << 20;
 
-/// Records whose payload is no record of the manifest: where a blob lies, and URLs that share a key.
-const OF_THEIR_OWN: &[u8] = b"bk";
+/// Records whose payload is no record of the manifest: where a blob lies, URLs that share a key, and that they collide.
+const OF_THEIR_OWN: &[u8] = b"bkl";
+
+/// How many URLs share a key: the first version did not count them.
+const SHARED: u8 = b's';
 
 /// A mirror with two generations: pages, a redirect, and one that was withdrawn.
 fn grown() -> World {
@@ -77,6 +80,10 @@ fn make_old(state: &Path) {
     for record in db.scan(b"") {
         let (key, payload) = record.expect("readable");
         if OF_THEIR_OWN.contains(&key[0]) {
+            continue;
+        }
+        if key[0] == SHARED {
+            batch.remove(&key);
             continue;
         }
         assert_eq!(payload[0], v2::FORMAT);
