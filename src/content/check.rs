@@ -32,6 +32,7 @@ const HEADERS: [Option<&str>; 3] = [
 pub fn check_content(data: &[u8]) {
     check_digest(data);
     check_volatile(data);
+    check_declared(data);
     for kind in KINDS {
         check_rules(kind, data);
     }
@@ -150,6 +151,40 @@ pub(super) static RULES: LazyLock<CanonicalRules> = LazyLock::new(|| {
     };
     CanonicalRules::new(&declared).expect("these rules can work")
 });
+
+/// Whatever somebody declares is taken or refused at a place in it; what is taken can be written down and read again.
+fn check_declared(data: &[u8]) {
+    // The size of a compiled pattern has its limit; the time to come to it is not what is looked for here.
+    const RULE_BYTES_MAX: usize = 200;
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    if text.len() > RULE_BYTES_MAX || text.contains('\n') {
+        return;
+    }
+    let rule = || vec![text.to_owned()];
+    let none = DeclaredRules::default;
+    let each = [
+        DeclaredRules {
+            selectors: rule(),
+            ..none()
+        },
+        DeclaredRules {
+            json_pointers: rule(),
+            ..none()
+        },
+        DeclaredRules {
+            headers: rule(),
+            ..none()
+        },
+    ];
+    for declared in each {
+        match CanonicalRules::new(&declared) {
+            Ok(rules) => assert_eq!(CanonicalRules::from_lines(&rules.lines()), Ok(rules)),
+            Err(error) => assert!(error.at.is_none_or(|at| at <= text.chars().count() + 1)),
+        }
+    }
+}
 
 /// With rules of every sort: what is left out lies in the text, in order; the hash is that of the rest; and rules that
 /// have been written down and read again find the same.

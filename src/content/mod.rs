@@ -381,6 +381,23 @@ mod tests {
     }
 
     #[test]
+    fn a_feed_in_another_encoding_is_unchanged_when_only_its_moment_differs() {
+        // What is left out is found in the decoded text, and so that is what is hashed.
+        let feed = |moment: &str, title: u8| {
+            let start = format!(
+                "<?xml version='1.0' encoding='iso-8859-1'?><rss><channel><lastBuildDate>{moment}</lastBuildDate><title>"
+            );
+            [start.as_bytes(), &[title], b"</title></channel></rss>"].concat()
+        };
+        let canonical = |body: &[u8]| plain(Kind::Xml, body).canonical;
+        assert_eq!(
+            canonical(&feed("now", 0xe9)),
+            canonical(&feed("later", 0xe9))
+        );
+        assert_ne!(canonical(&feed("now", 0xe9)), canonical(&feed("now", 0xe8)));
+    }
+
+    #[test]
     fn style_sheets_scripts_and_manifests_are_read_by_their_kind() {
         let rows: &[(Kind, &str, &str)] = &[
             (Kind::Css, "@import 'a';", "a"),

@@ -150,14 +150,12 @@ pub(super) fn parse(text: &str) -> Result<Vec<Selector>, Problem> {
         refuse_whole_page(&selector, start)?;
         list.push(selector);
         parser.skip_space();
+        let end = parser.at;
         match parser.next() {
             None => return Ok(list),
             Some(',') => {}
             Some(_) => {
-                return Err((
-                    parser.at - 1,
-                    "a comma, or nothing, has to stand here".into(),
-                ));
+                return Err((end, "a comma, or nothing, has to stand here".into()));
             }
         }
     }
@@ -555,6 +553,8 @@ mod tests {
             (".", 1, "name of the class"),
             ("a@", 2, "the name of an attribute"),
             ("a @href", 2, "no space"),
+            ("a@href\u{e9}", 6, "a comma"),
+            ("a@b c", 4, "a comma"),
             ("a!", 1, "`!`"),
             ("a\\", 2, "follow the \\"),
             ("*", 0, "the whole page"),

@@ -1,7 +1,7 @@
 //! What selectors take out, against a tree that html5ever has built as browsers do. For tests only.
 //!
 //! Every start tag gets its number as an attribute on its way into the tree, so that the elements of the tree can be
-//! told apart; compared are the tags that lie within what is taken out. What ours does otherwise on purpose, and the
+//! told apart; compared are the tags and the text that lie within what is taken out. What ours does otherwise on purpose, and the
 //! generated pages therefore leave out: every page is read as one that says `<!doctype html>`; nothing is moved, so that what a table may not hold stays in the table, and an
 //! end tag that crosses another element (`<b><p></b>`) closes both.
 
@@ -16,9 +16,9 @@ use html5ever::{LocalName, ns};
 use markup5ever_rcdom::{Handle, NodeData, RcDom};
 
 use super::selector::{self, Combinator, NameKey, Selector, Step, Test};
-use super::tags::{Element, Nobody, Tag, Tags};
+use super::tags::{Element, Tag, Watch};
 use super::taking::{Selectors, Taking};
-use super::{BuiltIn, Charset, Collector, Span, html};
+use super::{BuiltIn, Charset, Collector, Span, html, references};
 
 const MARK: &str = "number-of-this-tag";
 
@@ -111,94 +111,162 @@ fn matches(path: &[Seen], steps: &[(Combinator, Step)]) -> bool {
         }
 }
 
-/// The numbers of the tags of all elements that are in one that matches.
-fn matched(
-    node: &Handle,
-    path: &mut Vec<Seen>,
-    list: &[Selector],
-    is_inside: bool,
-    found: &mut BTreeSet<usize>,
-) {
-    let mut is_inside = is_inside;
-    let mut contents = None;
-    let is_element = if let NodeData::Element {
-        name,
-        attrs,
-        template_contents,
-        ..
-    } = &node.data
-    {
-        let attributes = attrs.borrow();
-        let attributes = attributes.iter().map(|attribute| {
-            let name = NameKey::of(attribute.name.local.as_bytes());
-            (name, attribute.value.to_string())
-        });
-        path.push(Seen {
-            name: NameKey::of(name.local.as_bytes()),
-            attributes: attributes.collect(),
-        });
-        is_inside |= list.iter().any(|selector| matches(path, &selector.steps));
-        let marks = path.last().into_iter().flat_map(|seen| &seen.attributes);
-        let mark = marks
-            .into_iter()
-            .find(|(name, _)| *name == NameKey::of(MARK.as_bytes()));
-        if let Some((_, mark)) = mark.filter(|_| is_inside) {
-            found.insert(mark.parse().unwrap());
-        }
-        contents = template_contents.borrow().clone();
-        true
-    } else {
-        false
-    };
-    for child in node.children.borrow().iter().chain(&contents) {
-        matched(child, path, list, is_inside, found);
+/// What is in elements that match, and what is there at all.
+#[derive(Default)]
+struct Matched {
+    /// The numbers of the tags of all elements.
+    tags: BTreeSet<usize>,
+    /// Those of them that lie within one that matches.
+    taken: BTreeSet<usize>,
+    /// The characters of the text within such, but for white space.
+    letters: Vec<char>,
+}
+
+impl Matched {
+    fn of(tree: &Handle, list: &[Selector]) -> Matched {
+        let mut matched = Matched::default();
+        matched.look(tree, &mut Vec::new(), list, false);
+        matched.letters.sort_unstable();
+        matched
     }
-    if is_element {
-        path.pop();
+
+    fn look(&mut self, node: &Handle, path: &mut Vec<Seen>, list: &[Selector], is_inside: bool) {
+        let mut is_inside = is_inside;
+        let mut contents = None;
+        let depth = path.len();
+        match &node.data {
+            NodeData::Element {
+                name,
+                attrs,
+                template_contents,
+                ..
+            } => {
+                let seen = seen(name.local.as_bytes(), &attrs.borrow());
+                let mark: Option<usize> = seen.value(MARK).map(|mark| mark.parse().unwrap());
+                path.push(seen);
+                is_inside |= list.iter().any(|selector| matches(path, &selector.steps));
+                self.tags.extend(mark);
+                self.taken.extend(mark.filter(|_| is_inside));
+                contents = template_contents.borrow().clone();
+            }
+            NodeData::Text { contents } if is_inside => {
+                let is_raw = path
+                    .last()
+                    .is_some_and(|parent| RAW.map(NameKey::of).contains(&parent.name));
+                if !is_raw {
+                    self.letters.extend(letters(&contents.borrow()));
+                }
+            }
+            _ => {}
+        }
+        for child in node.children.borrow().iter().chain(&contents) {
+            self.look(child, path, list, is_inside);
+        }
+        path.truncate(depth);
     }
 }
 
-/// The spans that are taken out, and where each start tag stands.
-fn taken(page: &str, list: &[Selector]) -> (Vec<Span>, Vec<Span>) {
+/// Elements whose text is no markup: it lies within their tags, which are compared.
+const RAW: [&[u8]; 8] = [
+    b"script",
+    b"style",
+    b"title",
+    b"textarea",
+    b"xmp",
+    b"iframe",
+    b"noembed",
+    b"noframes",
+];
+
+fn seen(name: &[u8], attributes: &[Attribute]) -> Seen {
+    let attributes = attributes.iter().map(|attribute| {
+        let name = NameKey::of(attribute.name.local.as_bytes());
+        (name, attribute.value.to_string())
+    });
+    Seen {
+        name: NameKey::of(name),
+        attributes: attributes.collect(),
+    }
+}
+
+impl Seen {
+    fn value(&self, name: &str) -> Option<&str> {
+        let name = NameKey::of(name.as_bytes());
+        let found = self.attributes.iter().find(|(known, _)| *known == name);
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+fn letters(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter(|letter| !letter.is_whitespace())
+}
+
+/// Where tags and text stand.
+#[derive(Default)]
+struct Places {
+    starts: Vec<Span>,
+    texts: Vec<Span>,
+}
+
+impl Watch for Places {
+    fn text(&mut self, text: Span) {
+        self.texts.push(text);
+    }
+
+    fn literal(&mut self, text: Span) {
+        self.texts.push(text);
+    }
+
+    fn start(&mut self, tag: &Tag) {
+        assert_ne!(tag.element, Element::Plaintext);
+        self.starts.push(tag.all);
+    }
+
+    fn end(&mut self, _: Element, _: Span, _: Span) {}
+}
+
+/// The same of what is taken out of a page, as far as it is an element there.
+fn taken(
+    page: &str,
+    list: &[Selector],
+    elements: &BTreeSet<usize>,
+) -> (BTreeSet<usize>, Vec<char>) {
     let selectors = Selectors::new(list).unwrap();
     let body = page.as_bytes();
     let mut taking = Taking::new(body, Charset::UTF_8, &selectors);
-    html::scan(
-        body,
-        Charset::UTF_8,
-        BuiltIn::Second,
-        &mut Collector::default(),
-        &mut taking,
-    );
-    let mut tags = Tags::new(body);
-    let mut tag = Tag::default();
-    let mut starts = Vec::new();
-    while tags.next(&mut tag, &mut Nobody) {
-        assert_ne!(tag.element, Element::Plaintext);
-        starts.push(tag.all);
+    let mut places = Places::default();
+    let mut links = Collector::default();
+    let mut both = (&mut places, &mut taking);
+    html::scan(body, Charset::UTF_8, BuiltIn::Second, &mut links, &mut both);
+    let spans = taking.finish();
+    let is_within = |place: &Span| {
+        let around = |span: &Span| span.start <= place.start && place.end <= span.end;
+        spans.iter().any(around)
+    };
+    // Tags that browsers pass are no elements, wherever they stand.
+    let starts = places.starts.iter().enumerate();
+    let within = starts.filter(|(number, tag)| elements.contains(number) && is_within(tag));
+    let tags = within.map(|(number, _)| number).collect();
+    let mut found = Vec::new();
+    let mut room = Vec::new();
+    for text in places.texts.iter().filter(|text| is_within(text)) {
+        let text = references::decode_text(text.of(body), &mut room);
+        found.extend(letters(&String::from_utf8_lossy(text)));
     }
-    (taking.finish(), starts)
+    found.sort_unstable();
+    (tags, found)
+}
+
+fn check_tree(page: &str, tree: &Handle, selectors: &str) {
+    let list = selector::parse(selectors).unwrap();
+    let expected = Matched::of(tree, &list);
+    let (tags, letters) = taken(page, &list, &expected.tags);
+    assert_eq!(tags, expected.taken, "tags of {selectors} on {page}");
+    assert_eq!(letters, expected.letters, "text of {selectors} on {page}");
 }
 
 fn check_page(page: &str, selectors: &str) {
-    let list = selector::parse(selectors).unwrap();
-    let mut expected = BTreeSet::new();
-    let tree = tree(page);
-    matched(&tree, &mut Vec::new(), &list, false, &mut expected);
-    // Tags that browsers pass are no elements, wherever they stand.
-    let mut elements = BTreeSet::new();
-    matched(&tree, &mut Vec::new(), &list, true, &mut elements);
-    let (spans, starts) = taken(page, &list);
-    let is_within = |tag: &Span| {
-        let around = |span: &Span| span.start <= tag.start && tag.end <= span.end;
-        spans.iter().any(around)
-    };
-    let starts = starts.iter().enumerate();
-    let found = starts
-        .filter(|(_, tag)| is_within(tag))
-        .map(|(number, _)| number);
-    let found: BTreeSet<usize> = found.filter(|number| elements.contains(number)).collect();
-    assert_eq!(found, expected, "{selectors} on {page}");
+    check_tree(page, &tree(page), selectors);
 }
 
 mod pages {
@@ -459,8 +527,9 @@ mod tests {
             let Ok(text) = std::fs::read_to_string(page) else {
                 continue;
             };
+            let tree = tree(&text);
             for selectors in selectors {
-                check_page(&text, selectors);
+                check_tree(&text, &tree, selectors);
             }
         }
     }
