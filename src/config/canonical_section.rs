@@ -34,6 +34,9 @@ pub(super) fn checked(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::load::parse;
     use super::super::load::tests::{SITE, cases, refused};
 
     #[test]
@@ -42,6 +45,17 @@ mod tests {
         for (text, expected) in cases(REFUSED) {
             assert_eq!(refused(&format!("{SITE}[canonical]\n{text}")), expected);
         }
+    }
+
+    #[test]
+    fn the_example_of_the_manual_is_a_configuration() {
+        // Promise: what docs/CANONICAL.md shows can be pasted.
+        let manual = include_str!("../../docs/CANONICAL.md");
+        let example = manual.split("```toml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap();
+        let text = format!("{SITE}{example}");
+        let config = parse(&text, Path::new("standin.toml"), &|_| None).unwrap();
+        assert_eq!(config.canonical.selectors.len(), 3);
     }
 
     /// What follows [`SITE`] and `[canonical]`.

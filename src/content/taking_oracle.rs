@@ -507,7 +507,7 @@ mod tests {
     #[test]
     fn what_is_taken_out_of_real_pages_is_what_a_tree_has() {
         // A part of the documentation of OpenJDK and Python, where it is installed.
-        const PARTS: usize = 200;
+        const PARTS: usize = 100;
         let selectors = [
             "a[name], code",
             "nav, .sub-nav, #navbar-top",
