@@ -39,6 +39,8 @@ pub enum Kind {
     Holder,
     /// How many URLs share a key and an answer.
     Shared,
+    /// A layout, of a tier or to be taken on.
+    Filled,
 }
 
 /// A payload that cannot be read.

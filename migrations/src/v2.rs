@@ -50,6 +50,14 @@ pub struct Shared {
     pub aliases: u64,
 }
 
+/// New. Under `v` and a tier, and under `y`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filled {
+    pub layout: v1::Layout,
+    pub asset_hosts: Vec<String>,
+    pub moving: bool,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Capabilities {
     pub etag: EtagMeaning,
@@ -83,7 +91,7 @@ pub fn from_v1(kind: Kind, bytes: &[u8]) -> Result<Vec<u8>, FormatError> {
         | Kind::Debt
         | Kind::Mark
         | Kind::Etag => return Ok(bytes.to_vec()),
-        Kind::Holder | Kind::Shared => {
+        Kind::Holder | Kind::Shared | Kind::Filled => {
             return Err(FormatError::Content("format 1 had no such record".into()));
         }
     };
@@ -263,13 +271,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted_is_frozen() {
-        // Promise: a count is read as that of its generation.
+    fn what_is_known_of_keys_is_frozen() {
+        // Promise: a count is read as that of its generation, and a tier is known by the layout that filled it.
         let shared = Shared {
             generation: 300,
             aliases: 200,
         };
         check("shared", &shared);
+        let filled = Filled {
+            layout: v1::Layout::Govuk,
+            asset_hosts: vec!["assets.example.org".into()],
+            moving: true,
+        };
+        check("filled", &filled);
     }
 
     #[test]

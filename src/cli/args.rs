@@ -75,6 +75,9 @@ pub enum Verb {
         /// These pages alone, all the way to every tier: just published, or reported as wrong
         #[arg(long, num_args = 1.., value_name = "URL")]
         only: Vec<String>,
+        /// Move the mirror to the layout that the configuration says now; `standin plan` shows what it costs
+        #[arg(long, conflicts_with = "only")]
+        migrate_layout: bool,
     },
     /// Crawl and commit only
     Crawl,
@@ -126,7 +129,7 @@ pub enum Verb {
     },
     /// How the mirror stands; answers while a run is going, too
     Status,
-    /// Which rule, key, entry and tier state a URL has
+    /// All about one page: its rule, key, record, history, what a CDN asks for, and what each tier has
     Explain { url: String },
 }
 

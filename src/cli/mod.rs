@@ -18,6 +18,7 @@ mod plan;
 mod policy;
 mod progress;
 mod publish;
+mod relayout;
 mod render;
 mod run;
 mod status;
@@ -105,7 +106,11 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Config(args::ConfigVerb::Policy { provider, tier }) => {
             policy::main(args, *provider, tier.as_deref())
         }
-        Verb::Run { only } if !only.is_empty() => run::only(args, only).await,
+        Verb::Run { only, .. } if !only.is_empty() => run::only(args, only).await,
+        Verb::Run {
+            migrate_layout: true,
+            ..
+        } => run::migrate_layout(args).await,
         Verb::Run { .. } => run::main(args, crate::run::Stages::All).await,
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
         Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
@@ -133,7 +138,7 @@ fn explain_failure(error: &anyhow::Error) -> (u8, String) {
             Some(
                 RunError::Config(_)
                 | RunError::Http(_)
-                | RunError::Manifest(ManifestError::Layout { .. }),
+                | RunError::Manifest(ManifestError::Layout { .. } | ManifestError::Moving { .. }),
             ) => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

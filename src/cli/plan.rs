@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::args::Args;
-use super::{EXIT_FAILED, Outcome, one_line, render};
+use super::{EXIT_FAILED, Outcome, one_line, relayout, render};
 use crate::config::{self, Config, TierConfig};
 use crate::db::Fuse;
 use crate::delta::{Cause, Operation, Reason};
-use crate::manifest::{Doubt, Generation, Manifest, RunId, Standing};
+use crate::manifest::{Doubt, Generation, Manifest, ManifestError, RunId, Standing};
 use crate::run::{self, HeldBack, Lock, RunError};
 use crate::site::{ObjectKey, PageUrl};
 use crate::sync::{self, Planned, Step};
@@ -36,7 +37,14 @@ pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Outcome> {
     if let Some(standing) = complete {
         return Ok(nothing(&tiers, standing.generation, held_back.as_ref()));
     }
-    let manifest = run::manifest_of(&config, Fuse::none()).map_err(RunError::from)?;
+    let manifest = match run::manifest_of(&config, Fuse::none()) {
+        Err(ManifestError::Layout { .. }) => return relayout::wanted(&config),
+        manifest => Arc::new(manifest.map_err(RunError::from)?),
+    };
+    if let Some(shown) = relayout::under_way(&config, &manifest)? {
+        return Ok(shown);
+    }
+    let manifest = Arc::into_inner(manifest).expect("nobody else has it");
     let planning = Planning {
         manifest: &manifest,
         tiers: priced(&tiers)?,

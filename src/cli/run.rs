@@ -20,6 +20,13 @@ pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
     Ok(outcome(&report))
 }
 
+/// `run --migrate-layout`: the configured layout is taken on first, and the run moves every tier that it reaches.
+pub async fn migrate_layout(args: &Args) -> anyhow::Result<Outcome> {
+    let config = config::load(args.config.as_deref())?;
+    run::migrate_layout(&config, Fuse::from_environment())?;
+    main(args, Stages::All).await
+}
+
 /// `run --only URL…`: these pages alone.
 pub async fn only(args: &Args, texts: &[String]) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;

@@ -713,10 +713,10 @@ mod tests {
         // Promise: wherever a crawl is cut short, its report, its reasons and its notes are those of one that was not.
         let before = notes(&[("a", 300), ("b", 300), ("c", 40)]);
         let steps: [fn(&mut Sitemaps); 6] = [
-            |all| drop(all.named(&url("i"), None)),
+            |all| assert!(all.named(&url("i"), None)),
             |all| all.read(&url("i"), Sitemap::Index, 2),
-            |all| drop(all.named(&url("a"), Some(&url("i")))),
-            |all| drop(all.named(&url("b"), Some(&url("i")))),
+            |all| assert!(all.named(&url("a"), Some(&url("i")))),
+            |all| assert!(all.named(&url("b"), Some(&url("i")))),
             |all| all.read(&url("a"), Sitemap::Pages, 20),
             |all| all.failed(&url("b"), "timeout"),
         ];

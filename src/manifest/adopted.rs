@@ -110,7 +110,7 @@ impl Manifest {
         codec::get(&self.db, &key)
     }
 
-    fn drop_all(&self, prefix: &[u8]) -> Result<(), ManifestError> {
+    pub(super) fn drop_all(&self, prefix: &[u8]) -> Result<(), ManifestError> {
         loop {
             let mut batch = Batch::default();
             for record in self.db.scan(prefix).take(FOLD_BATCH) {

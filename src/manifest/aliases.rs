@@ -171,6 +171,30 @@ impl Manifest {
         Ok(read)
     }
 
+    /// Counts and notes everything anew for the current generation: all keys have changed.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) fn count_sharing(&self, batch: &mut Batch) -> Result<(), ManifestError> {
+        let generation = self.generation();
+        let mut look = Look {
+            manifest: self,
+            batch,
+            generation,
+            aliases: 0,
+            everything: true,
+            read: 0,
+        };
+        look.walk_index()?;
+        let aliases = look.aliases;
+        let shared = Shared {
+            generation,
+            aliases,
+        };
+        codec::put(batch, keys::SHARED, &shared);
+        Ok(())
+    }
+
     /// What was counted, if it was for the current generation.
     fn shared(&self) -> Result<Option<Shared>, ManifestError> {
         let shared = codec::get::<Shared>(&self.db, keys::SHARED)?;

@@ -17,6 +17,7 @@ mod holders;
 mod keys;
 mod marker;
 mod record;
+mod relayout;
 #[cfg(test)]
 mod sample;
 mod standing;
@@ -40,9 +41,9 @@ pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Evidence, Staged};
 pub use holders::{Copyable, Held};
 pub use record::{
-    Change, Counts, Debt, Entry, EtagKind, Generation, GenerationRecord, Gone, Intent, Lineage,
-    Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared, TierState,
-    Verified,
+    Change, Counts, Debt, Entry, EtagKind, Filled, Generation, GenerationRecord, Gone, Intent,
+    Lineage, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared,
+    TierState, Verified,
 };
 pub use standing::{Standing, TierStanding};
 pub use tiers::{Confirmation, Doubt, TierDelta};
@@ -95,9 +96,18 @@ pub enum ManifestError {
     },
     /// The configured layout is not the one the tiers were filled with.
     #[error(
-        "this mirror was made with {made}, the configuration says {configured}: every key would change; set it back, or start a new state folder and new tiers"
+        "this mirror was made with {made}, the configuration says {configured}: every key would change; set it back, or see with `standin plan` what that costs and let `standin run --migrate-layout` do it"
     )]
     Layout { made: String, configured: String },
+    /// A tier that has objects of two layouts, and now a third is wanted.
+    #[error(
+        "tier {tier} is being moved from {from} to {to}: set `site.layout` and `site.asset_hosts` to that and run again until it is done, then change them"
+    )]
+    Moving {
+        tier: String,
+        from: String,
+        to: String,
+    },
     /// Bytes that were to be a checkpoint.
     #[error("checkpoint object {name}: {why}")]
     Checkpoint { name: String, why: String },
@@ -143,6 +153,21 @@ impl Manifest {
     /// the database holds less than the file beside it says, [`ManifestError::Layout`] when every key
     /// would change, and what the database says.
     pub fn open(state: &Path, layout: &Layout, fuse: Fuse) -> Result<Manifest, ManifestError> {
+        let mut manifest = Manifest::open_as_recorded(state, layout, fuse)?;
+        manifest.meta().take_layout(layout)?;
+        manifest.layout = layout.clone();
+        Ok(manifest)
+    }
+
+    /// As [`Manifest::open`], with the layout that the mirror has; `layout` for one that has none yet.
+    ///
+    /// # Errors
+    /// As [`Manifest::open`], but for the layout.
+    pub fn open_as_recorded(
+        state: &Path,
+        layout: &Layout,
+        fuse: Fuse,
+    ) -> Result<Manifest, ManifestError> {
         let dir = database(state);
         let marker = Marker::read(state)?;
         if let Some(marker) = &marker {
@@ -168,11 +193,13 @@ impl Manifest {
                 Meta::new(layout)
             }
         };
-        meta.take_layout(layout)?;
-        let manifest = Manifest {
+        if meta.generation == Generation::NONE {
+            meta.take_layout(layout)?;
+        }
+        let mut manifest = Manifest {
             db,
             dir: state.into(),
-            layout: layout.clone(),
+            layout: meta.layout(),
             meta: Mutex::new(meta),
             fuse,
         };
@@ -180,6 +207,7 @@ impl Manifest {
             None => manifest.save_meta(Batch::default())?,
             Some(marker) => marker.raise(state, &manifest.fuse)?,
         }
+        manifest.finish_relayout()?;
         Ok(manifest)
     }
 
@@ -324,6 +352,11 @@ impl Manifest {
     /// How many records have been read since the manifest was opened: what a plan costs, whatever the machine.
     pub fn records_read(&self) -> u64 {
         self.db.records_read()
+    }
+
+    /// Where something may be kept for as long as one plan is carried out. Worth nothing after a kill.
+    pub fn scratch(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     /// What a name of a tier is in keys: one byte string without a zero.

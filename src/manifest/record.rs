@@ -149,6 +149,15 @@ pub struct Shared {
     pub aliases: u64,
 }
 
+/// A layout: the one that a tier is filled by, where the manifest has another, or one that the manifest is to have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Filled {
+    pub layout: LayoutName,
+    pub asset_hosts: Vec<String>,
+    /// A plan that moves the tier to the manifest's layout was begun: it has objects of both.
+    pub moving: bool,
+}
+
 /// One URL's record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
@@ -345,6 +354,10 @@ impl Record for GenerationRecord {
 
 impl Record for Shared {
     const KIND: Kind = Kind::Shared;
+}
+
+impl Record for Filled {
+    const KIND: Kind = Kind::Filled;
 }
 
 impl Record for Missing {

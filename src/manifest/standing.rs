@@ -108,7 +108,10 @@ impl Manifest {
             let row = TierStanding {
                 watermark: self.tier(name)?.watermark,
                 debts: self.debts(name).count() as u64,
-                in_doubt: self.intent(name)?.is_some() || about.open_commit.is_some(),
+                // One that is to be moved to another layout is in doubt as a whole.
+                in_doubt: self.intent(name)?.is_some()
+                    || about.open_commit.is_some()
+                    || self.filled(name)?.is_some(),
             };
             rows.insert(name.clone(), row);
         }

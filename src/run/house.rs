@@ -9,6 +9,7 @@ use std::time::Duration;
 use regex::RegexSet;
 
 use super::RunError;
+use super::lock::Lock;
 use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierTarget};
 use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError, RulesError};
 use crate::crawl::{
@@ -17,7 +18,7 @@ use crate::crawl::{
 };
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
-use crate::manifest::{Manifest, ManifestError, Meta};
+use crate::manifest::{Manifest, ManifestError, Meta, RunId};
 use crate::site::{Admission, Layout, PageUrl, Scheme, Scope};
 use crate::store::Store;
 use crate::tier::{DirectoryTier, GcsTier, S3Tier, Tier, TierError};
@@ -74,6 +75,31 @@ pub fn manifest_of(config: &Config, fuse: Fuse) -> Result<Manifest, ManifestErro
 pub fn close(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
     let tiers = config.tiers.iter().map(|tier| tier.name.clone());
     manifest.close(&tiers.collect::<Vec<_>>())
+}
+
+/// Opens the manifest with the layout that the mirror has, whatever the configuration says.
+///
+/// # Errors
+/// What the manifest says.
+pub fn manifest_as_recorded(config: &Config, fuse: Fuse) -> Result<Manifest, RunError> {
+    let manifest = Manifest::open_as_recorded(&config.state.dir, &layout_of(config), fuse)?;
+    manifest.roll_back()?;
+    Ok(manifest)
+}
+
+/// Takes the configured layout on, if the mirror has another. Each tier is moved by its next sync.
+///
+/// # Errors
+/// [`RunError::Locked`] while a run is going, and what the manifest says.
+pub fn migrate_layout(config: &Config, fuse: Fuse) -> Result<(), RunError> {
+    let run = RunId("migrate-layout".into());
+    let _lock = Lock::acquire(&config.state.dir, "run", &run)?;
+    let mut manifest = manifest_as_recorded(config, fuse)?;
+    let wanted = layout_of(config);
+    if *manifest.layout() != wanted {
+        manifest.relayout(&wanted)?;
+    }
+    Ok(())
 }
 
 /// The layout that the configuration asks for.

@@ -27,7 +27,10 @@ use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use guards::{Judgement, judge};
-pub use house::{House, close, layout_of, manifest_of, scope_of, tier_of, traps_of};
+pub use house::{
+    House, close, layout_of, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
+    traps_of,
+};
 pub use lock::{Holder, Lock};
 pub use report::{ChangeLine, HeldBack, RunReport, Verdict, rfc3339};
 pub use status::{Status, held_back, read_status};

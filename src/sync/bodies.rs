@@ -59,7 +59,28 @@ impl Bodies {
         if let Some(body) = self.local(hash)? {
             return Ok(Some(body));
         }
-        Ok(self.fetch_back(key, hash).await)
+        if let Some(body) = self.fetch_back(key, hash).await {
+            return Ok(Some(body));
+        }
+        self.fetch_from_old_keys(object, hash).await
+    }
+
+    /// A tier that has not been moved to the manifest's layout has the body under another key.
+    async fn fetch_from_old_keys(
+        &self,
+        object: &Object,
+        hash: &ContentHash,
+    ) -> Result<Option<Body>, SyncError> {
+        for tier in &self.tiers {
+            let Some(filled) = self.manifest.filled(tier.name())? else {
+                continue;
+            };
+            let key = filled.layout().place(&object.meta.url).key;
+            if let Some(body) = self.fetch_back(&key, hash).await {
+                return Ok(Some(body));
+            }
+        }
+        Ok(None)
     }
 
     /// The store's copy. One that cannot be read whole is forgotten: a tier may have another, and else

@@ -10,7 +10,7 @@ use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::db::{Blown, Fuse};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
-use crate::site::ObjectKey;
+use crate::site::{Layout, ObjectKey};
 use crate::tier::{Capabilities, EtagMeaning, Expect, LIST_PAGE, Tier, TierError};
 
 /// Objects asked for to see whether there are any.
@@ -22,6 +22,8 @@ pub struct OpenTier {
     pub name: TierName,
     pub concurrency: usize,
     pub state: TierState,
+    /// The layout of the keys in the tier; another than the manifest's until it has been moved.
+    pub filled: Layout,
     pub fuse: Fuse,
     pub(super) head: Option<SeenHead>,
 }
@@ -80,6 +82,12 @@ pub async fn open_to_adopt(
     concurrency: usize,
     fuse: Fuse,
 ) -> Result<Result<Candidate, Trouble>, ManifestError> {
+    if let Some(filled) = manifest.filled(tier.name())? {
+        let (name, earlier, now) = (tier.name(), filled.layout(), manifest.layout());
+        return Ok(Err(Trouble::refusal(format!(
+            "tier {name} is filled by {earlier} and has not been moved to {now} yet; let `standin sync` do that first"
+        ))));
+    }
     let open = match recognised(manifest, tier, concurrency, fuse).await? {
         Ok(open) if open.head.is_some() => return Ok(Ok(Candidate::Ours(open))),
         Ok(open) => open,
@@ -101,6 +109,8 @@ async fn recognised(
 ) -> Result<Result<OpenTier, Trouble>, ManifestError> {
     let name = tier.name().clone();
     let state = manifest.tier(&name)?;
+    let filled = manifest.filled(&name)?;
+    let filled = filled.map_or_else(|| manifest.layout().clone(), |filled| filled.layout());
     let seen = match tier.read_small(HEAD).await {
         Ok(seen) => seen,
         Err(error) => return Ok(Err(error.into())),
@@ -110,6 +120,7 @@ async fn recognised(
         name,
         concurrency,
         state,
+        filled,
         fuse,
         head: None,
     };
@@ -170,7 +181,8 @@ impl OpenTier {
         }
         let is_filled =
             head.generation > Generation::NONE || self.state.watermark > Generation::NONE;
-        if theirs != *ours && is_filled {
+        // After a kill the head may be that of the layout to which the tier was being moved.
+        if theirs != *ours && theirs != self.filled && is_filled {
             return Err(format!(
                 "tier {name} is filled by {theirs}, and this mirror has {ours}: a place has keys of one layout only; set `site.layout` and `site.asset_hosts` as they were, or name another place"
             ));
@@ -229,7 +241,7 @@ impl OpenTier {
         self.save(manifest).await?;
         self.fuse.pass("tier.claim")?;
         let earlier = self.head.as_ref().map(|head| &head.record);
-        let record = Head::of(&manifest.about(), epoch, run, earlier);
+        let record = Head::of(&manifest.about(), epoch, run, earlier).filled_by(&self.filled);
         let expect = match &self.head {
             Some(head) => Expect::Etag(head.etag.clone()),
             None => Expect::Absent,

@@ -56,13 +56,13 @@ struct Begun {
 }
 
 /// An operation that has been tried, and how it ended.
-struct Done {
+pub(super) struct Done {
     operation: Operation,
     result: Result<Option<Confirmed>, TierError>,
 }
 
 /// Acknowledged and failed operations of one tier that are not recorded yet.
-struct Book<'a> {
+pub(super) struct Book<'a> {
     sync: &'a Sync,
     open: &'a OpenTier,
     progress: &'a TierProgress,
@@ -84,6 +84,9 @@ impl Sync {
         open: &mut OpenTier,
         progress: &TierProgress,
     ) -> Result<Outcome, SyncError> {
+        if let Some(filled) = self.manifest.filled(&open.name)? {
+            return self.move_over(open, &filled, progress).await;
+        }
         let to = self.manifest.generation();
         let planned = plan_of(&self.manifest, &open.name, &open.tier.prices(), |_| ())?;
         progress.plan(planned.operations());
@@ -138,16 +141,8 @@ impl Sync {
         begun: Begun,
     ) -> Result<(TierReport, Option<TierError>), SyncError> {
         let Begun { planned, doubted } = begun;
-        let mut book = Book {
-            sync: self,
-            open,
-            progress,
-            report,
-            acknowledged: Vec::new(),
-            unconfirmed: 0,
-            failures_in_a_row: 0,
-            down: None,
-        };
+        let mut book = Book::new(self, open, progress);
+        book.report = report;
         for phase in Phase::ALL {
             if planned.phases[phase as usize] == 0 {
                 continue;
@@ -211,7 +206,7 @@ fn drop_outdated_marks(
 
 /// True when an interrupted plan has recorded, after the tier had settled, that exactly this object was
 /// acknowledged, and nothing has been written or owed on it since.
-fn is_confirmed(
+pub(super) fn is_confirmed(
     manifest: &Manifest,
     name: &TierName,
     operation: &Operation,
@@ -255,7 +250,68 @@ impl Remaining<'_> {
     }
 }
 
-impl Book<'_> {
+impl<'a> Book<'a> {
+    pub(super) fn new(sync: &'a Sync, open: &'a OpenTier, progress: &'a TierProgress) -> Book<'a> {
+        Book {
+            sync,
+            open,
+            progress,
+            report: TierReport {
+                name: open.name.to_string(),
+                ..TierReport::default()
+            },
+            acknowledged: Vec::new(),
+            unconfirmed: 0,
+            failures_in_a_row: 0,
+            down: None,
+        }
+    }
+
+    pub(super) fn open(&self) -> &'a OpenTier {
+        self.open
+    }
+
+    pub(super) fn is_down(&self) -> bool {
+        self.down.is_some()
+    }
+
+    /// Whether nothing failed that may succeed later.
+    pub(super) fn may_delete(&self) -> bool {
+        !self.is_down() && self.unconfirmed == 0
+    }
+
+    /// Notes that an operation was not tried, and is owed.
+    pub(super) fn postpone(
+        &mut self,
+        operation: &Operation,
+        why: &'static str,
+    ) -> Result<(), ManifestError> {
+        self.progress.step(1);
+        self.report.failed += 1;
+        let owed = [(operation.url().clone(), why)];
+        self.sync.manifest.owe_all(&self.open.name, &owed)
+    }
+
+    /// Counts an operation that an interrupted plan has done.
+    pub(super) fn skip(&self) {
+        self.progress.step(1);
+    }
+
+    pub(super) fn down(&mut self) -> Option<TierError> {
+        self.down.take()
+    }
+
+    pub(super) fn into_report(self) -> TierReport {
+        self.report
+    }
+
+    pub(super) async fn settle_when_many(&mut self) -> Result<(), SyncError> {
+        if self.acknowledged.len() >= GROUP {
+            self.settle().await?;
+        }
+        Ok(())
+    }
+
     async fn write_all(&mut self, steps: &mut Remaining<'_>) -> Result<(), SyncError> {
         let (sync, open) = (self.sync, self.open);
         let mut in_flight = FuturesUnordered::new();
@@ -271,9 +327,7 @@ impl Book<'_> {
                 Some(done) => self.enter(done?)?,
                 None => return Ok(()),
             }
-            if self.acknowledged.len() >= GROUP {
-                self.settle().await?;
-            }
+            self.settle_when_many().await?;
         }
     }
 
@@ -315,7 +369,10 @@ impl Book<'_> {
         }
     }
 
-    async fn delete_group(&mut self, group: VecDeque<Operation>) -> Result<(), SyncError> {
+    pub(super) async fn delete_group(
+        &mut self,
+        group: VecDeque<Operation>,
+    ) -> Result<(), SyncError> {
         self.open.fuse.pass("tier.delete")?;
         let keys: Vec<ObjectKey> = group.iter().map(|op| op.key().clone()).collect();
         match self.open.tier.delete(&keys).await {
@@ -335,7 +392,7 @@ impl Book<'_> {
     }
 
     /// Counts one tried operation; a failed one becomes a debt, too many make the tier down.
-    fn enter(&mut self, done: Done) -> Result<(), SyncError> {
+    pub(super) fn enter(&mut self, done: Done) -> Result<(), SyncError> {
         self.progress.step(1);
         match done.result {
             Ok(confirmed) => {
@@ -404,7 +461,7 @@ impl Book<'_> {
     }
 
     /// Settles the tier, then records what it acknowledged: a mark never runs ahead of the bytes.
-    async fn settle(&mut self) -> Result<(), SyncError> {
+    pub(super) async fn settle(&mut self) -> Result<(), SyncError> {
         if self.acknowledged.is_empty() {
             return Ok(());
         }
@@ -434,7 +491,11 @@ impl Book<'_> {
 }
 
 /// Carries out one write, with one more attempt where the bytes went wrong on the way.
-async fn write(sync: &Sync, open: &OpenTier, mut operation: Operation) -> Result<Done, SyncError> {
+pub(super) async fn write(
+    sync: &Sync,
+    open: &OpenTier,
+    mut operation: Operation,
+) -> Result<Done, SyncError> {
     for attempt in 1.. {
         open.fuse.pass("tier.write")?;
         let (tried, result) = write_once(sync, open, operation).await?;

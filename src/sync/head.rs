@@ -55,6 +55,13 @@ impl Head {
         }
     }
 
+    /// The same head of a tier that is filled by this layout.
+    pub fn filled_by(mut self, layout: &Layout) -> Head {
+        self.layout = layout.name();
+        self.asset_hosts = layout.asset_hosts();
+        self
+    }
+
     /// The layout that the tier is filled by.
     pub fn layout(&self) -> Layout {
         Layout::new(self.layout, self.asset_hosts.iter().cloned())
@@ -79,14 +86,16 @@ pub async fn publish(
     let Some(head) = open.head.clone() else {
         return Ok(Ok(()));
     };
-    if state.head == state.watermark && head.record.generation == state.watermark {
+    let says_all = head.record.generation == state.watermark && head.record.layout() == open.filled;
+    if state.head == state.watermark && says_all {
         return Ok(Ok(()));
     }
     let extended = match send_checkpoint(manifest, open, head.record.checkpoint.clone()).await? {
         Ok(extended) => extended,
         Err(error) => return Ok(Err(error)),
     };
-    let mut record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
+    let record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
+    let mut record = record.filled_by(&open.filled);
     record.generation = state.watermark;
     record.verified = state.verified;
     record.checkpoint = extended.checkpoint;

@@ -11,6 +11,8 @@ mod bodies;
 mod claim;
 mod execute;
 mod head;
+mod migrate;
+mod moves;
 mod plan;
 
 use std::sync::Arc;
@@ -28,6 +30,7 @@ pub use bodies::Bodies;
 pub use claim::{Candidate, OpenTier, open, open_to_adopt};
 pub use execute::{FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
+pub use moves::{Collisions, Cost, Moves};
 pub use plan::{Planned, Step, plan_of};
 
 /// What stops a sync as a whole. What goes wrong with a tier is in its [`Outcome`].

@@ -30,7 +30,7 @@ impl Planned {
         self.put + self.copied + self.reheadered + self.deleted
     }
 
-    fn count(&mut self, operation: &Operation, prices: &Prices) {
+    pub(super) fn count(&mut self, operation: &Operation, prices: &Prices) {
         let counter = match operation {
             Operation::Put { object, .. } => {
                 self.bytes += object.meta.size;

@@ -9,9 +9,9 @@ use standin::content::{ContentHash, Digest, KeptHeaders};
 use standin::db::Fuse;
 use standin::manifest::checkpoint::{self, Checkpoint, Part};
 use standin::manifest::{
-    Change, Counts, Debt, Entry, EtagKind, Evidence, Generation, GenerationRecord, Gone, Intent,
-    Lineage, Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId,
-    Shared, Staged, TierState, Verified, decode_record, encode_record,
+    Change, Counts, Debt, Entry, EtagKind, Evidence, Filled, Generation, GenerationRecord, Gone,
+    Intent, Lineage, Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect,
+    RunId, Shared, Staged, TierState, Verified, decode_record, encode_record,
 };
 use standin::site::{Layout, LayoutName, PageUrl, Scheme};
 use standin::store::{Located, Place, decode_located, encode_located};
@@ -179,6 +179,12 @@ fn what_the_manifest_says_of_itself_keeps_its_bytes() {
     check("generation", &generation);
     check_old("generation", &generation);
     let (generation, aliases) = (Generation(300), 200);
+    let filled = Filled {
+        layout: LayoutName::Govuk,
+        asset_hosts: vec!["assets.example.org".into()],
+        moving: true,
+    };
+    check("filled", &filled);
     check(
         "shared",
         &Shared {

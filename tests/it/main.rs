@@ -37,6 +37,7 @@ mod plan;
 mod policy;
 mod publish;
 mod reheader;
+mod relayout;
 mod second_look;
 mod secure;
 mod support;

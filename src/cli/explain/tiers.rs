@@ -42,6 +42,8 @@ enum State {
     InDoubt,
     /// The tier is at an earlier generation.
     Lagging,
+    /// The tier has not been moved to the mirror's layout yet.
+    Unmoved,
     /// There is no object, as it should be.
     Gone,
     /// The key holds another page's object.
@@ -83,9 +85,16 @@ impl Look<'_> {
         let known = manifest.tier(name)?;
         let debt = manifest.debt(name, self.url)?;
         let intent = manifest.intent(name)?;
-        let key = manifest.layout().place(self.url).key;
+        let filled = manifest.filled(name)?.map(|filled| filled.layout());
+        let key = match &filled {
+            Some(earlier) => earlier.place(self.url).key,
+            None => manifest.layout().place(self.url).key,
+        };
         let is_marked = manifest.mark(name, &key)?.is_some();
-        let state = self.state(&known, debt.as_ref(), intent.as_ref(), is_marked);
+        let state = match filled {
+            Some(_) if self.entry.is_some() => State::Unmoved,
+            _ => self.state(&known, debt.as_ref(), intent.as_ref(), is_marked),
+        };
         let doubt = intent.filter(|_| state == State::InDoubt);
         let doubt = doubt.map(|intent| intent.plan.0);
         Ok(Holding {
@@ -157,6 +166,9 @@ impl Look<'_> {
             ),
             (State::InDoubt, ..) => {
                 "in doubt: a plan was cut short, and the next sync writes it again".into()
+            }
+            (State::Unmoved, ..) => {
+                "not moved to this layout yet: it lies under its old key, and the next sync moves it".into()
             }
             (State::Collided, _, Some(shared)) => format!("holds {} under this key", shared.winner),
             (State::Gone, ..) => "gone there, too".into(),

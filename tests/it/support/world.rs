@@ -155,6 +155,15 @@ impl World {
         self.config.state.dir = next;
     }
 
+    /// Takes the configured layout on, or as much of it as the fuse lets through. The next run moves the tiers.
+    pub fn migrate_layout(&mut self, fuse: &Fuse) -> Result<(), RunError> {
+        let done = standin::run::migrate_layout(&self.config, fuse.clone());
+        if fuse.is_blown() {
+            self.go_on_elsewhere();
+        }
+        done
+    }
+
     /// Goes on with a copy of the state directory, as a machine would that was cloned.
     pub fn copy_state(&mut self, name: &str) {
         let copy = self.folder.path().join(name);

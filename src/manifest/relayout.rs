@@ -1,0 +1,155 @@
+//! Another layout for a mirror that has pages: every key changes, in the manifest at once and in each tier when
+//! that is moved.
+//!
+//! [`Manifest::relayout`] makes the index of shared keys again and writes down, tier by tier, by which layout each is
+//! filled; the new layout counts with its last batch. Killed before, the next open goes on with it. From then on a
+//! tier that has such a note is moved by its next sync, whenever it can be reached, and the note goes with the plan.
+
+use super::record::{Filled, TierState};
+use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
+use crate::config::TierName;
+use crate::db::Batch;
+use crate::site::{Layout, Reach};
+
+impl Manifest {
+    /// Takes another layout on. Nothing in any tier changes by it.
+    ///
+    /// # Errors
+    /// [`ManifestError::Moving`] while a tier is between two layouts, and what the database says.
+    pub fn relayout(&mut self, to: &Layout) -> Result<(), ManifestError> {
+        for tier in self.known_tiers()? {
+            let moving = self.filled(&tier)?.filter(|filled| filled.moving);
+            if let Some(filled) = moving {
+                return Err(ManifestError::Moving {
+                    tier: tier.to_string(),
+                    from: filled.layout().to_string(),
+                    to: self.layout.to_string(),
+                });
+            }
+        }
+        let wanted = Filled::by(to);
+        let mut batch = Batch::default();
+        codec::put(&mut batch, keys::RELAYOUT, &wanted);
+        // What was counted is of the old layout.
+        batch.remove(keys::SHARED);
+        self.db.apply(batch)?;
+        self.db.flush()?;
+        self.finish_relayout()
+    }
+
+    /// Goes on with a change of the layout that was begun, if there is one.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub(super) fn finish_relayout(&mut self) -> Result<(), ManifestError> {
+        let Some(wanted) = codec::get::<Filled>(&self.db, keys::RELAYOUT)? else {
+            return Ok(());
+        };
+        let earlier = std::mem::replace(&mut self.layout, wanted.layout());
+        for kind in [keys::ALIAS, keys::COLLISION] {
+            self.drop_all(&[kind])?;
+        }
+        let gateway_only = self.index_all()?;
+        let mut batch = Batch::default();
+        for tier in self.known_tiers()? {
+            let filled = self
+                .filled(&tier)?
+                .map_or(earlier.clone(), |filled| filled.layout());
+            let key = keys::tier(keys::FILLED, &tier);
+            if filled == self.layout {
+                batch.remove(&key);
+            } else {
+                codec::put(&mut batch, &key, &Filled::by(&filled));
+            }
+        }
+        batch.remove(keys::RELAYOUT);
+        self.count_sharing(&mut batch)?;
+        self.db.flush()?;
+        {
+            let mut meta = self.meta();
+            meta.layout = wanted.layout;
+            meta.asset_hosts = wanted.asset_hosts;
+            meta.counts.gateway_only = gateway_only;
+        }
+        self.save_meta(batch)
+    }
+
+    /// Indexes every URL under the layout of today; how many live pages only a gateway can ask for.
+    fn index_all(&self) -> Result<u64, ManifestError> {
+        let mut gateway_only = 0;
+        let mut batch = Batch::default();
+        for entry in self.entries(None) {
+            let (url, entry) = entry?;
+            self.index_alias(&mut batch, &url);
+            let hidden = self.layout.place(&url).reach != Reach::Cdn;
+            gateway_only += u64::from(hidden && entry.outcome.is_live());
+            if batch.len() >= FOLD_BATCH {
+                self.db.apply(std::mem::take(&mut batch))?;
+                self.flush_when_many()?;
+            }
+        }
+        self.db.apply(batch)?;
+        Ok(gateway_only)
+    }
+
+    /// By which layout a tier is filled, where that is another than the manifest's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn filled(&self, tier: &TierName) -> Result<Option<Filled>, ManifestError> {
+        codec::get(&self.db, &keys::tier(keys::FILLED, tier))
+    }
+
+    /// Notes that a tier is being moved to the manifest's layout. Durable with the next flush.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn begin_moving(&self, tier: &TierName, filled: &Filled) -> Result<(), ManifestError> {
+        let moving = Filled {
+            moving: true,
+            ..filled.clone()
+        };
+        let mut batch = Batch::default();
+        codec::put(&mut batch, &keys::tier(keys::FILLED, tier), &moving);
+        Ok(self.db.apply(batch)?)
+    }
+
+    /// Notes that a tier has been moved and is at the watermark of `state`, and closes its plan: at once and durably.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn end_moving(&self, tier: &TierName, state: &TierState) -> Result<(), ManifestError> {
+        let mut batch = Batch::default();
+        batch.remove(&keys::tier(keys::FILLED, tier));
+        batch.remove(&keys::tier(keys::INTENT, tier));
+        codec::put(&mut batch, &keys::tier(keys::TIER, tier), state);
+        self.db.apply(batch)?;
+        Ok(self.db.flush()?)
+    }
+
+    /// Every tier that was ever claimed, in the configuration or not.
+    fn known_tiers(&self) -> Result<Vec<TierName>, ManifestError> {
+        let mut names = Vec::new();
+        for record in self.db.scan(&[keys::TIER]) {
+            let (key, _) = record?;
+            let text = String::from_utf8_lossy(&key[1..]);
+            names.extend(TierName::parse(text.trim_end_matches('\0')).ok());
+        }
+        Ok(names)
+    }
+}
+
+impl Filled {
+    /// By this layout, and not on the way to another.
+    pub fn by(layout: &Layout) -> Filled {
+        Filled {
+            layout: layout.name(),
+            asset_hosts: layout.asset_hosts(),
+            moving: false,
+        }
+    }
+
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.layout, self.asset_hosts.iter().cloned())
+    }
+}
