@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::args::Args;
 use super::{EXIT_FAILED, Outcome, one_line, relayout, render};
-use crate::config::{self, Config, TierConfig};
+use crate::config::{self, TierConfig};
 use crate::db::Fuse;
 use crate::delta::{Cause, Operation, Reason};
 use crate::manifest::{Doubt, Generation, Manifest, ManifestError, RunId, Standing};
@@ -56,13 +56,9 @@ pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Outcome> {
         (false, false, 0) => planning.summary(Names::First, io::sink())?,
         (false, false, _) => planning.summary(Names::All, io::stdout().lock())?,
     };
-    leave(manifest, &config)?;
+    // The next time nothing is to be done, the file beside the database knows.
+    run::leave(manifest, &config).map_err(RunError::from)?;
     Ok(outcome)
-}
-
-/// The next time nothing is to be done, the file beside the database knows.
-fn leave(manifest: Manifest, config: &Config) -> Result<(), RunError> {
-    Ok(run::close(manifest, config)?)
 }
 
 /// What each operation on a tier costs is known to its client.

@@ -138,7 +138,7 @@ fn decide(key: ObjectKey, group: &[Row]) -> Option<(Operation, Reason)> {
     let old = winner(group, |row| row.before.as_ref());
     let new = winner(group, |row| row.after.as_ref());
     let url = |object: &Option<Object>| object.as_ref().map(|object| object.meta.url.clone());
-    let (was, is) = (url(&old), url(&new));
+    let was = url(&old);
     let doubt = group.iter().any(|row| row.doubt != Doubt::None);
     let operation = match (old, new) {
         (None, None) if !doubt => None,
@@ -150,13 +150,14 @@ fn decide(key: ObjectKey, group: &[Row]) -> Option<(Operation, Reason)> {
             key,
             url: group[group.len() - 1].url.clone(),
         }),
-        (Some(old), Some(new)) if !doubt && old.fingerprint() == new.fingerprint() => None,
         (Some(old), Some(new)) if !doubt && old.meta.content == new.meta.content => {
-            Some(Operation::Reheader { key, object: new })
+            let is_served = old.fingerprint() == new.fingerprint();
+            (!is_served).then_some(Operation::Reheader { key, object: new })
         }
         (_, Some(new)) => Some(Operation::Put { key, object: new }),
     }?;
-    let reason = Reason::of(group, was.as_ref(), is.as_ref());
+    let is = operation.object().map(|object| &object.meta.url);
+    let reason = Reason::of(group, was.as_ref(), is);
     Some((operation, reason))
 }
 

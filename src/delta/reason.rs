@@ -58,14 +58,10 @@ pub enum Cause {
 impl Cause {
     /// Between two states of one page; a page that is not live now is gone.
     pub fn between(before: Option<&Entry>, after: Option<&Entry>) -> Cause {
-        let live = |entry: Option<&Entry>| {
-            let outcome = entry.map(|entry| entry.outcome.clone());
-            outcome.filter(Outcome::is_live)
-        };
         match (live(before), live(after)) {
             (None, Some(_)) if before.is_some() => Cause::Returned,
             (None, Some(_)) => Cause::New,
-            (Some(before), Some(after)) => Cause::of_live(&before, &after),
+            (Some(before), Some(after)) => Cause::of_live(before, after),
             (_, None) => Cause::of_gone(after),
         }
     }
@@ -192,8 +188,16 @@ impl Reason {
     }
 }
 
+fn live(entry: Option<&Entry>) -> Option<&Outcome> {
+    let outcome = entry.map(|entry| &entry.outcome);
+    outcome.filter(|outcome| outcome.is_live())
+}
+
 /// Pages on the key that answer something else than the one that is served.
 fn losers(group: &[Row], winner: &PageUrl) -> Vec<PageUrl> {
+    if group.len() == 1 {
+        return Vec::new();
+    }
     let live = |row: &&Row| row.after.as_ref().is_some_and(|e| e.outcome.is_live());
     let served = group.iter().find(|row| row.url == *winner);
     let served = served.and_then(|row| row.after.as_ref()).map(answer);

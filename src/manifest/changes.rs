@@ -85,13 +85,20 @@ impl Manifest {
         url: &PageUrl,
         watermark: Generation,
     ) -> Result<(Option<Entry>, Option<Generation>), ManifestError> {
+        let entry = self.entry(url)?;
+        if entry
+            .as_ref()
+            .is_none_or(|entry| entry.changed <= watermark)
+        {
+            return Ok((entry, None));
+        }
         for number in watermark.0 + 1..=self.generation().0 {
             let key = keys::change(Generation(number), url.as_str());
             if let Some(change) = codec::get::<Change>(&self.db, &key)? {
                 return Ok((change.before, Some(Generation(number))));
             }
         }
-        Ok((self.entry(url)?, None))
+        Ok((entry, None))
     }
 }
 

@@ -160,6 +160,7 @@ impl Manifest {
                 let url = codec::url_of_key(&key, prefix.len())?;
                 self.unfold(&mut batch, &url, codec::decode(&key, &payload)?);
                 batch.remove(&key);
+                batch.remove(&keys::held_twice(generation, url.as_str()));
             }
             if batch.is_empty() {
                 break;

@@ -4,12 +4,19 @@
 //! The index is a hint. It is written with the entries, can lag behind them after a commit that was
 //! taken back, and whoever reads it looks at the entry before believing it. Small bodies are left out:
 //! sending them costs no more than asking for a copy.
+//!
+//! Hashes lie in no order that a plan could follow, so that each look into the index reads another leaf of the
+//! database. Nearly all pages that change are then noted under their new hash themselves, and the look would find nobody
+//! else. So a commit also notes, in URL order, the few whose body somebody held already, and a plan asks about those.
+
+use std::cmp::{Ordering, Reverse};
+use std::collections::BinaryHeap;
 
 use super::record::{Change, Entry, Generation, Outcome, Page};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::KeyAndPayload;
+use crate::db::{KeyAndPayload, Scan};
 use crate::site::{ObjectKey, PageUrl};
 
 /// Below this size a copy saves nothing that is worth a look into the index.
@@ -70,8 +77,8 @@ impl Manifest {
         Ok(is_alone.then_some(Copyable { key, leaves }))
     }
 
-    /// The record of who holds a body, unless somebody is noted who held it until this commit: then that one's
-    /// object can be copied by every tier that has not gone on yet.
+    /// The record of who holds a body; where somebody is noted who held it until this commit, the note that it is
+    /// held twice: that one's object can be copied by every tier that has not gone on yet.
     pub(super) fn new_holder(
         &self,
         generation: Generation,
@@ -91,14 +98,71 @@ impl Manifest {
                 None => self.entry(&holder)?,
             };
             if before.is_some_and(|entry| is_body(&entry, content)) {
-                return Ok(None);
+                let note = keys::held_twice(generation, url.as_str());
+                return Ok(Some((note, Vec::new())));
             }
         }
         Ok(Some((keys::holder(content), codec::encode(url))))
     }
 
+    /// The pages that came to a body after `watermark` which another URL held by then.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn held_twice_after(&self, watermark: Generation) -> Result<HeldTwice<'_>, ManifestError> {
+        let mut notes = HeldTwice {
+            scans: Vec::new(),
+            first: watermark.next(),
+            heads: BinaryHeap::new(),
+        };
+        for number in watermark.0 + 1..=self.generation().0 {
+            let scan = self.db.scan(&keys::held_twice_in(Generation(number)));
+            notes.scans.push(scan);
+            notes.pull(Generation(number))?;
+        }
+        Ok(notes)
+    }
+
     fn holder(&self, content: &ContentHash) -> Result<Option<PageUrl>, ManifestError> {
         codec::get(&self.db, &keys::holder(content))
+    }
+}
+
+/// The generations' notes of [`Manifest::held_twice_after`], merged by URL.
+pub struct HeldTwice<'a> {
+    scans: Vec<Scan<'a>>,
+    first: Generation,
+    heads: BinaryHeap<Reverse<(Vec<u8>, Generation)>>,
+}
+
+impl HeldTwice<'_> {
+    /// True when `url` is noted. To be asked in the order of URLs.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn names(&mut self, url: &PageUrl) -> Result<bool, ManifestError> {
+        while let Some(Reverse((noted, generation))) = self.heads.peek() {
+            let generation = *generation;
+            match noted.as_slice().cmp(url.as_str().as_bytes()) {
+                Ordering::Greater => break,
+                Ordering::Equal => return Ok(true),
+                Ordering::Less => {
+                    self.heads.pop();
+                    self.pull(generation)?;
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Takes the next note of one generation into the merge.
+    fn pull(&mut self, generation: Generation) -> Result<(), ManifestError> {
+        let index = usize::try_from(generation.0 - self.first.0).expect("few generations");
+        if let Some(record) = self.scans[index].next() {
+            let url = record?.0.split_off(keys::held_twice_in(generation).len());
+            self.heads.push(Reverse((url, generation)));
+        }
+        Ok(())
     }
 }
 
@@ -150,6 +214,35 @@ mod tests {
             None,
             "overwritten by this plan"
         );
+    }
+
+    #[test]
+    fn only_pages_with_a_body_of_somebody_else_are_noted() {
+        // Promise: a plan looks for a source where there may be one, over all generations that a tier lacks, and
+        // nowhere else.
+        let body = |number: u32| format!("{number}{}", "x".repeat(20_000));
+        let sample = Sample::new();
+        sample
+            .commit(&[("/a", page(&body(1))), ("/b", page(&body(2)))])
+            .unwrap();
+        sample
+            .commit(&[("/c", page(&body(1))), ("/d", page(&body(3)))])
+            .unwrap();
+        sample
+            .commit(&[("/b", page(&body(4))), ("/e", page(&body(3)))])
+            .unwrap();
+        let noted = |watermark| {
+            let mut notes = sample
+                .manifest
+                .held_twice_after(Generation(watermark))
+                .unwrap();
+            let paths = ["/a", "/b", "/c", "/d", "/e", "/f"].into_iter();
+            let noted = paths.filter(|path| notes.names(&url(path)).unwrap());
+            noted.collect::<Vec<_>>()
+        };
+        assert_eq!(noted(0), ["/c", "/e"]);
+        assert_eq!(noted(2), ["/e"]);
+        assert!(noted(3).is_empty());
     }
 
     #[test]

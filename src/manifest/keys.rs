@@ -24,6 +24,7 @@ pub const ETAG_OF_BLOB: u8 = b'a';
 pub const ETAG_IN_TIER: u8 = b'f';
 pub const HOLDER: u8 = b'h';
 pub const AS_FOUND: u8 = b'n';
+pub const HELD_TWICE: u8 = b'p';
 
 /// Ends a tier's name or a key inside a longer key; neither can hold it.
 pub const END: u8 = 0;
@@ -87,6 +88,16 @@ pub fn etag_of_blob(hash: &crate::content::ContentHash) -> Vec<u8> {
 
 pub fn holder(hash: &crate::content::ContentHash) -> Vec<u8> {
     concat(&[&[HOLDER], hash.as_bytes()])
+}
+
+/// A page whose body another URL held when that generation was committed.
+pub fn held_twice(generation: Generation, url: &str) -> Vec<u8> {
+    concat(&[&held_twice_in(generation), url.as_bytes()])
+}
+
+/// Prefix of those of one generation.
+pub fn held_twice_in(generation: Generation) -> Vec<u8> {
+    concat(&[&[HELD_TWICE], &generation.0.to_be_bytes()])
 }
 
 fn concat(parts: &[&[u8]]) -> Vec<u8> {

@@ -39,7 +39,7 @@ pub use changes::UrlChange;
 /// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
 pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Evidence, Staged};
-pub use holders::{Copyable, Held};
+pub use holders::{Copyable, Held, HeldTwice};
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Filled, Generation, GenerationRecord, Gone, Intent,
     Lineage, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared,

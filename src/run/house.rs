@@ -10,7 +10,7 @@ use regex::RegexSet;
 
 use super::RunError;
 use super::lock::Lock;
-use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierTarget};
+use crate::config::{Config, CrawlConfig, StrategyName, TierConfig, TierName, TierTarget};
 use crate::content::{CanonicalRules, MirrorHeader, MirrorHeaderError, RulesError};
 use crate::crawl::{
     Answer, Answered, Ask, Budget, Courtesy, FetchError, FetchLimits, Fetcher, FormOrder,
@@ -73,8 +73,20 @@ pub fn manifest_of(config: &Config, fuse: Fuse) -> Result<Manifest, ManifestErro
 /// # Errors
 /// What the manifest says.
 pub fn close(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
-    let tiers = config.tiers.iter().map(|tier| tier.name.clone());
-    manifest.close(&tiers.collect::<Vec<_>>())
+    manifest.close(&names(config))
+}
+
+/// As [`close`], for a process that ends now.
+///
+/// # Errors
+/// What the manifest says.
+pub fn leave(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
+    manifest.leave(&names(config))
+}
+
+fn names(config: &Config) -> Vec<TierName> {
+    let tiers = config.tiers.iter();
+    tiers.map(|tier| tier.name.clone()).collect()
 }
 
 /// Opens the manifest with the layout that the mirror has, whatever the configuration says.

@@ -28,7 +28,7 @@ use crate::sync::{SyncError, TierProgress};
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use guards::{Judgement, judge};
 pub use house::{
-    House, close, layout_of, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
+    House, layout_of, leave, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
     traps_of,
 };
 pub use lock::{Holder, Lock};

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::config::TierName;
 use crate::delta::{self, Operation, Phase, Reason, Row, Sibling};
-use crate::manifest::{Doubt, Entry, Generation, Held, Manifest, ManifestError, TierDelta};
+use crate::manifest::{
+    Doubt, Entry, Generation, Held, HeldTwice, Manifest, ManifestError, TierDelta,
+};
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::Prices;
 
@@ -99,7 +101,8 @@ pub struct Steps<'a> {
     watermark: Generation,
     doubted: Generation,
     grouped: bool,
-    copies: bool,
+    /// Of a tier that copies cheaply: whose bodies it may have under another key.
+    held_twice: Option<HeldTwice<'a>>,
     phase: Option<Phase>,
     rows: Box<dyn Iterator<Item = Result<TierDelta, ManifestError>> + 'a>,
 }
@@ -112,11 +115,13 @@ impl<'a> Steps<'a> {
         phase: Option<Phase>,
     ) -> Result<Steps<'a>, ManifestError> {
         let state = manifest.tier(name)?;
+        let copies = state.capabilities.is_some_and(|found| found.copies_cheaply);
+        let held_twice = copies.then(|| manifest.held_twice_after(state.watermark));
         Ok(Steps {
             manifest,
             name: name.clone(),
             watermark: state.watermark,
-            copies: state.capabilities.is_some_and(|found| found.copies_cheaply),
+            held_twice: held_twice.transpose()?,
             doubted,
             grouped: manifest.has_aliases()?,
             phase,
@@ -124,7 +129,7 @@ impl<'a> Steps<'a> {
         })
     }
 
-    fn step(&self, delta: TierDelta) -> Result<Option<Step>, ManifestError> {
+    fn step(&mut self, delta: TierDelta) -> Result<Option<Step>, ManifestError> {
         let (url, doubt) = (delta.url.clone(), delta.doubt != Doubt::None);
         let row = row(delta.url, delta.before, delta.after, delta.doubt);
         let planned = delta::operation(self.manifest.layout(), row, |key| {
@@ -138,30 +143,53 @@ impl<'a> Steps<'a> {
             let phase = self.phase;
             phase.is_none_or(|phase| operation.phase() == phase)
         };
-        let Some((mut operation, mut reason)) =
-            planned.filter(|(operation, _)| is_asked(operation))
-        else {
+        let Some((operation, reason)) = planned.filter(|(operation, _)| is_asked(operation)) else {
             return Ok(None);
         };
-        if self.copies {
-            let held = Held {
-                tier: &self.name,
-                watermark: self.watermark,
-                doubted: self.doubted,
-            };
-            let mut leaves = false;
-            operation = operation.spared(|content, size| {
-                let found = self.manifest.source_in_tier(&held, &url, content, size)?;
-                leaves = found.as_ref().is_some_and(|found| found.leaves);
-                Ok::<_, ManifestError>(found.map(|found| found.key))
-            })?;
-            reason.moved = leaves && matches!(operation, Operation::Copy { .. });
-        }
-        Ok(Some(Step {
+        let mut step = Step {
             operation,
             doubt,
             reason,
-        }))
+        };
+        if self.may_be_there(&step, &url)? {
+            step = self.spared(step, &url)?;
+        }
+        Ok(Some(step))
+    }
+
+    /// Whether it is worth a look if the tier has the body under another key. What the notes of commits do not speak
+    /// of is looked up: a debt, which may be older than they are, and a page that takes over the key of another.
+    fn may_be_there(&mut self, step: &Step, url: &PageUrl) -> Result<bool, ManifestError> {
+        let Some(notes) = &mut self.held_twice else {
+            return Ok(false);
+        };
+        let is_noted = notes.names(url)?;
+        Ok(is_noted || step.reason.debt().is_some() || step.operation.url() != url)
+    }
+
+    fn spared(&self, step: Step, url: &PageUrl) -> Result<Step, ManifestError> {
+        let Step {
+            operation,
+            doubt,
+            mut reason,
+        } = step;
+        let held = Held {
+            tier: &self.name,
+            watermark: self.watermark,
+            doubted: self.doubted,
+        };
+        let mut leaves = false;
+        let operation = operation.spared(|content, size| {
+            let found = self.manifest.source_in_tier(&held, url, content, size)?;
+            leaves = found.as_ref().is_some_and(|found| found.leaves);
+            Ok::<_, ManifestError>(found.map(|found| found.key))
+        })?;
+        reason.moved = leaves && matches!(operation, Operation::Copy { .. });
+        Ok(Step {
+            operation,
+            doubt,
+            reason,
+        })
     }
 
     fn siblings(&self, key: &ObjectKey, url: &PageUrl) -> Result<Vec<Sibling>, ManifestError> {

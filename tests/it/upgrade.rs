@@ -19,8 +19,9 @@ use crate::support::world::{LOCAL, REMOTE, World};
 
 const CACHE_BYTES: usize = 1 << 20;
 
-/// Records whose payload is no record of the manifest: where a blob lies, URLs that share a key, and that they collide.
-const OF_THEIR_OWN: &[u8] = b"bkl";
+/// Records whose payload is no record of the manifest: where a blob lies, URLs that share a key, that they collide, and whose body
+/// somebody else held.
+const OF_THEIR_OWN: &[u8] = b"bklp";
 
 /// How many URLs share a key: the first version did not count them.
 const SHARED: u8 = b's';
