@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 
 use crate::support::origin::{Origin, Page};
 
+/// What paths and keys of the second host begin with here.
+pub const SECOND: &str = "2:";
+
 /// Paths as they are requested, and what follows the host in their keys.
-pub const PATHS: [(&str, &str); 19] = [
+pub const PATHS: [(&str, &str); 22] = [
     ("/", "/index.html"),
     ("/robots.txt", "/robots.txt"),
     ("/a", "/a"),
@@ -26,6 +29,9 @@ pub const PATHS: [(&str, &str); 19] = [
     ("/cut%2Fhere", "/%/cut%252Fhere"),
     ("/style.css", "/style.css"),
     ("/index.htm", "/index.htm"),
+    ("2:/", "2:/index.html"),
+    ("2:/a", "2:/a"),
+    ("2:/style.css", "2:/style.css"),
 ];
 
 pub const HOME: usize = 0;
@@ -34,11 +40,16 @@ pub const ROBOTS: usize = 1;
 /// Versions that a text can have; few, so that pages often change back, or are equal to others.
 pub const TEXTS: u8 = 4;
 
+const ATTACHED: &str = "attachment";
+
 const TYPES: [[&str; 2]; 3] = [
     ["text/html; charset=utf-8", "text/plain"],
     ["text/html; charset=utf-8", "text/html"],
     ["text/css", "text/css; charset=utf-8"],
 ];
+
+/// What is volatile where the mirror's rules say so.
+pub const RULE: &str = "built [0-9a-f]+";
 
 const CACHING: [Option<&str>; 3] = [None, Some("max-age=60"), Some("no-cache")];
 
@@ -66,6 +77,8 @@ pub struct Sheet {
     /// One of two content types that fit.
     pub kind: usize,
     pub caching: usize,
+    /// Is to be saved and not shown.
+    pub attached: bool,
     /// Sends an ETag; its number can change without the page.
     pub tag: Option<u8>,
 }
@@ -75,6 +88,8 @@ pub enum Make {
     Html,
     /// HTML with a nonce that is new in each answer.
     Nonce,
+    /// HTML whose text says when it was built, in each answer something else: volatile by [`RULE`] alone.
+    Built,
     Css,
 }
 
@@ -97,8 +112,18 @@ pub enum Edit {
         at: usize,
         caching: usize,
     },
+    /// Another Content-Disposition.
+    Attach {
+        at: usize,
+    },
     Retag {
         at: usize,
+    },
+    /// What is at `at` is at `to` from now on; the old place says so, or that it is gone, or nothing.
+    Move {
+        at: usize,
+        to: usize,
+        leaves: Leaves,
     },
     Withdraw {
         at: usize,
@@ -115,6 +140,14 @@ pub enum Edit {
     },
 }
 
+/// What a page leaves at its old place when it moves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Leaves {
+    Nothing,
+    Gone,
+    Redirect,
+}
+
 /// An object that a tier must hold.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Object {
@@ -124,6 +157,7 @@ pub struct Object {
     pub location: Option<String>,
     pub content_type: String,
     pub caching: Option<String>,
+    pub disposition: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -133,13 +167,53 @@ pub enum Body {
     Stamped {
         text: String,
         stamp: u64,
+        volatile: Volatile,
     },
     /// The page that stands for a redirect, by its target.
     Redirect(String),
 }
 
+/// By which rules the part of a page that changes in each answer was taken out when the page was recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Volatile {
+    BuiltIn,
+    Configured,
+    /// By none: each answer is another page.
+    No,
+}
+
+/// What a run records of a crawl, by what its guards say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guarding {
+    Silent,
+    /// One withdrawal is too many: then they all wait, and so does the evidence for later ones.
+    NoWithdrawals,
+    /// One page that does not answer is too many: then nothing is recorded.
+    NoLosses,
+}
+
 /// Objects by key below the host.
 pub type Expected = BTreeMap<&'static str, Object>;
+
+/// What became of a crawl.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Recorded {
+    pub changed: bool,
+    /// Withdrawals that wait.
+    pub held_back: u64,
+    /// Nothing was recorded at all.
+    pub refused: bool,
+}
+
+impl Recorded {
+    pub fn refused() -> Recorded {
+        Recorded {
+            changed: false,
+            held_back: 0,
+            refused: true,
+        }
+    }
+}
 
 /// How many objects must be touched, and how.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -158,12 +232,14 @@ pub struct Site {
     strikes: BTreeMap<usize, (u32, u64)>,
     crawls: u64,
     stamps: u64,
-    base: String,
+    bases: [String; 2],
     home: Make,
+    /// Whether the mirror takes [`RULE`] into account.
+    pub ruled: bool,
 }
 
 impl Site {
-    pub fn new(origin: &Origin, home: Make) -> Site {
+    pub fn new(origins: [&Origin; 2], home: Make) -> Site {
         let shown = vec![Shown::Nothing; PATHS.len()];
         let site = Site {
             earlier: shown.clone(),
@@ -172,22 +248,23 @@ impl Site {
             strikes: BTreeMap::new(),
             crawls: 0,
             stamps: 0,
-            base: origin.url(""),
+            bases: origins.map(|origin| origin.url("")),
             home,
+            ruled: false,
         };
-        site.show(origin);
+        site.show(origins);
         site
     }
 
     /// Changes the site. `certain`: every earlier answer has been recorded; when not, no page may break,
     /// since nobody could say which of its earlier states was kept.
-    pub fn edit(&mut self, origin: &Origin, edits: &[Edit], certain: bool) {
+    pub fn edit(&mut self, origins: [&Origin; 2], edits: &[Edit], certain: bool) {
         let before = self.shown.clone();
         for edit in edits {
-            if let Some((at, shown)) = self.outcome_of(edit)
-                && (certain || shown != Shown::Broken)
-            {
-                self.shown[at] = shown;
+            for (at, shown) in self.outcomes_of(edit) {
+                if certain || shown != Shown::Broken {
+                    self.shown[at] = shown;
+                }
             }
         }
         for (at, old) in before.into_iter().enumerate() {
@@ -195,14 +272,57 @@ impl Site {
                 self.earlier[at] = old;
             }
         }
-        self.show(origin);
+        self.show(origins);
     }
 
-    /// A crawl that was committed has seen all this. True when it recorded any change.
+    /// As [`Site::crawl_by`], with nothing that a guard would say something about.
     pub fn crawl(&mut self) -> bool {
+        self.crawl_by(Guarding::Silent).changed
+    }
+
+    /// A run that was not killed has seen all this.
+    pub fn crawl_by(&mut self, guarding: Guarding) -> Recorded {
+        let withdrawn = self.withdrawals();
+        let held_back = match guarding {
+            Guarding::Silent => 0,
+            Guarding::NoWithdrawals => withdrawn,
+            Guarding::NoLosses => {
+                let is_there =
+                    |at: &usize| matches!(self.shown(*at), Shown::Page(_) | Shown::Redirect { .. });
+                if self.live.keys().all(is_there) {
+                    0
+                } else {
+                    return Recorded::refused();
+                }
+            }
+        };
+        let changed = self.record_all(held_back > 0);
+        Recorded {
+            changed,
+            held_back,
+            refused: false,
+        }
+    }
+
+    /// Pages that a crawl would withdraw.
+    fn withdrawals(&self) -> u64 {
+        let is_second = |at: &usize| {
+            let strikes = self.strikes.get(at);
+            strikes.is_some_and(|(strikes, last)| *strikes == 1 && *last == self.crawls)
+        };
+        let goes = |at: &&usize| match self.shown(**at) {
+            Shown::Gone => true,
+            Shown::Nothing => is_second(at),
+            _ => false,
+        };
+        self.live.keys().filter(goes).count() as u64
+    }
+
+    fn record_all(&mut self, keeps: bool) -> bool {
         let mut changed = false;
         for at in 0..PATHS.len() {
             match self.shown(at) {
+                Shown::Gone | Shown::Nothing if keeps => (),
                 Shown::Gone => changed |= self.live.remove(&at).is_some(),
                 Shown::Nothing if self.live.contains_key(&at) => changed |= self.strike(at),
                 Shown::Nothing | Shown::Broken => (),
@@ -277,9 +397,17 @@ impl Site {
     /// The URLs that have an object of their own, or share one.
     pub fn live_urls(&self) -> Vec<String> {
         let paths = self.live.keys().map(|at| PATHS[*at].0);
-        let mut urls: Vec<String> = paths.map(|path| format!("{}{path}", self.base)).collect();
+        let mut urls: Vec<String> = paths.map(|path| self.url_of(path)).collect();
         urls.sort();
         urls
+    }
+
+    /// The URL of a path in [`PATHS`].
+    pub fn url_of(&self, path: &str) -> String {
+        match path.strip_prefix(SECOND) {
+            Some(path) => format!("{}{path}", self.bases[1]),
+            None => format!("{}{path}", self.bases[0]),
+        }
     }
 
     /// True when some live page answers 404, so that the next run may withdraw it.
@@ -300,7 +428,7 @@ impl Site {
     fn record(&mut self, at: usize) -> bool {
         let seen = self.object(at);
         let same = self.live.get(&at).is_some_and(|old| {
-            let body = old.body.is_alike(&seen.body);
+            let body = old.body.is_seen_in(&seen.body);
             body && Object {
                 body: seen.body.clone(),
                 ..old.clone()
@@ -336,9 +464,14 @@ impl Site {
                 Object {
                     path,
                     body: match sheet.make {
-                        Make::Nonce => Body::Stamped {
+                        Make::Nonce | Make::Built => Body::Stamped {
                             text,
                             stamp: self.stamps,
+                            volatile: match (sheet.make, self.ruled) {
+                                (Make::Nonce, _) => Volatile::BuiltIn,
+                                (_, true) => Volatile::Configured,
+                                (_, false) => Volatile::No,
+                            },
                         },
                         Make::Html | Make::Css => Body::Exact(text),
                     },
@@ -346,6 +479,7 @@ impl Site {
                     location: None,
                     content_type: sheet.content_type().to_owned(),
                     caching: CACHING[sheet.caching].map(str::to_owned),
+                    disposition: sheet.attached.then(|| ATTACHED.to_owned()),
                 }
             }
             Shown::Redirect { status, target } => Object {
@@ -355,6 +489,7 @@ impl Site {
                 location: Some(target),
                 content_type: "text/html; charset=utf-8".to_owned(),
                 caching: None,
+                disposition: None,
             },
             other => unreachable!("{other:?} has no object"),
         }
@@ -368,10 +503,32 @@ impl Site {
                 text: 0,
                 kind: 0,
                 caching: 0,
+                attached: false,
                 tag: None,
             });
         }
         self.shown[at].clone()
+    }
+
+    /// What an edit shows where.
+    fn outcomes_of(&self, edit: &Edit) -> Vec<(usize, Shown)> {
+        let Edit::Move { at, to, leaves } = *edit else {
+            return self.outcome_of(edit).into_iter().collect();
+        };
+        let is_fixed = |at| at == HOME || at == ROBOTS;
+        let moves = matches!(self.shown[at], Shown::Page(_)) && at != to;
+        if is_fixed(at) || is_fixed(to) || !moves {
+            return Vec::new();
+        }
+        let left = match leaves {
+            Leaves::Nothing => Shown::Nothing,
+            Leaves::Gone => Shown::Gone,
+            Leaves::Redirect => Shown::Redirect {
+                status: 301,
+                target: self.url_of(PATHS[to].0),
+            },
+        };
+        vec![(to, self.shown[at].clone()), (at, left)]
     }
 
     fn outcome_of(&self, edit: &Edit) -> Option<(usize, Shown)> {
@@ -391,7 +548,7 @@ impl Site {
             Edit::Redirect { at, status, to } => {
                 let target = match PATHS[*to].0 {
                     _ if to == at => "https://elsewhere.test/new?a=1&b=\u{fc}".into(),
-                    path => format!("{}{path}", self.base),
+                    path => self.url_of(path),
                 };
                 let target = target.replace('\u{fc}', "%C3%BC");
                 let status = *status;
@@ -408,6 +565,11 @@ impl Site {
             Edit::Recache { at, caching } => {
                 (*at, self.adjusted(*at, |sheet| sheet.caching = *caching)?)
             }
+            Edit::Attach { at } => (
+                *at,
+                self.adjusted(*at, |sheet| sheet.attached = !sheet.attached)?,
+            ),
+            Edit::Move { .. } => return None,
             Edit::Retag { at } => {
                 let next = |tag: Option<u8>| Some(tag.map_or(0, |tag| tag.wrapping_add(1)));
                 (
@@ -436,8 +598,12 @@ impl Site {
         }
     }
 
-    fn show(&self, origin: &Origin) {
+    fn show(&self, origins: [&Origin; 2]) {
         for (at, (path, _)) in PATHS.iter().enumerate() {
+            let (origin, path) = match path.strip_prefix(SECOND) {
+                Some(path) => (origins[1], path),
+                None => (origins[0], *path),
+            };
             let page = match self.shown(at) {
                 Shown::Nothing => Page::html("no such page").status(404),
                 Shown::Gone => Page::html("it was withdrawn").status(410),
@@ -456,10 +622,14 @@ impl Site {
         if let Some(value) = caching {
             page = page.header("cache-control", value);
         }
+        if sheet.attached {
+            page = page.header("content-disposition", ATTACHED);
+        }
         match (sheet.make, sheet.tag) {
-            (Make::Nonce, _) => page = page.nonce(),
+            (Make::Nonce | Make::Built, _) => page = page.nonce(),
             (_, Some(tag)) => {
-                let hash = blake3::hash(format!("{body}{kind}{caching:?}").as_bytes());
+                let all = format!("{body}{kind}{caching:?}{}", sheet.attached);
+                let hash = blake3::hash(all.as_bytes());
                 page = page.etag(&format!("\"{tag}-{}\"", &hash.to_hex()[..16]));
             }
             _ => (),
@@ -477,6 +647,7 @@ impl Site {
         };
         let nonce = match sheet.make {
             Make::Nonce => "<script nonce=\"{{NONCE}}\">run()</script>\n",
+            Make::Built => "<p>built {{NONCE}}</p>\n",
             Make::Html | Make::Css => "",
         };
         match (at, sheet.make) {
@@ -485,10 +656,10 @@ impl Site {
             (_, Make::Css) => {
                 format!("p {{ content: \"{version}\" }}\n{padding}")
             }
-            (_, Make::Html | Make::Nonce) => {
+            (_, Make::Html | Make::Nonce | Make::Built) => {
                 let first = usize::from(sheet.text / 2) * 5 + 2;
                 let links: String = [first, first + 6, first + 9]
-                    .map(|other| format!("<a href=\"{}\">more</a>\n", PATHS[other].0))
+                    .map(|other| format!("<a href=\"{}\">more</a>\n", self.url_of(PATHS[other].0)))
                     .concat();
                 format!("<!doctype html>\n{nonce}<p>version {version}</p>\n{links}<p>{padding}")
             }
@@ -500,7 +671,8 @@ impl Site {
         let listed = PATHS.iter().zip(&self.shown).skip(ROBOTS + 1);
         listed
             .filter(|(_, shown)| is_listed(shown))
-            .map(|((path, _), _)| format!("<li><a href=\"{path}\">{path}</a>\n"))
+            .map(|((path, _), _)| self.url_of(path))
+            .map(|url| format!("<li><a href=\"{url}\">{url}</a>\n"))
             .collect()
     }
 }
@@ -509,7 +681,7 @@ impl Sheet {
     fn content_type(&self) -> &'static str {
         let types = match self.make {
             Make::Html => TYPES[0],
-            Make::Nonce => TYPES[1],
+            Make::Nonce | Make::Built => TYPES[1],
             Make::Css => TYPES[2],
         };
         types[self.kind]
@@ -517,11 +689,28 @@ impl Sheet {
 }
 
 impl Body {
-    /// The same page, whatever its nonce.
+    /// The same page under two names, whatever its nonce.
     fn is_alike(&self, other: &Body) -> bool {
         match (self, other) {
-            (Body::Stamped { text, .. }, Body::Stamped { text: other, .. }) => text == other,
+            (
+                Body::Stamped { text, volatile, .. },
+                Body::Stamped {
+                    text: other,
+                    volatile: others,
+                    ..
+                },
+            ) if *volatile != Volatile::No => text == other && volatile == others,
             _ => self == other,
+        }
+    }
+
+    /// The same page, recorded then and met again: the rules count by which it was recorded.
+    fn is_seen_in(&self, met: &Body) -> bool {
+        match (self, met) {
+            (Body::Stamped { text, volatile, .. }, Body::Stamped { text: met, .. }) => {
+                text == met && *volatile != Volatile::No
+            }
+            _ => self == met,
         }
     }
 

@@ -54,6 +54,7 @@ pub struct Held {
     pub location: Option<String>,
     pub content_type: Option<String>,
     pub cache_control: Option<String>,
+    pub content_disposition: Option<String>,
 }
 
 /// In one line, with the body as text: there are many of them in a failed test.
@@ -65,12 +66,13 @@ impl fmt::Debug for Held {
             location,
             content_type,
             cache_control,
+            content_disposition,
             ..
         } = self;
         let body = String::from_utf8_lossy(&self.body);
         write!(
             f,
-            "{url} {status} {location:?} {content_type:?} {cache_control:?} {body:?}"
+            "{url} {status} {location:?} {content_type:?} {cache_control:?} {content_disposition:?} {body:?}"
         )
     }
 }
@@ -196,6 +198,25 @@ impl World {
         fs::rename(self.aside(), self.local_root()).expect("nothing stands in its place");
     }
 
+    /// Somebody else writes to the bucket: takes the objects for whose keys `is_meant` holds away, or puts others
+    /// in their places. How many that were.
+    pub fn meddle(&self, is_meant: impl Fn(&str) -> bool, bytes: Option<&[u8]>) -> usize {
+        let mut meddled = 0;
+        for full in self.s3.objects(BUCKET).into_keys() {
+            let key = full.strip_prefix(PREFIX).expect("the prefix is ours");
+            let key = key.trim_start_matches('/');
+            if key.starts_with(OURS) || !is_meant(key) {
+                continue;
+            }
+            match bytes {
+                Some(bytes) => self.s3.insert(BUCKET, &full, bytes),
+                None => self.s3.remove(BUCKET, &full),
+            }
+            meddled += 1;
+        }
+        meddled
+    }
+
     /// What a tier holds of the site.
     pub fn holding(&self, tier: &str) -> Holding {
         match tier {
@@ -237,6 +258,7 @@ impl World {
                 location: field("standin-location"),
                 content_type: stored.headers.content_type.clone(),
                 cache_control: stored.headers.cache_control.clone(),
+                content_disposition: stored.headers.content_disposition.clone(),
             };
             holding.insert(key.to_owned(), held);
         }
@@ -296,6 +318,7 @@ fn local_holding(root: &Path) -> Holding {
                 location: meta.as_ref().and_then(|m| m.location.clone()),
                 content_type: header("content-type"),
                 cache_control: header("cache-control"),
+                content_disposition: header("content-disposition"),
             };
             holding.insert(listed.key.to_string(), held);
         }
