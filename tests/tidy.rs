@@ -40,6 +40,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ),
     ("texting_robots::", &["src/crawl/robots.rs"]),
     ("quick_xml::", &["src/content/sitemap.rs"]),
+    ("similar::", &["src/content/compare/"]),
     // The other two in their tests only, which play the document.
     (
         "encoding_rs::",

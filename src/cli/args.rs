@@ -127,6 +127,17 @@ pub enum Verb {
         #[arg(long)]
         long: bool,
     },
+    /// Which rules a site needs: asks for pages twice, and says where the answers differ
+    Suggest {
+        #[arg(required = true, value_name = "URL")]
+        urls: Vec<String>,
+        /// How often each page is asked for
+        #[arg(long, value_name = "N", default_value_t = 2)]
+        times: usize,
+        /// Seconds between two rounds; more for pages that change by the minute
+        #[arg(long, value_name = "SECONDS", default_value_t = 1.1)]
+        pause: f64,
+    },
     /// How the mirror stands; answers while a run is going, too
     Status,
     /// All about one page: its rule, key, record, history, what a CDN asks for, and what each tier has

@@ -22,6 +22,7 @@ mod relayout;
 mod render;
 mod run;
 mod status;
+mod suggest;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -121,6 +122,7 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Ls { prefix, tier, long } => {
             ls::main(args, prefix.as_deref(), tier.as_deref(), *long).await
         }
+        Verb::Suggest { urls, times, pause } => suggest::main(args, urls, *times, *pause).await,
         Verb::Status => status::main(args),
         Verb::Explain { url } => explain::main(args, url),
     }

@@ -27,6 +27,12 @@ pub fn report(report: &RunReport) -> String {
     for reason in &report.reasons {
         push(&mut text, format_args!("  ! {reason}\n"));
     }
+    if let Some(common) = &report.common_change {
+        let common = common.to_string();
+        if !report.reasons.iter().any(|reason| reason.contains(&common)) {
+            push(&mut text, format_args!("  note: {common}\n"));
+        }
+    }
     if report.gateway_only > 0 {
         let (count, keys) = match report.gateway_only {
             1 => (1, "page has a key"),

@@ -8,6 +8,7 @@
 mod canonical;
 mod charset;
 pub mod check;
+mod compare;
 mod css;
 mod data;
 mod digest;
@@ -40,6 +41,7 @@ mod taking_oracle;
 mod volatile;
 
 pub use charset::Charset;
+pub use compare::{Comparison, Place, Proposal, Rule, compare, compare_headers};
 pub use digest::{ContentHash, Digest, Digester, HashError, crc32c, digest};
 pub use form::{Button, Choice, Field, Form};
 pub use header_links::header_links;

@@ -213,6 +213,11 @@ impl<'a> Tags<'a> {
         }
     }
 
+    /// Where the walk goes on: behind the last tag, or behind the raw text that belongs to it.
+    pub(super) fn at(&self) -> usize {
+        self.at
+    }
+
     /// Fills `tag` with the next start tag; false at the end. A tag that the end of the body cuts off
     /// is none.
     pub(super) fn next(&mut self, tag: &mut Tag, watch: &mut impl Watch) -> bool {

@@ -9,6 +9,7 @@
 //! takes a folder in instead ([`folder`]), by the same staging.
 
 mod body;
+mod calls;
 mod closing;
 mod courtesy;
 mod cursor;
@@ -56,6 +57,7 @@ use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
 pub use body::{Budget, Held};
+pub use calls::Caller;
 pub use courtesy::{Courtesy, QuietHours};
 pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};

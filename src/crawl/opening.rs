@@ -21,7 +21,7 @@ use crate::content::{Role, Sitemap};
 use crate::site::{Admission, PageUrl};
 
 /// Redirects of a robots.txt that are followed: as many as RFC 9309 asks for.
-const ROBOTS_HOPS_MAX: usize = 5;
+pub(super) const ROBOTS_HOPS_MAX: usize = 5;
 
 /// Sitemaps that are read a second time at the end. An index says what changed; without that word, all of its
 /// sitemaps would have to be read again, and for so many that is still little.
@@ -184,18 +184,11 @@ impl Engine<'_> {
 
     /// The rules of a host by what was said for its robots.txt today, and by what it said before.
     fn believe(&mut self, host: &str, said: Said) -> Robots {
-        let agent = &self.order.user_agent;
-        let text = match (said, self.memory.last_good(host)) {
-            (Said::Text(text), _) => text,
-            (Said::Nothing, _) | (Said::Perhaps, None) => bytes::Bytes::new(),
-            (Said::Perhaps | Said::NotHad, Some(text)) => {
-                return Robots::from_answer(200, text.as_bytes(), agent);
-            }
-            (Said::NotHad, None) => return Robots::DenyAll,
-        };
-        let rules = Robots::from_answer(200, &text, agent);
-        let readable = String::from_utf8_lossy(&text);
-        self.memory.remember(host, &readable, self.begun);
+        let (rules, text) = said.rules(self.memory.last_good(host), &self.order.user_agent);
+        if let Some(text) = text {
+            let readable = String::from_utf8_lossy(&text);
+            self.memory.remember(host, &readable, self.begun);
+        }
         rules
     }
 
@@ -490,7 +483,7 @@ enum Conditional {
 }
 
 /// What an answer for a robots.txt, or for what it redirects to, says.
-enum Said {
+pub(super) enum Said {
     Text(bytes::Bytes),
     /// That there is none.
     Nothing,
@@ -502,7 +495,24 @@ enum Said {
 }
 
 impl Said {
-    fn of(result: &Result<Answer, FetchError>) -> Result<Said, CrawlError> {
+    /// What follows for a host whose last good text is this, and the text that is to be remembered from now on.
+    pub(super) fn rules(
+        self,
+        last_good: Option<&str>,
+        agent: &str,
+    ) -> (Robots, Option<bytes::Bytes>) {
+        let text = match (self, last_good) {
+            (Said::Text(text), _) => text,
+            (Said::Nothing, _) | (Said::Perhaps, None) => bytes::Bytes::new(),
+            (Said::Perhaps | Said::NotHad, Some(text)) => {
+                return (Robots::from_answer(200, text.as_bytes(), agent), None);
+            }
+            (Said::NotHad, None) => return (Robots::DenyAll, None),
+        };
+        (Robots::from_answer(200, &text, agent), Some(text))
+    }
+
+    pub(super) fn of(result: &Result<Answer, FetchError>) -> Result<Said, CrawlError> {
         let status = match result {
             Ok(Answer::Body(received)) => {
                 let text = beginning(&received.body)?;
@@ -533,7 +543,7 @@ fn is_sitemap(seed: &PageUrl) -> bool {
 }
 
 /// Where an answer leads on, if it does.
-fn redirected(url: &PageUrl, result: &Result<Answer, FetchError>) -> Option<PageUrl> {
+pub(super) fn redirected(url: &PageUrl, result: &Result<Answer, FetchError>) -> Option<PageUrl> {
     match result {
         Ok(Answer::Redirect { location, .. }) => url.join(location).ok(),
         _ => None,

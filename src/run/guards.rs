@@ -10,6 +10,10 @@ use crate::manifest::Counts;
 /// Below this many changed pages no share of them is suspicious.
 const CHANGES_ALWAYS: u64 = 50;
 
+/// From this share of changed pages on it is asked what they have in common, whatever the limit: a site changes so
+/// much when its template does, or when something in it is made anew for every answer.
+const CHANGES_TELLING: f64 = 0.5;
+
 /// What may be committed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Judgement {
@@ -43,6 +47,13 @@ pub fn judge(counts: &CrawlCounts, before: Counts, guard: &GuardConfig) -> Judge
     }
     judgement.withhold_withdrawals = withdrawals(counts, live, guard);
     judgement
+}
+
+/// Whether so many pages have changed that they are likely to have done so for one reason. Pages that changed are
+/// those that were there before and after.
+pub fn changes_are_telling(counts: &CrawlCounts, before: Counts, guard: &GuardConfig) -> bool {
+    let share = CHANGES_TELLING.min(guard.changes_max);
+    counts.changed > CHANGES_ALWAYS && ratio(counts.changed, before.live()) > share
 }
 
 fn withdrawals(counts: &CrawlCounts, live: u64, guard: &GuardConfig) -> Option<String> {
@@ -118,5 +129,28 @@ mod tests {
         assert_eq!(verdict(counts(1000, 900, 0, 0), 1000, 0.5), "refused");
         assert_eq!(verdict(counts(1000, 900, 0, 0), 1000, 1.0), "good");
         assert_eq!(verdict(counts(60, 0, 0, 40), 0, 1.0), "kept");
+    }
+
+    #[test]
+    fn many_changes_are_looked_into_whether_they_are_refused_or_not() {
+        let before = Counts {
+            pages: 1000,
+            ..Counts::default()
+        };
+        // Each row: changed pages, the limit, and whether it is asked what they have in common.
+        for (changed, changes_max, expected) in [
+            (500, 1.0, false),
+            (501, 1.0, true),
+            (301, 0.3, true),
+            (300, 0.3, false),
+            (50, 0.01, false),
+        ] {
+            let guard = GuardConfig {
+                changes_max,
+                ..GuardConfig::default()
+            };
+            let telling = changes_are_telling(&counts(1000, changed, 0, 0), before, &guard);
+            assert_eq!(telling, expected, "{changed} {changes_max}");
+        }
     }
 }

@@ -132,11 +132,12 @@ pub fn tier_of(config: &TierConfig) -> Result<Arc<dyn Tier>, TierError> {
     })
 }
 
-/// The fetcher of a crawl. `scope` says which private addresses are permitted: those named.
+/// The fetcher of a crawl. `scope` says which private addresses are permitted: those named. Large bodies go to files
+/// in `incoming`.
 ///
 /// # Errors
 /// [`RunError::Http`] for headers or settings that no client can have.
-pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetcher, RunError> {
+pub fn fetcher_of(config: &Config, scope: &Scope, incoming: PathBuf) -> Result<Fetcher, RunError> {
     let hosts = scope.clone();
     let permits_private: http::client::PermitsPrivate =
         Arc::new(move |host: &str| hosts.permits_private(host));
@@ -169,7 +170,7 @@ pub fn fetcher_of(config: &Config, scope: &Scope, store: &Store) -> Result<Fetch
     let mirrors =
         mirrors.map_err(|error: MirrorHeaderError| RunError::Config(error.to_string()))?;
     let budget = Budget::new(usize::try_from(config.crawl.memory).unwrap_or(usize::MAX));
-    let fetcher = Fetcher::new(client, limits, budget, store.incoming());
+    let fetcher = Fetcher::new(client, limits, budget, incoming);
     Ok(fetcher
         .permitting_private(permits_private)
         .also_keeping(config.site.keep_headers.clone())

@@ -6,12 +6,14 @@
 //! wrong lands in the report and the verdict; an error is only what makes going on impossible.
 
 mod adopt;
+mod common;
 mod guards;
 mod house;
 mod lock;
 mod report;
 mod stages;
 mod status;
+mod suggest;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -26,6 +28,7 @@ use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
+pub use common::CommonChange;
 pub use guards::{Judgement, judge};
 pub use house::{
     House, layout_of, leave, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
@@ -34,6 +37,9 @@ pub use house::{
 pub use lock::{Holder, Lock};
 pub use report::{ChangeLine, HeldBack, RunReport, Verdict, rfc3339};
 pub use status::{Status, held_back, read_status};
+pub use suggest::{
+    PAGES_MAX, SuggestOrder, SuggestPage, SuggestReport, SuggestRule, TIMES_MAX, suggest,
+};
 
 /// Which stages a run does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::common::CommonChange;
 use super::guards::Judgement;
 use crate::crawl::{CrawlCounts, Tally, Trouble};
 use crate::manifest::{
@@ -109,6 +110,8 @@ pub struct RunReport {
     pub changes: Vec<ChangeLine>,
     /// URLs that could not be had, up to a bound.
     pub troubles: Vec<Trouble>,
+    /// What many pages have changed in alike, where implausibly many have changed.
+    pub common_change: Option<CommonChange>,
     #[serde(skip)]
     pub(super) generation_before: Generation,
 }
@@ -135,6 +138,7 @@ impl RunReport {
             gateway_only: 0,
             changes: Vec::new(),
             troubles: Vec::new(),
+            common_change: None,
             generation_before: Generation::NONE,
         }
     }

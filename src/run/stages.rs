@@ -8,7 +8,7 @@ use futures_util::future::{TryFutureExt, join_all};
 
 use super::house::{self, House};
 use super::report::{HeldBack, RunReport, Verdict};
-use super::{RunError, Source, Stages, Surroundings, guards};
+use super::{RunError, Source, Stages, Surroundings, common, guards};
 use crate::audit::{self, AuditError, Findings};
 use crate::config::{Config, Keep, RobotsPolicy};
 use crate::content::ContentHash;
@@ -61,20 +61,22 @@ pub async fn take_in(
     let Crawled {
         position,
         reasons,
-        store,
+        mut store,
         ended,
-    } = match source {
-        Source::Site => crawl_site(taking, None, config, around).await?,
-        Source::Only(urls) => crawl_site(taking, Some(urls), config, around).await?,
-        Source::Folder(folder) => publish_folder(taking, folder, config, around).await?,
-    };
-    report.crawl = position.counts;
-    report.tally = position.tally;
-    report.troubles = position.troubles;
-    for reason in reasons {
-        report.note(Verdict::Degraded, reason);
+    } = taken(source, taking, config, around).await?;
+    tell(report, position, reasons);
+    let mut judgement = guards::judge(&report.crawl, before.counts, &config.guard);
+    let is_crawl = matches!(source, Source::Site) && ended.is_ok();
+    if is_crawl && guards::changes_are_telling(&report.crawl, before.counts, &config.guard) {
+        let sample = common::Sample {
+            manifest: Arc::clone(&manifest),
+            frontier: Arc::clone(&frontier),
+            store,
+            changed: report.crawl.changed,
+            declared: config.canonical.clone(),
+        };
+        store = look_into(sample, &mut judgement, report).await?;
     }
-    let judgement = guards::judge(&report.crawl, before.counts, &config.guard);
     report.held_back = HeldBack::of(source.evidence(), &judgement, &report.crawl);
     if let Some(reason) = refusal(ended, judgement.refuse)? {
         report.note(Verdict::Failed, reason);
@@ -84,7 +86,6 @@ pub async fn take_in(
         if let Some(reason) = judgement.withhold_withdrawals {
             report.note(Verdict::Degraded, reason);
         }
-        frontier.flush()?;
         let folding = Folding {
             run: report.run_id.clone(),
             is_resumed: report.resumed,
@@ -101,12 +102,57 @@ pub async fn take_in(
     Ok(House { manifest, store })
 }
 
+/// Says what a sample of the changed pages has in common; gives the store back. Not for published files, of which every
+/// difference is one that their author has made.
+async fn look_into(
+    sample: common::Sample,
+    judgement: &mut guards::Judgement,
+    report: &mut RunReport,
+) -> Result<Store, RunError> {
+    let work = move || {
+        let common = sample.common();
+        common.map(|common| (common, sample.store))
+    };
+    let (common, store) = tokio::task::spawn_blocking(work)
+        .await
+        .expect("comparing does not panic and is never aborted")?;
+    if let (Some(reason), Some(common)) = (&mut judgement.refuse, &common) {
+        reason.push_str(&format!("; {common}"));
+    }
+    report.common_change = common;
+    Ok(store)
+}
+
 /// What the stage that takes the site in works with.
 struct Taking {
     manifest: Arc<Manifest>,
     frontier: Arc<Frontier>,
     store: Store,
     position: Position,
+}
+
+/// The crawl, or what takes its place.
+async fn taken(
+    source: Source<'_>,
+    taking: Taking,
+    config: &Config,
+    around: &Surroundings<'_>,
+) -> Result<Crawled, RunError> {
+    match source {
+        Source::Site => crawl_site(taking, None, config, around).await,
+        Source::Only(urls) => crawl_site(taking, Some(urls), config, around).await,
+        Source::Folder(folder) => publish_folder(taking, folder, config, around).await,
+    }
+}
+
+/// Enters in the report what the crawl has counted.
+fn tell(report: &mut RunReport, position: Position, reasons: Vec<String>) {
+    report.crawl = position.counts;
+    report.tally = position.tally;
+    report.troubles = position.troubles;
+    for reason in reasons {
+        report.note(Verdict::Degraded, reason);
+    }
 }
 
 async fn crawl_site(
@@ -233,7 +279,7 @@ async fn prepare(
     store: &Store,
 ) -> Result<Result<Prepared, FetchError>, RunError> {
     let first = house::scope_of(config, &manifest.about())?;
-    let fetcher = house::fetcher_of(config, &first, store)?;
+    let fetcher = house::fetcher_of(config, &first, store.incoming())?;
     let answered = match house::identify(config, manifest, &fetcher).await? {
         Ok(answered) => answered,
         Err(error) => return Ok(Err(error)),
@@ -333,6 +379,7 @@ async fn commit(
     frontier: &Arc<Frontier>,
     folding: Folding,
 ) -> Result<(), RunError> {
+    frontier.flush()?;
     let (manifest, frontier) = (Arc::clone(manifest), Arc::clone(frontier));
     // Of a run that says no time, what has none counts as outdated: a strike less, or a body sent once more.
     let begun = super::begun(&folding.run).unwrap_or(0);

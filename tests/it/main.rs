@@ -40,6 +40,7 @@ mod reheader;
 mod relayout;
 mod second_look;
 mod secure;
+mod suggest;
 mod support;
 mod tier_conformance;
 mod two_runs;

@@ -1,0 +1,283 @@
+//! What is told of two answers, and proposed: tables of small pages, and pages that nobody would wish for.
+
+use std::time::{Duration, Instant};
+
+use super::{Comparison, Place, Rule, compare, compare_headers};
+use crate::content::check::document;
+use crate::content::{CanonicalRules, DeclaredRules, Document, KeptHeaders, Kind};
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(60)
+}
+
+fn of(kind: Kind, content_type: &str, before: &str, after: &str) -> Comparison {
+    let documents = [before, after].map(|body| Document {
+        content_type: Some(content_type),
+        ..document(kind, body.as_bytes())
+    });
+    let [before, after] = &documents;
+    compare(before, after, &CanonicalRules::default(), soon())
+}
+
+fn html(before: &str, after: &str) -> Comparison {
+    of(Kind::Html, "text/html", before, after)
+}
+
+/// A page around something, long enough that a rule takes out little of it.
+fn page(inside: &str) -> String {
+    let text = "<p>A paragraph that stays as it is.</p>\n".repeat(40);
+    format!("<html>\n<head><title>Page</title></head>\n<body>\n{inside}\n{text}</body></html>")
+}
+
+fn only(comparison: &Comparison) -> &Place {
+    assert_eq!(comparison.places.len(), 1, "{comparison:#?}");
+    &comparison.places[0]
+}
+
+fn rule(place: &Place) -> (&str, &str, bool) {
+    let proposal = place.proposal.as_ref();
+    let proposal = proposal.unwrap_or_else(|| panic!("no rule: {place:#?}"));
+    (
+        proposal.rule.list(),
+        proposal.rule.text(),
+        proposal.doubt.is_none(),
+    )
+}
+
+#[test]
+fn each_kind_of_difference_has_its_place_and_the_smallest_rule() {
+    // Promise: per row the page's two answers, where they differ, and the rule for it. With the rule the two are
+    // equal.
+    let rows = [
+        (
+            "<form id=login><input type=hidden name=ticket value=a1b2c3></form>",
+            "<form id=login><input type=hidden name=ticket value=d4e5f6></form>",
+            "html > body > form#login > input[name=ticket]",
+            ("selectors", "input[name=ticket]@value"),
+        ),
+        (
+            "<div id=ember123 class='menu open'>x</div><div id=other>y</div>",
+            "<div id=ember456 class='menu open'>x</div><div id=other>y</div>",
+            "html > body > div.menu",
+            ("selectors", "div.menu@id"),
+        ),
+        (
+            "<footer>made at <time id=made>10:00:01</time></footer>",
+            "<footer>made at <time id=made>10:00:02</time></footer>",
+            "html > body > footer > time#made",
+            ("selectors", "time#made"),
+        ),
+        (
+            "<p>Generated at 2026-11-21 10:00:01 by us</p>",
+            "<p>Generated at 2026-11-21 10:00:02 by us</p>",
+            "html > body > p",
+            (
+                "patterns",
+                "Generated at [0-9]{4}-[0-9]{1,2}-[0-9]{1,2} [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}",
+            ),
+        ),
+        (
+            "<script>var csrf = \"0123456789abcdef0123\";</script>",
+            "<script>var csrf = \"fedcba98765432100123\";</script>",
+            "html > body > script",
+            ("patterns", "csrf = \"[0-9a-f]{20}\""),
+        ),
+        (
+            "<a href=/a;jsessionid=0A1B2C3D4E5F6071>a</a><a href=/b;jsessionid=0A1B2C3D4E5F6071>b</a>",
+            "<a href=/a;jsessionid=0A1B2C3D4E5F6072>a</a><a href=/b;jsessionid=0A1B2C3D4E5F6072>b</a>",
+            "html > body > a",
+            ("patterns", "jsessionid=[0-9A-F]{16}"),
+        ),
+        (
+            "<!-- served by web-03 in 12 ms -->",
+            "<!-- served by web-04 in 15 ms -->",
+            "html > body",
+            ("patterns", "<!-- served by web-[^>]*-->"),
+        ),
+    ];
+    for (before, after, path, (list, text)) in rows {
+        let comparison = html(&page(before), &page(after));
+        let place = &comparison.places[0];
+        assert_eq!(place.path, path, "{comparison:#?}");
+        assert_eq!(rule(place), (list, text, true), "{comparison:#?}");
+        assert!(comparison.suffices, "{comparison:#?}");
+        assert_eq!(place.line, 4, "{comparison:#?}");
+    }
+}
+
+#[test]
+fn what_the_page_says_is_shown_and_not_called_noise() {
+    // Promise: a corrected price, a headline, a number that goes up: no rule without a doubt.
+    let rows = [
+        (
+            "<p class=price>12.50 euros</p>",
+            "<p class=price>13.50 euros</p>",
+        ),
+        (
+            "<h1>The minister resigns</h1>",
+            "<h1>The minister returns</h1>",
+        ),
+        ("<a href=/news/one>News</a>", "<a href=/news/two>News</a>"),
+        (
+            "<p>x</p><div id=box><p>new</p></div>",
+            "<p>x</p><div id=box></div>",
+        ),
+        ("<img alt='A cat' src=a.png>", "<img alt='A dog' src=a.png>"),
+    ];
+    for (before, after) in rows {
+        let comparison = html(&page(before), &page(after));
+        let place = only(&comparison);
+        assert!(place.is_content, "{place:#?}");
+        assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{place:#?}");
+        assert!(!comparison.suffices);
+        let proposal = place.proposal.as_ref();
+        let doubt = proposal.and_then(|proposal| proposal.doubt.as_deref());
+        assert!(
+            doubt.is_none_or(|doubt| doubt.contains("content") || doubt.contains("address")),
+            "{place:#?}"
+        );
+    }
+}
+
+#[test]
+fn what_the_rules_take_out_already_is_no_difference() {
+    let before = page("<script nonce=abc></script><p>one</p>");
+    let after = page("<script nonce=def></script><p>one</p>");
+    assert!(html(&before, &after).is_equal());
+    // And does not stand in the way of what is one; offsets are those of the body.
+    let (before, after) = (
+        before.replace("<p>one", "<p id=made>10:00:01"),
+        after.replace("<p>one", "<p id=made>10:00:02"),
+    );
+    let comparison = html(&before, &after);
+    let place = only(&comparison);
+    assert_eq!(&before[place.offset..place.offset + 8], "10:00:01");
+    assert_eq!((&*place.before, &*place.after), ("10:00:01", "10:00:02"));
+    assert_eq!((place.line, place.column), (4, 39));
+}
+
+#[test]
+fn a_rule_that_would_take_out_more_than_what_differs_is_another_one() {
+    // Promise: the feed's own date differs in every answer, its entries' dates do not: the rule tells them apart.
+    let entries = "<entry>\n<stamp>2026-11-01T10:00:00Z</stamp>\n</entry>\n".repeat(30);
+    let feed = |second: u32| {
+        format!(
+            "<?xml version=\"1.0\"?>\n<feed>\n<title>News</title>\n<stamp>2026-11-21T10:00:0{second}Z</stamp>\n{entries}</feed>"
+        )
+    };
+    let comparison = of(Kind::Xml, "application/atom+xml", &feed(1), &feed(2));
+    let place = only(&comparison);
+    assert_eq!(place.path, "feed > stamp");
+    let (_, text, is_sure) = rule(place);
+    assert!(is_sure && comparison.suffices, "{text}");
+}
+
+#[test]
+fn values_of_json_have_pointers_and_lines_have_numbers() {
+    let json = |token: &str, at: u32| {
+        let filler = "\"text\": \"stays\", ".repeat(100);
+        format!(
+            "{{{filler}\"a/b\": {{\"items\": [{{\"t\": \"{token}\"}}, {{\"t\": \"{token}\"}}]}}, \"timestamp\": {at}}}"
+        )
+    };
+    let (before, after) = (json("0a1b2c3d4e5f6071", 1), json("0a1b2c3d4e5f6072", 2));
+    let comparison = of(Kind::Json, "application/json", &before, &after);
+    let told: Vec<_> = comparison
+        .places
+        .iter()
+        .map(|place| (&*place.path, place.count))
+        .collect();
+    assert_eq!(told, [("/a~1b/items/*/t", 2), ("/timestamp", 1)]);
+    let text = |second: u32| format!("{}\nbuilt 10:00:0{second}\nend", "line\n".repeat(100));
+    let comparison = of(Kind::Css, "text/css", &text(1), &text(2));
+    let place = only(&comparison);
+    assert_eq!((&*place.path, place.line, place.column), ("", 102, 7));
+    assert_eq!(rule(place).1, "built [0-9]{1,2}:[0-9]{1,2}:[0-9]{1,2}");
+    assert!(comparison.suffices);
+    let binary = of(
+        Kind::Other,
+        "image/png",
+        "\u{1}\u{2}\u{3}a",
+        "\u{1}\u{2}\u{3}b",
+    );
+    assert_eq!(only(&binary).proposal, None);
+}
+
+#[test]
+fn headers_are_compared_by_name_in_their_canonical_form() {
+    let kept = |csp: &'static str, link: &'static str, kind: &'static str| {
+        let headers = [
+            ("content-security-policy", csp),
+            ("permissions-policy", link),
+            ("content-type", kind),
+        ];
+        KeptHeaders::keep(
+            headers
+                .into_iter()
+                .map(|(name, value)| (name, value.as_bytes())),
+        )
+    };
+    let before = kept("'nonce-a'", "</x?v=0a1b2c3d4e5f6071>", "text/html");
+    let after = kept("'nonce-b'", "</x?v=0a1b2c3d4e5f6072>", "text/plain");
+    let places = compare_headers(&before, &after, &CanonicalRules::default());
+    let told: Vec<_> = places.iter().map(rule).collect();
+    assert_eq!(
+        told,
+        [
+            ("headers", "content-type", false),
+            ("headers", "permissions-policy", true)
+        ]
+    );
+    let declared = DeclaredRules {
+        headers: vec!["permissions-policy".into(), "content-type".into()],
+        ..DeclaredRules::default()
+    };
+    let rules = CanonicalRules::new(&declared).unwrap();
+    assert_eq!(compare_headers(&before, &after, &rules), []);
+}
+
+#[test]
+fn whatever_is_compared_it_ends() {
+    // Promise: large pages that have nothing in common, and broken ones, end at the deadline, and each place lies in
+    // its body. (Deadlines that have passed are the worst case, and need no clock.)
+    let row =
+        |number: usize, salt: &str| format!("<tr class=r{number}><td>{salt}{number}</td></tr>\n");
+    let table = |salt: &str| {
+        (0..4_000)
+            .map(|number| row(number, salt))
+            .collect::<String>()
+    };
+    let broken = [
+        "<",
+        "<a",
+        "<a b",
+        "<a b='",
+        "<!--",
+        "</",
+        "<a></b></a>",
+        "<script>",
+        "",
+        "\0\0",
+    ];
+    let mut pairs = vec![(table("one"), table("two")), (table("one"), String::new())];
+    for one in broken {
+        pairs.extend(broken.map(|other| (one.to_owned(), other.to_owned())));
+    }
+    for (before, after) in pairs {
+        for kind in [Kind::Html, Kind::Xml, Kind::Css] {
+            let documents = [&before, &after].map(|body| document(kind, body.as_bytes()));
+            let rules = CanonicalRules::default();
+            let comparison = compare(&documents[0], &documents[1], &rules, Instant::now());
+            assert_eq!(
+                comparison.is_equal(),
+                before == after,
+                "{before:.80} {after:.80}"
+            );
+            let inside = |place: &Place| place.offset <= before.len();
+            assert!(comparison.places.iter().all(inside));
+        }
+        for (before, after) in [(&before, &after), (&after, &before)] {
+            of(Kind::Json, "application/json", before, after);
+        }
+    }
+}
