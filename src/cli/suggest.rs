@@ -131,7 +131,8 @@ fn place_of(place: &Place) -> String {
         1 => String::new(),
         count => format!(", {count} times"),
     };
-    let mut text = format!("  differs  {}{often}{at}\n", place.described());
+    let what = one_line(&place.described());
+    let mut text = format!("  differs  {what}{often}{at}\n");
     push(
         &mut text,
         format_args!(
@@ -141,7 +142,7 @@ fn place_of(place: &Place) -> String {
     );
     match &place.proposal {
         Some(proposal) => {
-            let (list, rule) = (proposal.rule.list(), proposal.rule.text());
+            let (list, rule) = (proposal.rule.list(), one_line(proposal.rule.text()));
             push(&mut text, format_args!("{INDENT}rule   {list}: {rule}\n"));
             if let Some(doubt) = &proposal.doubt {
                 push(&mut text, format_args!("{INDENT}       {doubt}\n"));
@@ -222,7 +223,7 @@ fn line_of(rule: &SuggestRule) -> String {
     }
 }
 
-/// What comes from a page must not end a comment.
+/// What comes from a page must not end a comment, and does nothing on a terminal.
 fn one_line(text: &str) -> String {
     text.chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })

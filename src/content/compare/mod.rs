@@ -12,7 +12,7 @@ mod propose;
 mod shape;
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -34,6 +34,9 @@ const MEANT: [&str; 4] = [
     "content-type",
     "link",
 ];
+
+/// For the values of one header, which a server keeps below some kilobytes.
+const HEADER_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Places that are shown and get a rule; the rest is counted.
 const PLACES_MAX: usize = 20;
@@ -219,7 +222,7 @@ pub fn compare_headers(
     let differs = |name: &&str| values(&one, name) != values(&other, name);
     let place = |name: &str| {
         let (before, after) = (values(&one, name), values(&other, name));
-        let deadline = Instant::now();
+        let deadline = Instant::now() + HEADER_PATIENCE;
         let fragments = shape::fragments(before.as_bytes(), after.as_bytes(), deadline);
         let is_noise = !MEANT.contains(&name)
             && !fragments.is_empty()

@@ -199,8 +199,7 @@ impl<'a> Outline<'a> {
     }
 
     pub(super) fn name(&self, element: usize) -> String {
-        let name = self.elements[element].name.of(self.text);
-        String::from_utf8_lossy(name).to_ascii_lowercase()
+        readable(self.elements[element].name.of(self.text))
     }
 
     /// The attributes of an element's start tag, in the order written; names in lower case.
@@ -214,13 +213,19 @@ impl<'a> Outline<'a> {
         let mut at = element.name.end;
         while let Some(written) = tags::attribute(tag, at) {
             at = written.value_end;
-            let name = String::from_utf8_lossy(written.name.of(self.text)).to_ascii_lowercase();
+            let name = readable(written.name.of(self.text));
             if found.iter().all(|(other, _)| *other != name) {
                 found.push((name, written.value));
             }
         }
         found
     }
+}
+
+/// A name in lower case, without the signs that would do something on a terminal.
+fn readable(name: &[u8]) -> String {
+    let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+    name.replace(char::is_control, "\u{fffd}")
 }
 
 /// An object or array of JSON that has begun.
