@@ -87,9 +87,9 @@ impl Selector {
         }
     }
 
-    /// It means what every page has, and all of it.
-    pub(super) fn is_structure(&self) -> bool {
-        self.own.anchor.is_none() && matches!(&*self.own.element, "html" | "head" | "body")
+    /// It says nothing but which element it is: any such element of another page would be meant, too.
+    pub(super) fn is_bare(&self) -> bool {
+        self.own.anchor.is_none() && self.ancestor.is_none()
     }
 
     /// The elements that it selects.

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use similar::{Algorithm, DiffTag, capture_diff_slices_deadline};
 
+use super::Form;
 use super::outline::{Outline, Piece, Sort};
 use super::shape::{Fragment, Look, fragments};
 use crate::content::Span;
@@ -27,6 +28,8 @@ pub(super) enum Part {
     Comment,
     Value,
     Line,
+    /// What has no name.
+    Bytes,
     /// Stands in one of the bodies only.
     Missing,
 }
@@ -40,7 +43,7 @@ pub(super) struct Difference {
     pub after: Side,
 }
 
-/// Its half in one of the outlines.
+/// Its half in one of the forms.
 #[derive(Clone, Debug)]
 pub(super) struct Side {
     pub element: usize,
@@ -52,19 +55,21 @@ pub(super) struct Side {
 
 /// Differences in the order of the body, and whether these are all.
 pub(super) fn differences(
-    before: &Outline<'_>,
-    after: &Outline<'_>,
+    outlines: [&Outline<'_>; 2],
+    forms: [&Form<'_>; 2],
     deadline: Instant,
 ) -> (Vec<Difference>, bool) {
+    let [before, after] = outlines;
+    let mut known = HashMap::new();
+    let old = tokens(before, forms[0], &mut known);
+    let new = tokens(after, forms[1], &mut known);
     let mut found = Found {
         before,
         after,
+        forms,
         deadline,
         differences: Vec::new(),
     };
-    let mut known = HashMap::new();
-    let old = tokens(before, &mut known);
-    let new = tokens(after, &mut known);
     for (one, other) in edits(&old, &new, deadline) {
         if found.differences.len() >= DIFFERENCES_MAX {
             return (found.differences, false);
@@ -76,12 +81,13 @@ pub(super) fn differences(
 
 /// Each piece as a number; pieces of one kind with the same bytes have the same.
 fn tokens<'a>(
-    outline: &'a Outline<'_>,
+    outline: &Outline<'_>,
+    form: &'a Form<'_>,
     known: &mut HashMap<(Sort, &'a [u8]), usize>,
 ) -> Vec<usize> {
     let token = |piece: &Piece| {
         let next = known.len();
-        let bytes = piece.span.of(outline.text);
+        let bytes = piece.span.of(&form.bytes);
         *known.entry((piece.sort, bytes)).or_insert(next)
     };
     outline.pieces.iter().map(token).collect()
@@ -102,6 +108,7 @@ fn edits<T: Hash + Eq>(before: &[T], after: &[T], deadline: Instant) -> Vec<Hunk
 struct Found<'a> {
     before: &'a Outline<'a>,
     after: &'a Outline<'a>,
+    forms: [&'a Form<'a>; 2],
     deadline: Instant,
     differences: Vec<Difference>,
 }
@@ -147,8 +154,14 @@ impl Found<'_> {
 
     /// Two start tags of one name: their attributes by name.
     fn tags(&mut self, old: Piece, new: Piece) {
-        let olds = self.before.attributes(old.element);
-        let news = self.after.attributes(new.element);
+        let attributes = |outline: &Outline<'_>, form: &Form<'_>, element| -> Vec<(String, Span)> {
+            let found = outline.attributes(element).into_iter();
+            found
+                .map(|(name, value)| (name, form.span(value)))
+                .collect()
+        };
+        let olds = attributes(self.before, self.forms[0], old.element);
+        let news = attributes(self.after, self.forms[1], new.element);
         for (name, value) in &olds {
             let part = Part::Attribute(name.clone());
             match news.iter().find(|(other, _)| other == name) {
@@ -166,7 +179,8 @@ impl Found<'_> {
     }
 
     fn values(&mut self, part: Part, old: (usize, Span), new: (usize, Span)) {
-        let (one, other) = (old.1.of(self.before.text), new.1.of(self.after.text));
+        let [before, after] = self.forms;
+        let (one, other) = (old.1.of(&before.bytes), new.1.of(&after.bytes));
         for Fragment {
             before,
             after,

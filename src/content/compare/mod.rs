@@ -104,7 +104,8 @@ impl Place {
     /// In a few words: `html > body > p, text: a time`.
     pub fn described(&self) -> String {
         match &*self.path {
-            "" => format!("{} {}: {}", self.part, self.line, self.look),
+            "" if self.part == "line" => format!("line {}: {}", self.line, self.look),
+            "" => format!("{} in line {}: {}", self.part, self.line, self.look),
             path => format!("{path}, {}: {}", self.part, self.look),
         }
     }
@@ -175,11 +176,14 @@ pub fn compare(
             ..Comparison::default()
         };
     }
-    let (old, new) = (outlined(before, &one.bytes), outlined(after, &other.bytes));
-    let (differences, is_all) = match is_text(&one.bytes) && is_text(&other.bytes) {
-        true => difference::differences(&old, &new, deadline),
-        false => (vec![binary(&one.bytes, &other.bytes)], true),
+    let (old, new) = (outlined(before, &one), outlined(after, &other));
+    let (mut differences, is_all) = match is_text(&one.bytes) && is_text(&other.bytes) {
+        true => difference::differences([&old, &new], [&one, &other], deadline),
+        false => (Vec::new(), true),
     };
+    if differences.is_empty() {
+        differences.push(first_byte(&one.bytes, &other.bytes));
+    }
     let task = propose::Task {
         documents: [before, after],
         forms: [&one, &other],
@@ -261,8 +265,17 @@ struct Form<'a> {
     /// What the form was made of.
     text: Cow<'a, [u8]>,
     bytes: Vec<u8>,
-    /// Behind each zero byte: where in `bytes`, and where in the text.
-    cuts: Vec<(usize, usize)>,
+    cuts: Vec<Cut>,
+}
+
+/// A stretch of the text that the form does not have.
+#[derive(Clone, Copy)]
+struct Cut {
+    /// Where the zero byte stands in the form.
+    zero: usize,
+    /// In the text.
+    start: usize,
+    end: usize,
 }
 
 impl<'a> Form<'a> {
@@ -273,8 +286,9 @@ impl<'a> Form<'a> {
         let mut at = 0;
         for (start, end) in spans {
             bytes.extend_from_slice(&text[at..start]);
+            let zero = bytes.len();
+            cuts.push(Cut { zero, start, end });
             bytes.push(0);
-            cuts.push((bytes.len(), end));
             at = end;
         }
         bytes.extend_from_slice(&text[at..]);
@@ -283,20 +297,46 @@ impl<'a> Form<'a> {
 
     /// Where in the text a byte of the form stands.
     fn origin(&self, at: usize) -> usize {
-        let behind = self.cuts.partition_point(|(cut, _)| *cut <= at);
-        match behind.checked_sub(1).map(|index| self.cuts[index]) {
-            Some((cut, text)) => text + (at - cut),
+        let before = self.cuts.partition_point(|cut| cut.zero < at);
+        match self.cuts[..before].last() {
+            Some(cut) => cut.end + (at - cut.zero - 1),
             None => at,
         }
     }
+
+    /// What the form has of a span of the text.
+    fn span(&self, span: Span) -> Span {
+        let place = |before: usize, at: usize, inside: usize| match self.cuts[..before].last() {
+            Some(cut) if at < cut.end => cut.zero + inside,
+            Some(cut) => cut.zero + 1 + (at - cut.end),
+            None => at,
+        };
+        let (start, end) = (span.start, span.end);
+        let begun = self.cuts.partition_point(|cut| cut.start <= start);
+        let ended = self.cuts.partition_point(|cut| cut.start < end);
+        let start = place(begun, start, 0);
+        Span {
+            start,
+            end: place(ended, end, 1).max(start),
+        }
+    }
+
+    /// The cut that holds all of a span of the text.
+    fn cut(&self, span: Span) -> Option<usize> {
+        let begun = self.cuts.partition_point(|cut| cut.start <= span.start);
+        let index = begun.checked_sub(1)?;
+        (span.end <= self.cuts[index].end).then_some(index)
+    }
 }
 
-fn outlined<'a>(document: &Document<'_>, form: &'a [u8]) -> Outline<'a> {
-    match document.kind {
-        Kind::Html | Kind::Xml => Outline::of_markup(form),
-        Kind::Json | Kind::Manifest => Outline::of_json(form),
-        _ => Outline::of_lines(form),
-    }
+/// The text is cut into pieces, not its form: a rule may take out the quote that ends a value.
+fn outlined<'a>(document: &Document<'_>, form: &'a Form<'_>) -> Outline<'a> {
+    let outline = match document.kind {
+        Kind::Html | Kind::Xml => Outline::of_markup(&form.text),
+        Kind::Json | Kind::Manifest => Outline::of_json(&form.text),
+        _ => Outline::of_lines(&form.text),
+    };
+    outline.in_form(form)
 }
 
 /// Whether there is something to show: zero bytes stand for what was taken out, and other control characters do not
@@ -306,26 +346,23 @@ fn is_text(form: &[u8]) -> bool {
     form.iter().filter(is_control).count() * 100 <= form.len()
 }
 
-/// What no text is differs at its first byte that does.
-fn binary(before: &[u8], after: &[u8]) -> Difference {
-    let same = before
-        .iter()
-        .zip(after)
-        .take_while(|(one, other)| one == other);
-    let start = same.count();
-    let side = |form: &[u8]| Side {
-        element: ROOT,
-        whole: Span {
-            start: 0,
-            end: form.len(),
-        },
-        span: Span {
+/// The difference between bodies that are no text, or differ in nothing that has a name.
+fn first_byte(before: &[u8], after: &[u8]) -> Difference {
+    let pairs = before.iter().zip(after);
+    let start = pairs.take_while(|(one, other)| one == other).count();
+    let side = |form: &[u8]| {
+        let span = Span {
             start,
             end: form.len(),
-        },
+        };
+        Side {
+            element: ROOT,
+            whole: span,
+            span,
+        }
     };
     Difference {
-        part: Part::Line,
+        part: Part::Bytes,
         look: shape::Look::Words,
         before: side(before),
         after: side(after),

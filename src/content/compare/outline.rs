@@ -4,6 +4,7 @@
 //! Elements are nested as a browser would nest them as far as end tags say so, plus the few that are closed by the
 //! next of their kind. A place may be a little off in broken markup; what is proposed is tried before it is said.
 
+use super::Form;
 use crate::content::tags::{self, Element as Known, Tag, Tags, Watch};
 use crate::content::{Span, is_space, skip_space};
 
@@ -38,6 +39,7 @@ pub(super) enum Sort {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub sort: Sort,
+    /// In the form; in the text until [`Outline::in_form`].
     pub span: Span,
     /// Index into [`Outline::elements`]; of a tag it is the element's own.
     pub element: usize,
@@ -57,6 +59,7 @@ pub(super) struct Element {
 
 /// See the paragraph of this file.
 pub(super) struct Outline<'a> {
+    /// In which elements and their attributes stand; pieces stand in its form.
     pub text: &'a [u8],
     pub pieces: Vec<Piece>,
     /// The first is the document itself.
@@ -142,6 +145,24 @@ impl<'a> Outline<'a> {
         outline
     }
 
+    /// With its pieces where they stand in the form of the text. Of those that a stretch covers which was taken out, one
+    /// is left, which is of no kind: how many there were does not count.
+    pub(super) fn in_form(mut self, form: &Form<'_>) -> Outline<'a> {
+        let mut last = None;
+        self.pieces.retain_mut(|piece| {
+            let cut = form.cut(piece.span);
+            piece.span = form.span(piece.span);
+            if cut.is_none() {
+                return true;
+            }
+            piece.sort = Sort::Comment;
+            let is_new = cut != last;
+            last = cut;
+            is_new
+        });
+        self
+    }
+
     fn push(&mut self, sort: Sort, span: Span, element: usize) {
         if span.start < span.end {
             self.pieces.push(Piece {
@@ -202,7 +223,7 @@ impl<'a> Outline<'a> {
         readable(self.elements[element].name.of(self.text))
     }
 
-    /// The attributes of an element's start tag, in the order written; names in lower case.
+    /// The attributes of an element's start tag, in the order written, as they stand in the text; names in lower case.
     pub(super) fn attributes(&self, element: usize) -> Vec<(String, Span)> {
         let element = self.elements[element];
         let mut found: Vec<(String, Span)> = Vec::new();

@@ -25,6 +25,9 @@ const TRIES_MAX: usize = 200;
 /// Rules that are tried although they take out more than what differs.
 const WIDE_MAX: usize = 3;
 
+/// Places that such a rule may take out although nothing in them differs.
+const BESIDE_MAX: usize = 10;
+
 /// How much of what stands before a fragment may belong to its pattern, in bytes: what tells `generated at 12:00:00`
 /// from any other time, and in a feed its own date from those of its entries.
 const CONTEXTS: [usize; 4] = [8, 24, 64, 160];
@@ -130,6 +133,7 @@ impl Task<'_> {
             let proposal = match group.first().part {
                 // Whatever comes and goes may be what the page says.
                 Part::Missing if group.first().before.element == ROOT => None,
+                Part::Bytes => None,
                 _ => self.proposal(group, &touched, &mut tries),
             };
             found.push(proposal);
@@ -158,8 +162,12 @@ impl Task<'_> {
             }
             *tries -= 1;
         }
+        if self.is_content(group) {
+            return None;
+        }
         wide.sort_by_key(|(_, beside)| *beside);
-        let mut wide = wide.into_iter().take(WIDE_MAX);
+        let few = |(_, beside): &(Rule, usize)| *beside <= BESIDE_MAX;
+        let mut wide = wide.into_iter().filter(few).take(WIDE_MAX);
         wide.find_map(|(rule, beside)| self.tried(group, rule, beside))
     }
 
@@ -246,7 +254,7 @@ impl Task<'_> {
             Part::Attribute(name) => anchor::selectors(self.outlines[0], element, Some(name)),
             Part::Text | Part::Raw | Part::Missing if element != ROOT => {
                 let mut found = anchor::selectors(self.outlines[0], element, None);
-                found.retain(|selector| !selector.is_structure());
+                found.retain(|selector| !selector.is_bare());
                 found
             }
             Part::Value => {
@@ -334,12 +342,15 @@ impl Task<'_> {
         let sides: Vec<(&Difference, usize)> = sides.collect();
         let values = sides.iter().map(|(member, side)| {
             let span = member.side(*side).span;
-            span.of(self.outlines[*side].text)
+            span.of(&self.forms[*side].bytes)
         });
         let Some(shape) = shape::pattern(group.first().look, &values.collect::<Vec<_>>()) else {
             return Vec::new();
         };
-        let behind = escaped(&self.behind(&sides));
+        let behind = match group.first().part {
+            Part::Raw => escaped(&self.behind(&sides)),
+            _ => String::new(),
+        };
         let pattern = |most| format!("{}{shape}{behind}", escaped(&self.context(&sides, most)));
         let mut found: Vec<String> = CONTEXTS.into_iter().map(pattern).collect();
         found.dedup();
@@ -348,11 +359,13 @@ impl Task<'_> {
 
     /// A comment from its first word to its end.
     fn comment(&self, group: &Group<'_>) -> Option<String> {
-        let before = group.first().before.whole.of(self.outlines[0].text);
-        let after = group.first().after.whole.of(self.outlines[1].text);
+        let before = group.first().before.whole.of(&self.forms[0].bytes);
+        let after = group.first().after.whole.of(&self.forms[1].bytes);
         let pairs = before.iter().zip(after);
         let same = pairs.take_while(|(one, other)| one == other).count();
         let same = &before[..same.min(CONTEXTS[2])];
+        // What rules take out already does not stand in the page as it does here.
+        let same = &same[..memchr::memchr(0, same).unwrap_or(same.len())];
         let end = same
             .iter()
             .rposition(|byte| !byte.is_ascii_alphanumeric())?;
@@ -373,14 +386,14 @@ impl Task<'_> {
             let next = spans.partition_point(|span| span.start < found.start());
             spans.get(next).is_none_or(|span| span.start >= found.end())
         };
-        let text = self.outlines[side].text;
+        let text = &self.forms[side].bytes;
         regex.find_iter(text).filter(is_beside).count()
     }
 
     /// What stands before all of these, in whole words, up to so many bytes.
     fn context(&self, sides: &[(&Difference, usize)], most: usize) -> String {
         let before = |&(member, side): &(&Difference, usize)| {
-            &self.outlines[side].text[..member.side(side).span.start]
+            &self.forms[side].bytes[..member.side(side).span.start]
         };
         let mut texts = sides.iter().map(before);
         let Some(first) = texts.next() else {
@@ -409,7 +422,7 @@ impl Task<'_> {
     /// The sign that stands behind all of these, where it ends what they are.
     fn behind(&self, sides: &[(&Difference, usize)]) -> String {
         let sign = |&(member, side): &(&Difference, usize)| {
-            let next = self.outlines[side].text.get(member.side(side).span.end);
+            let next = self.forms[side].bytes.get(member.side(side).span.end);
             next.copied().filter(|byte| matches!(byte, b'"' | b'\''))
         };
         let mut signs = sides.iter().map(sign);
@@ -455,7 +468,7 @@ impl Task<'_> {
         if !difference.look.is_token() || difference.part == Part::Comment {
             return false;
         }
-        let text = self.outlines[0].text;
+        let text = &self.forms[0].bytes;
         let start = difference.before.span.start;
         let begin = difference
             .before
@@ -489,7 +502,7 @@ impl Task<'_> {
             .whole
             .start
             .max(start.saturating_sub(CONTEXTS[1]));
-        let before = &self.outlines[0].text[begin..start];
+        let before = &self.forms[0].bytes[begin..start];
         let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
         let Some(end) = before.iter().rposition(is_letter) else {
             return String::new();
@@ -500,6 +513,14 @@ impl Task<'_> {
             .take_while(|byte| is_letter(byte))
             .count();
         String::from_utf8_lossy(&before[end + 1 - word..=end]).into_owned()
+    }
+
+    fn shown(&self, difference: &Difference, side: usize, charset: Charset) -> String {
+        let (bytes, own) = (&self.forms[side].bytes, difference.side(side));
+        match difference.part {
+            Part::Bytes => format!("{} bytes from here on", own.span.end - own.span.start),
+            _ => shown(bytes, own, charset),
+        }
     }
 
     /// A group as it is shown.
@@ -524,8 +545,8 @@ impl Task<'_> {
             kin: group.kin.clone(),
             part: difference.part.name(),
             look: difference.look.name(),
-            before: shown(outline.text, &difference.before, charset),
-            after: shown(self.outlines[1].text, &difference.after, charset),
+            before: self.shown(difference, 0, charset),
+            after: self.shown(difference, 1, charset),
             offset,
             line: 1 + memchr::memchr_iter(b'\n', above).count(),
             column: 1 + String::from_utf8_lossy(&above[begin..]).chars().count(),
@@ -545,6 +566,7 @@ impl Part {
             Part::Comment => "comment",
             Part::Value => "value",
             Part::Line => "line",
+            Part::Bytes => "bytes",
             Part::Missing => "only in one answer",
         }
         .to_owned()
@@ -562,7 +584,15 @@ fn whole_words(text: &[u8], least: usize) -> usize {
     while at < text.len() && text[at].is_ascii_whitespace() {
         at += 1;
     }
-    at
+    // Signs before the first word say little, and are hard to read; without a word they are all there is.
+    let signs = text[at..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_punctuation());
+    let word = at + signs.count();
+    let letters = text[word..]
+        .iter()
+        .take_while(|byte| byte.is_ascii_alphanumeric());
+    if letters.count() >= 2 { word } else { at }
 }
 
 /// A text as a pattern that matches it alone: on one line, and without the escapes that mean something only in a class

@@ -87,6 +87,12 @@ fn is_base64(text: &[u8]) -> bool {
     is_mixed(text) && (text.ends_with(b"=") || text.contains(&b'+'))
 }
 
+const SINCE_1970: &str = "a time in seconds or milliseconds since 1970";
+
+fn is_digits(text: &[u8]) -> bool {
+    text.iter().all(u8::is_ascii_digit)
+}
+
 /// The most telling first: of those that fit, the first counts.
 const SHAPES: &[Shape] = &[
     Shape {
@@ -120,7 +126,7 @@ const SHAPES: &[Shape] = &[
         is_one: always,
     },
     Shape {
-        name: "a time in seconds or milliseconds since 1970",
+        name: SINCE_1970,
         pattern: r"\b1[0-9]{9}(?:[0-9]{3})?(?:\.[0-9]+)?\b",
         is_one: always,
     },
@@ -166,6 +172,9 @@ pub(super) fn pattern(look: Look, values: &[&[u8]]) -> Option<String> {
     match look {
         Look::Shaped(shape) => {
             let shape = &SHAPES[shape];
+            if shape.name == SINCE_1970 && is_fixed && values.iter().all(|value| is_digits(value)) {
+                return Some(format!("[0-9]{count}"));
+            }
             if matches!(shape.name, "a time" | "a time of day") {
                 return Some(as_written(values).unwrap_or_else(|| shape.pattern.to_owned()));
             }

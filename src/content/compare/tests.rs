@@ -311,3 +311,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rules_that_take_quotes_with_them_leave_places_where_they_are() {
+    // Promise: what a rule takes out may be half of a tag; the rest of the page keeps its elements.
+    let declared = DeclaredRules {
+        patterns: vec!["href=\"/s[0-9]+\"?".into()],
+        ..DeclaredRules::default()
+    };
+    let rules = CanonicalRules::new(&declared).unwrap();
+    let body = |salt: u32| {
+        let inside =
+            format!("<a href=\"/s{salt}/x\">a</a><p id=made>10:00:0{salt}</p><a title=\"b\">b</a>");
+        page(&inside)
+    };
+    let (before, after) = (body(1), body(2));
+    let documents = [&before, &after].map(|body| document(Kind::Html, body.as_bytes()));
+    let comparison = compare(&documents[0], &documents[1], &rules, soon());
+    assert_eq!(only(&comparison).path, "html > body > p#made");
+    assert!(comparison.suffices);
+}
