@@ -54,6 +54,7 @@ const RB: NameKey = NameKey::of(b"rb");
 const RP: NameKey = NameKey::of(b"rp");
 const RT: NameKey = NameKey::of(b"rt");
 const RTC: NameKey = NameKey::of(b"rtc");
+const RUBY: NameKey = NameKey::of(b"ruby");
 const TABLE: NameKey = NameKey::of(b"table");
 const TBODY: NameKey = NameKey::of(b"tbody");
 const TD: NameKey = NameKey::of(b"td");
@@ -507,10 +508,7 @@ impl<K> Elements<K> {
             BUTTON => self.nearest(BUTTON, |open| open.shape.has(SCOPE)),
             A | NOBR => self.nearest(start.name, |open| open.shape.has(SPECIAL)),
             OPTION | OPTGROUP if self.last_name() == Some(OPTION) => Some(self.open.len() - 1),
-            RB | RP | RT | RTC if matches!(self.last_name(), Some(RB | RP | RT)) => {
-                Some(self.open.len() - 1)
-            }
-            _ if shape.has(HEADING) => self.last_heading(),
+            RB | RP | RT | RTC => self.annotation(start.name),
             _ => None,
         };
         if let Some(before) = before {
@@ -524,6 +522,12 @@ impl<K> Elements<K> {
                 self.nearest(P, |open| open.shape.has(SCOPE) || open.name == BUTTON)
         {
             self.close(paragraph, at, keep);
+        }
+        // Only now the heading before may be the innermost one.
+        if shape.has(HEADING)
+            && let Some(heading) = self.last_heading()
+        {
+            self.close(heading, at, keep);
         }
         match start.name {
             FORM => {
@@ -559,6 +563,18 @@ impl<K> Elements<K> {
             true => self.in_scope(|open| names.contains(&open.name), passes),
             false => None,
         }
+    }
+
+    /// In `<ruby>` an annotation ends what may end by itself, all of it that is open right there.
+    fn annotation(&self, name: NameKey) -> Option<usize> {
+        self.nearest(RUBY, |open| open.shape.has(SCOPE))?;
+        let ends = |open: &&Open<K>| match open.name {
+            RTC => matches!(name, RB | RTC),
+            DD | DT | LI | OPTGROUP | OPTION | P | RB | RP | RT => !open.is_foreign,
+            _ => false,
+        };
+        let count = self.open.iter().rev().take_while(ends).count();
+        (count > 0).then(|| self.open.len() - count)
     }
 
     fn last_heading(&self) -> Option<usize> {

@@ -3,7 +3,7 @@
 //! Every start tag gets its number as an attribute on its way into the tree, so that the elements of the tree can be
 //! told apart; compared are the tags and the text that lie within what is taken out. What ours does otherwise on purpose, and the
 //! generated pages therefore leave out: every page is read as one that says `<!doctype html>`; nothing is moved, so that what a table may not hold stays in the table, and an
-//! end tag that crosses another element (`<b><p></b>`) closes both.
+//! end tag that crosses another element (`<b><p></b>`, `<form><span></form>`) closes both.
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
@@ -340,8 +340,7 @@ mod pages {
             "</address>",
             "<button>",
             "</button>",
-            "<form>",
-            "</form>",
+            "<form class=a><input></form>",
             "<fieldset>",
             "</fieldset>",
             "<object class=a>",
@@ -479,6 +478,7 @@ mod tests {
         "<div class=a></span></p></section>x</div><p>",
         "<span class=a><div></span>x</div></span><p>",
         "<h1 class=a>x<h2>y</h1>z",
+        "<h1><p class=a><h1 class=a></h1><b>x</b></h1><p>",
         "<form class=a><form><p></form><p>",
         "<div><form class=a></div><form><p></form><form><p>",
         "<template class=a><p>x</template><p>",
@@ -493,6 +493,8 @@ mod tests {
         "<div class=a><p class=a",
         "<div class=a>x",
         "<td class=a><p>",
+        "<ruby><div class=a><p><rt>x<rp>y<rt><li><rb>z</ruby>",
+        "<p class=a><rt>x<rt>y",
     ];
 
     #[test]
