@@ -326,7 +326,7 @@ impl Model<'_> {
         self.tally
             .add("rules changed", u64::from(self.site.ruled != ruled));
         self.site.ruled = ruled;
-        self.world.config.crawl.volatile = match ruled {
+        self.world.config.canonical.patterns = match ruled {
             true => vec![RULE.to_owned()],
             false => Vec::new(),
         };
