@@ -2,7 +2,6 @@
 //! would collide. Nothing changes by it.
 
 use std::fmt::Write;
-use std::sync::Arc;
 
 use super::{Outcome, render};
 use crate::config::{Config, TierConfig, TierTarget};
@@ -14,7 +13,7 @@ use crate::sync::{Collisions, Cost, Moves};
 
 /// While the configuration says another layout than the mirror has: what it would cost to change that.
 pub fn wanted(config: &Config) -> anyhow::Result<Outcome> {
-    let manifest = Arc::new(run::manifest_as_recorded(config, Fuse::none())?);
+    let manifest = run::manifest_as_recorded(config, Fuse::none())?;
     let to = run::layout_of(config);
     let mut shown = Shown::default();
     for tier in &config.tiers {
@@ -29,7 +28,7 @@ pub fn wanted(config: &Config) -> anyhow::Result<Outcome> {
 }
 
 /// What is still to be done for tiers that have not been moved yet; nothing where all of them have been.
-pub fn under_way(config: &Config, manifest: &Arc<Manifest>) -> anyhow::Result<Option<Outcome>> {
+pub fn under_way(config: &Config, manifest: &Manifest) -> anyhow::Result<Option<Outcome>> {
     let mut shown = Shown::default();
     for tier in &config.tiers {
         if let Some(filled) = manifest.filled(&tier.name).map_err(RunError::from)? {
@@ -54,7 +53,7 @@ struct Shown {
 impl Shown {
     fn add(
         &mut self,
-        manifest: &Arc<Manifest>,
+        manifest: &Manifest,
         tier: &TierConfig,
         from: &Filled,
         to: &Layout,

@@ -81,7 +81,7 @@ fn rewritten(layout: &Layout, request: CdnRequest<'_>) -> Result<String, &'stati
     };
     let segment = segment(name, port, request.scheme);
     refuse_what_is_seen(&segment, &path)?;
-    Ok(format!("/{segment}{}", path.replace('+', "%2B")))
+    Ok(format!("/{segment}{path}").replace('+', "%2B"))
 }
 
 /// R2 and R3, from left to right.

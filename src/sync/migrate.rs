@@ -69,7 +69,7 @@ impl Sync {
         open: &OpenTier,
         filled: &Filled,
         progress: &TierProgress,
-    ) -> Result<Arc<Moves>, SyncError> {
+    ) -> Result<Arc<Moves<Arc<Manifest>>>, SyncError> {
         let (manifest, name) = (Arc::clone(&self.manifest), open.name.clone());
         let (filled, prices) = (filled.clone(), open.tier.prices());
         let intent = Intent {
@@ -78,7 +78,7 @@ impl Sync {
             to: manifest.generation(),
         };
         let work = move |_: &Manifest| {
-            let moves = Moves::new(&manifest, &name, &filled, manifest.layout())?;
+            let moves = Moves::new(Arc::clone(&manifest), &name, &filled, manifest.layout())?;
             let cost = moves.cost(&prices, true)?;
             if !filled.moving {
                 forget_marks(&manifest, &name, &moves)?;
@@ -95,7 +95,7 @@ impl Sync {
     async fn write_round(
         &self,
         book: &mut Book<'_>,
-        moves: &Moves,
+        moves: &Moves<Arc<Manifest>>,
         round: u32,
         filled: &Filled,
     ) -> Result<(), SyncError> {
@@ -137,15 +137,15 @@ impl Sync {
     }
 
     /// An object stays under its old key as long as its page is owed under the new one.
-    async fn delete_old(&self, book: &mut Book<'_>, moves: &Moves) -> Result<(), SyncError> {
+    async fn delete_old(
+        &self,
+        book: &mut Book<'_>,
+        moves: &Moves<Arc<Manifest>>,
+    ) -> Result<(), SyncError> {
         let mut group = std::collections::VecDeque::new();
         for operation in moves.deletes() {
             let operation = operation?;
-            if self
-                .manifest
-                .debt(&book.open().name, operation.url())?
-                .is_none()
-            {
+            if !moves.is_owed(operation.url())? {
                 group.push_back(operation);
             }
             if group.len() >= GROUP {
@@ -164,7 +164,11 @@ impl Sync {
 }
 
 /// Removes the marks of earlier plans on what is written now: after a kill they would vouch for it.
-fn forget_marks(manifest: &Manifest, name: &TierName, moves: &Moves) -> Result<(), ManifestError> {
+fn forget_marks(
+    manifest: &Manifest,
+    name: &TierName,
+    moves: &Moves<Arc<Manifest>>,
+) -> Result<(), ManifestError> {
     if manifest.marks(name).next().transpose()?.is_none() {
         return Ok(());
     }

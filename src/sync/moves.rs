@@ -6,8 +6,8 @@
 //! are short and end; one that does not is refused before anything is done.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::plan::{Planned, doubted};
 use crate::config::TierName;
@@ -39,9 +39,9 @@ const WANTED: u8 = b'n';
 /// New keys that an interrupted move may have written for pages that have changed since: a URL.
 const LEFT: u8 = b'l';
 
-/// All that moving one tier takes.
-pub struct Moves {
-    manifest: Arc<Manifest>,
+/// All that moving one tier takes. `M` is a manifest, borrowed or shared.
+pub struct Moves<M> {
+    manifest: M,
     tier: TierName,
     from: Layout,
     to: Layout,
@@ -71,30 +71,31 @@ pub struct Cost {
     pub unchanged: u64,
 }
 
-impl Moves {
+impl<M: Clone + Deref<Target = Manifest>> Moves<M> {
     /// Looks at every entry and at what the tier holds of it. Blocks; takes a scratch database beside the manifest,
     /// so that memory does not grow with the number of pages.
     ///
     /// # Errors
     /// What the database says; [`ManifestError::Layout`] for layouts between which nothing can be moved in place.
     pub fn new(
-        manifest: &Arc<Manifest>,
+        manifest: M,
         tier: &TierName,
         filled: &Filled,
         to: &Layout,
-    ) -> Result<Moves, ManifestError> {
+    ) -> Result<Moves<M>, ManifestError> {
+        let owes = manifest.debts(tier).next().transpose()?.is_some();
         let mut moves = Moves {
-            manifest: Arc::clone(manifest),
             tier: tier.clone(),
             from: filled.layout(),
             to: to.clone(),
             watermark: manifest.tier(tier)?.watermark,
-            doubted: doubted(manifest, tier)?,
-            owes: manifest.debts(tier).next().transpose()?.is_some(),
+            doubted: doubted(&manifest, tier)?,
+            owes,
             is_resumed: filled.moving,
             scratch: Scratch::open(manifest.scratch(&format!("moving-{tier}")))?,
             rounds: 0,
             collisions: Collisions::default(),
+            manifest,
         };
         moves.gather()?;
         moves.count_rounds()?;
@@ -176,7 +177,7 @@ impl Moves {
     }
 
     fn gather(&mut self) -> Result<(), ManifestError> {
-        let manifest = Arc::clone(&self.manifest);
+        let manifest = self.manifest.clone();
         for entry in manifest.entries(None) {
             let (url, entry) = entry?;
             let (before, sure) = self.before(&url, &entry)?;
@@ -534,7 +535,6 @@ mod tests {
             ..TierState::default()
         };
         manifest.save_tier(&tier, &state).unwrap();
-        let manifest = Arc::new(manifest);
         let moves = Moves::new(&manifest, &tier, &Filled::by(from), to).unwrap();
         assert!(moves.rounds <= 3, "{} rounds", moves.rounds);
         let (mut keys, expected) = (laid_out(urls, from), laid_out(urls, to));

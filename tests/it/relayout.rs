@@ -4,7 +4,7 @@
 //! meanwhile change nothing about the end. The oracle is a tier as the new layout would have filled it.
 
 use serde_json::json;
-use standin::config::Keep;
+use standin::config::{Keep, TierName};
 use standin::db::Fuse;
 use standin::run::{RunReport, Stages, Verdict};
 use standin::site::{Layout, LayoutName, PageUrl};
@@ -467,5 +467,35 @@ fn a_withdrawn_page_whose_delete_had_failed_goes_with_the_move() {
         "page /foo.html"
     );
     assert_eq!(holding.len(), 7, "{:?}", holding.keys());
+    assert_eq!(report.tiers[0].debts, 0, "{:?}", report.tiers);
+}
+
+#[test]
+fn a_page_that_is_gone_and_owed_is_deleted_by_the_move() {
+    // A debt on a page that is wanted keeps its old object; one on a page that is gone must not.
+    let mut world = world();
+    world
+        .config
+        .tiers
+        .retain(|tier| tier.name.as_str() == REMOTE);
+    world.origin.set("/foo", Page::html("").status(410));
+    run(&mut world, Stages::All);
+    let key = format!("{}/foo", world.host());
+    world
+        .s3
+        .insert(BUCKET, &format!("copy/{key}"), b"it is there all the same");
+    let gone = PageUrl::parse(&world.origin.url("/foo")).expect("a URL");
+    let name = TierName::parse(REMOTE).expect("a name");
+    let manifest = world.manifest();
+    manifest
+        .owe(&name, &gone, "withdrawn".into())
+        .expect("there is room");
+    drop(manifest);
+
+    world.config.site.layout = LayoutName::Govuk;
+    world.migrate_layout(&Fuse::none()).expect("it is taken on");
+    let report = run(&mut world, Stages::Sync);
+    let holding = world.holding(REMOTE);
+    assert!(!holding.contains_key(&key), "{:?}", holding.keys());
     assert_eq!(report.tiers[0].debts, 0, "{:?}", report.tiers);
 }
