@@ -4,7 +4,7 @@
 use serde::{Serialize, Serializer};
 
 use super::plan::Row;
-use crate::manifest::{Debt, Doubt, Entry, Gone, Outcome};
+use crate::manifest::{Debt, Doubt, Entry, Gone, Outcome, is_served_by};
 use crate::site::PageUrl;
 
 /// All that there is to say about one operation.
@@ -198,23 +198,17 @@ fn losers(group: &[Row], winner: &PageUrl) -> Vec<PageUrl> {
     if group.len() == 1 {
         return Vec::new();
     }
-    let live = |row: &&Row| row.after.as_ref().is_some_and(|e| e.outcome.is_live());
+    let live_of = |row: &Row| live(row.after.as_ref()).cloned();
     let served = group.iter().find(|row| row.url == *winner);
-    let served = served.and_then(|row| row.after.as_ref()).map(answer);
-    let others = group.iter().filter(live).filter(|row| {
-        let answers = row.after.as_ref().map(answer);
-        row.url != *winner && answers != served
-    });
-    others.map(|row| row.url.clone()).collect()
-}
-
-/// What two URLs must share to be one page under two names.
-fn answer(entry: &Entry) -> String {
-    match &entry.outcome {
-        Outcome::Page(page) => page.canonical.to_string(),
-        Outcome::Redirect(redirect) => redirect.target.clone(),
-        Outcome::Gone(_) => String::new(),
-    }
+    let Some(served) = served.and_then(live_of) else {
+        return Vec::new();
+    };
+    let loses = |row: &&Row| {
+        row.url != *winner
+            && live(row.after.as_ref()).is_some_and(|asked| !is_served_by(winner, &served, asked))
+    };
+    let losers = group.iter().filter(loses);
+    losers.map(|row| row.url.clone()).collect()
 }
 
 /// The fields that say why, beside those that say what.

@@ -396,7 +396,7 @@ impl Sharing {
 
 /// Whether whoever asks for a page and is served the winner of its key gets what the page would have given:
 /// the same content, the same redirect, or the page that it redirects to.
-fn is_served_by(winner: &PageUrl, served: &Outcome, asked: &Outcome) -> bool {
+pub fn is_served_by(winner: &PageUrl, served: &Outcome, asked: &Outcome) -> bool {
     match (served, asked) {
         (Outcome::Page(served), Outcome::Page(asked)) => {
             // Canonical hashes of different rules cannot be compared.

@@ -34,7 +34,7 @@ use crate::db::{Batch, Blown, Db, DbError, Fuse, way_out};
 use crate::site::{Layout, PageUrl};
 use crate::store::{self, Located};
 
-pub use aliases::{Clash, Sharers, Sharing};
+pub use aliases::{Clash, Sharers, Sharing, is_served_by};
 pub use changes::UrlChange;
 /// Records to bytes and back, as the database holds them: for whoever holds them to golden files.
 pub use codec::{decode as decode_record, encode as encode_record};

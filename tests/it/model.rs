@@ -382,6 +382,7 @@ impl Model<'_> {
             }
         }
         let last = last.expect("it ended");
+        self.site.note_rules();
         self.site.crawl_to_the_end();
         for tier in &last.tiers {
             // A page that was withdrawn only now may leave its key to another.
@@ -613,6 +614,15 @@ impl Model<'_> {
 
     /// A run that came to its end, against the oracle.
     fn check_run(&mut self, report: &RunReport, fate: &Fate, before: [Holding; 2], least: Verdict) {
+        let has_begun = match fate {
+            Fate::Synced => false,
+            // Before it is known how a host is known, nothing else is done.
+            Fate::OriginDown => self.generation > 0,
+            _ => true,
+        };
+        if has_begun {
+            self.site.note_rules();
+        }
         let recorded = match fate {
             Fate::OriginDown => Recorded::refused(),
             Fate::Synced => Recorded {

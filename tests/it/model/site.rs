@@ -168,6 +168,8 @@ pub enum Body {
         text: String,
         stamp: u64,
         volatile: Volatile,
+        /// Which version of the rules it was recorded by.
+        rules: u32,
     },
     /// The page that stands for a redirect, by its target.
     Redirect(String),
@@ -236,6 +238,9 @@ pub struct Site {
     home: Make,
     /// Whether the mirror takes [`RULE`] into account.
     pub ruled: bool,
+    /// The versions of the rules so far, and what the last of them says.
+    rules: u32,
+    ruled_before: bool,
 }
 
 impl Site {
@@ -251,6 +256,8 @@ impl Site {
             bases: origins.map(|origin| origin.url("")),
             home,
             ruled: false,
+            rules: 0,
+            ruled_before: false,
         };
         site.show(origins);
         site
@@ -273,6 +280,12 @@ impl Site {
             }
         }
         self.show(origins);
+    }
+
+    /// A crawl has begun, and so the rules have a new version if they are other ones.
+    pub fn note_rules(&mut self) {
+        self.rules += u32::from(self.ruled != self.ruled_before);
+        self.ruled_before = self.ruled;
     }
 
     /// As [`Site::crawl_by`], with nothing that a guard would say something about.
@@ -385,13 +398,22 @@ impl Site {
         possible
     }
 
-    /// Pages on one key that do not answer the same, so that only one of them is served.
+    /// Pages on one key of which one is not what the reader gets who is served the other.
     pub fn collides(&self) -> bool {
-        let mut answers: BTreeMap<&str, &Object> = BTreeMap::new();
+        let winners = self.expected();
         self.live.iter().any(|(at, object)| {
-            let first = answers.entry(PATHS[*at].1).or_insert(object);
-            !first.body.is_alike(&object.body)
+            let served = &winners[PATHS[*at].1];
+            served.path != object.path && !self.is_served_by(served, object)
         })
+    }
+
+    fn is_served_by(&self, served: &Object, asked: &Object) -> bool {
+        match (&served.location, &asked.location) {
+            (None, None) => served.body.is_alike(&asked.body),
+            (Some(served), Some(asked)) if served == asked => true,
+            (_, Some(target)) => *target == self.url_of(served.path),
+            (Some(_), None) => false,
+        }
     }
 
     /// The URLs that have an object of their own, or share one.
@@ -472,6 +494,7 @@ impl Site {
                                 (_, true) => Volatile::Configured,
                                 (_, false) => Volatile::No,
                             },
+                            rules: self.rules,
                         },
                         Make::Html | Make::Css => Body::Exact(text),
                     },
@@ -689,17 +712,22 @@ impl Sheet {
 }
 
 impl Body {
-    /// The same page under two names, whatever its nonce.
+    /// The same page under two names, whatever its nonce; by different rules nobody can tell.
     fn is_alike(&self, other: &Body) -> bool {
         match (self, other) {
             (
-                Body::Stamped { text, volatile, .. },
                 Body::Stamped {
-                    text: other,
-                    volatile: others,
+                    text,
+                    volatile,
+                    rules,
                     ..
                 },
-            ) if *volatile != Volatile::No => text == other && volatile == others,
+                Body::Stamped {
+                    text: other,
+                    rules: others,
+                    ..
+                },
+            ) if *volatile != Volatile::No => text == other && rules == others,
             _ => self == other,
         }
     }
