@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, BufWriter, Write};
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -39,12 +38,11 @@ pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Outcome> {
     }
     let manifest = match run::manifest_of(&config, Fuse::none()) {
         Err(ManifestError::Layout { .. }) => return relayout::wanted(&config),
-        manifest => Arc::new(manifest.map_err(RunError::from)?),
+        manifest => manifest.map_err(RunError::from)?,
     };
     if let Some(shown) = relayout::under_way(&config, &manifest)? {
         return Ok(shown);
     }
-    let manifest = Arc::into_inner(manifest).expect("nobody else has it");
     let planning = Planning {
         manifest: &manifest,
         tiers: priced(&tiers)?,

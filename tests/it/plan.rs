@@ -294,7 +294,11 @@ fn another_configuration_is_not_answered_from_the_file() {
     let govuk = config.replace("[site]\n", "[site]\nlayout = \"govuk\"\n");
     assert_ne!(govuk, config);
     std::fs::write(&toml, govuk).expect("it is ours");
-    mirror.run(&["plan"]).expect(64);
+    let told = mirror.run(&["plan"]).expect(0).stdout;
+    assert!(
+        told.starts_with("folder: from layout `plain` to layout `govuk`"),
+        "{told}"
+    );
     std::fs::write(&toml, &config).expect("it is ours");
     for text in ["", "{}", "no json"] {
         std::fs::write(mirror.path("state/tiers.json"), text).expect("it is ours");
