@@ -10,7 +10,7 @@
 //!
 //! `cargo bench --bench plan`, with `-- plan` for that part alone, or with another number of pages. The folders are in
 //! memory where the machine has `/dev/shm`; `STANDIN_BENCH_DIR` names another place, `STANDIN_BENCH_BINARY` another
-//! build of standin. Without `--bench` (as `cargo test --benches` starts it) a few hundred pages show that it works.
+//! build of standin. Without `--bench` (as `cargo test --benches` starts it) a thousand pages show that it works.
 
 #[expect(dead_code, reason = "other measurements use more of it")]
 mod support;
@@ -37,7 +37,8 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const PAGES: u64 = 1_000_000;
-const PAGES_TINY: u64 = 300;
+/// As few as a thousandth can be told of.
+const PAGES_TINY: u64 = 1_000;
 const ROUNDS: usize = 7;
 
 /// Tiers by name, and how many of a thousand pages have changed since.
@@ -175,6 +176,9 @@ impl Work {
             }
             begins += count;
         }
+        // As a run does at its end.
+        let names = TIERS.map(|(name, _)| TierName::parse(name).expect("a name"));
+        manifest.close(&names).expect("there is room");
     }
 
     fn plan(&self, pages: u64, rounds: usize) {
