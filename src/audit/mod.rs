@@ -4,23 +4,41 @@
 //! in an ordinary listing: 1,000 objects a request, jumping over stretches that nothing was written
 //! to. What the listing contradicts becomes a debt, and with it the next plan's business. [`glance`]
 //! lists a rolling share of the tier, so that an emptied or tampered bucket cannot look fresh for long.
+//! [`Audit`] holds everything that should be in a tier against its complete listing, and looks closer where it is
+//! asked to: at headers, at bytes.
 //! [`compare`] holds a tier that somebody else has filled against the manifest, whole, so that it can be
 //! adopted; [`reheader`] gives what was adopted our headers.
 //! A listing says what the service stored; what its disks hold today only reading the bytes can say.
 
 mod adopt;
+mod complete;
+mod expected;
+mod finding;
 mod glance;
 mod judge;
+mod look;
+mod merge;
+mod picked;
 mod prove;
 mod reheader;
+mod spill;
+mod spool;
+
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use crate::config::TierName;
+use crate::db::way_out;
 use crate::manifest::ManifestError;
 use crate::tier::TierError;
 
 pub use adopt::{Amount, Comparison, Means, Mode, Proofs, compare};
+pub use complete::{Audit, Closely, Depth, NAMED_MAX, Order, Place};
+pub use finding::{Bytes, COLUMNS, Class, Finding, SeenBy};
 pub use glance::glance;
+pub use merge::Counts;
+pub use picked::{Share, bad_at_most};
 pub use prove::prove;
 pub use reheader::{Reheadered, reheader};
 
@@ -71,6 +89,28 @@ pub enum AuditError {
     Manifest(#[from] ManifestError),
     #[error(transparent)]
     Tier(#[from] TierError),
+    /// A file of the state directory, or of a report.
+    #[error("{}: {source}{}", path.display(), way_out(source))]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// A listing that cannot be compared with anything.
+    #[error(
+        "tier {tier}: its listing is not in the order of keys ({why}): it cannot be audited; does something stand between it and us, or is it a directory bucket?"
+    )]
+    Listing { tier: TierName, why: String },
+}
+
+impl AuditError {
+    fn io(path: &Path) -> impl Fn(std::io::Error) -> AuditError + use<> {
+        let path = path.to_owned();
+        move |source| AuditError::Io {
+            path: path.clone(),
+            source,
+        }
+    }
 }
 
 impl From<crate::db::Blown> for AuditError {

@@ -103,6 +103,8 @@ pub enum Verb {
         #[arg(long)]
         reheader: bool,
     },
+    /// What is really in the tiers, against the manifest: every object, by complete listings
+    Audit(AuditArgs),
     /// The bytes of a page as a tier holds them; answers while a run is going, too
     Get {
         url: String,
@@ -142,6 +144,28 @@ pub enum Verb {
     Status,
     /// All about one page: its rule, key, record, history, what a CDN asks for, and what each tier has
     Explain { url: String },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct AuditArgs {
+    /// This tier alone; may be said several times [default: all]
+    #[arg(long, value_name = "NAME")]
+    pub tier: Vec<String>,
+    /// Read every byte back, too, and compare its BLAKE3
+    #[arg(long)]
+    pub deep: bool,
+    /// Read so many objects back, picked at random, and say what that says of all
+    #[arg(long, value_name = "N", conflicts_with = "deep")]
+    pub sample: Option<u64>,
+    /// Bytes a second that are read back from each tier, such as 50MB [default: as fast as it goes]
+    #[arg(long, value_name = "RATE")]
+    pub rate: Option<String>,
+    /// Ask for the headers of objects, too: `all`, or `sample N`
+    #[arg(long, num_args = 1..=2, value_names = ["all|sample", "N"])]
+    pub headers: Vec<String>,
+    /// Write all findings there, as NDJSON and CSV, a file for each class
+    #[arg(long, value_name = "DIR")]
+    pub report: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -6,6 +6,7 @@
 
 mod adopt;
 mod args;
+mod audit;
 mod config_check;
 mod crawled;
 mod demo;
@@ -118,6 +119,7 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Verify => run::main(args, crate::run::Stages::Verify).await,
         Verb::Plan { tier } => plan::main(args, tier.as_deref()),
         Verb::Adopt { .. } => adopt::main(args).await,
+        Verb::Audit(_) => audit::main(args).await,
         Verb::Get { .. } => get::main(args).await,
         Verb::Ls { prefix, tier, long } => {
             ls::main(args, prefix.as_deref(), tier.as_deref(), *long).await

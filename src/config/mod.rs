@@ -32,6 +32,11 @@ pub use template::{TEMPLATE, init};
 use crate::content::DeclaredRules;
 use crate::site::{LayoutName, PageUrl, Scheme, ScopeRules};
 
+/// A number of bytes as it is written in the file, such as `50MB` or `64 MiB`.
+pub fn parse_size(text: &str) -> Option<u64> {
+    schema::Size::parse(text).map(|size| size.0)
+}
+
 /// Everything one mirror is configured with. Paths are resolved against the file's folder.
 #[derive(Clone, Debug)]
 pub struct Config {

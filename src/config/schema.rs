@@ -268,7 +268,7 @@ impl<'de> Deserializer<'de> for FieldProbe<'_> {
 }
 
 impl Size {
-    fn parse(text: &str) -> Option<Size> {
+    pub(super) fn parse(text: &str) -> Option<Size> {
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let number: u64 = text[..digits].parse().ok()?;
         let unit: u64 = match text[digits..].trim().to_ascii_lowercase().as_str() {

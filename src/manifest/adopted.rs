@@ -89,6 +89,15 @@ impl Manifest {
         })
     }
 
+    /// Whether an object was taken over with headers that are not ours, and has them still.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_as_found(&self, name: &TierName, key: &ObjectKey) -> Result<bool, ManifestError> {
+        let key = keys::in_tier(keys::AS_FOUND, name, key.as_str());
+        Ok(self.db.contains(&key)?)
+    }
+
     /// The ETag of a blob in tiers whose ETag is the MD5, if one of them has ever reported it.
     ///
     /// # Errors
@@ -108,6 +117,30 @@ impl Manifest {
     ) -> Result<Option<String>, ManifestError> {
         let key = keys::in_tier(keys::ETAG_IN_TIER, name, key.as_str());
         codec::get(&self.db, &key)
+    }
+
+    /// The ETags of blobs in tiers whose ETag is the MD5, in the order of their hashes.
+    pub fn etags_of_blobs(
+        &self,
+    ) -> impl Iterator<Item = Result<(ContentHash, String), ManifestError>> + '_ {
+        self.db.scan(&[keys::ETAG_OF_BLOB]).map(|record| {
+            let (key, payload) = record?;
+            let hash = key[1..].try_into().map_err(|_| ManifestError::Record {
+                key: key.escape_ascii().to_string(),
+                source: standin_migrations::FormatError::Content("it names no blob".into()),
+            })?;
+            let etag = codec::decode(&key, &payload)?;
+            Ok((ContentHash::from_bytes(hash), etag))
+        })
+    }
+
+    /// True when an ETag is recorded for some object of a tier because it is not its blob's.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn has_etags_in_tier(&self, name: &TierName) -> Result<bool, ManifestError> {
+        let prefix = keys::tier(keys::ETAG_IN_TIER, name);
+        Ok(self.db.scan(&prefix).next().transpose()?.is_some())
     }
 
     pub(super) fn drop_all(&self, prefix: &[u8]) -> Result<(), ManifestError> {

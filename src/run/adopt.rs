@@ -220,7 +220,7 @@ impl<E: Into<RunError>> From<E> for Stopped {
 fn stopped(error: AuditError) -> Stopped {
     match error {
         AuditError::Tier(error) => Stopped::Tier(error.to_string()),
-        AuditError::Manifest(error) => Stopped::All(error.into()),
+        error => Stopped::All(error.into()),
     }
 }
 

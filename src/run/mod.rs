@@ -6,6 +6,7 @@
 //! wrong lands in the report and the verdict; an error is only what makes going on impossible.
 
 mod adopt;
+mod audit;
 mod common;
 mod guards;
 mod house;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use crate::audit::AuditError;
 use crate::config::Config;
 use crate::crawl::{CrawlError, CrawlProgress, Frontier};
 use crate::db::{Blown, DbError, Fuse, way_out};
@@ -29,6 +31,7 @@ use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
 pub use common::CommonChange;
+pub use audit::{AuditOrder, AuditReport, AuditSurroundings, Sampled, TierAudit, audit};
 pub use guards::{Judgement, judge};
 pub use house::{
     House, layout_of, leave, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
@@ -123,8 +126,19 @@ pub enum RunError {
     Frontier(#[from] DbError),
     #[error(transparent)]
     Sync(#[from] SyncError),
+    #[error(transparent)]
+    Audit(AuditError),
     #[error("the HTTP client: {0}")]
     Http(#[from] crate::http::HttpError),
+}
+
+impl From<AuditError> for RunError {
+    fn from(error: AuditError) -> RunError {
+        match error {
+            AuditError::Manifest(error) => RunError::Manifest(error),
+            error => RunError::Audit(error),
+        }
+    }
 }
 
 impl From<Blown> for RunError {

@@ -548,8 +548,8 @@ async fn visit(
     if visit.trouble.is_none() {
         match look(sync, &mut open).await {
             Ok(findings) => visit.findings = findings,
-            Err(AuditError::Manifest(error)) => return Err(error.into()),
             Err(AuditError::Tier(error)) => visit.trouble = Some(error.into()),
+            Err(error) => return Err(error.into()),
         }
     }
     if visit.trouble.is_none() && stages.syncs() {

@@ -62,6 +62,19 @@ pub async fn open(
     Ok(Ok(open))
 }
 
+/// As [`open`], for who only looks: a tier that has lost its head, or was emptied, is given, too.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_to_look(
+    manifest: &Arc<Manifest>,
+    tier: Arc<dyn Tier>,
+    concurrency: usize,
+    fuse: Fuse,
+) -> Result<Result<OpenTier, Trouble>, ManifestError> {
+    recognised(manifest, tier, concurrency, fuse).await
+}
+
 /// A tier as `adopt` finds it.
 pub enum Candidate {
     /// It has our head.
@@ -189,6 +202,11 @@ impl OpenTier {
         }
         self.head = Some(SeenHead { record: head, etag });
         Ok(())
+    }
+
+    /// True where a tier that was ours once has no head any more.
+    pub fn has_lost_its_head(&self) -> bool {
+        self.head.is_none() && self.state.epoch > 0
     }
 
     /// Decides about a tier without a head: new, unexpectedly empty, robbed of its head, or somebody else's.

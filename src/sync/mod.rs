@@ -27,7 +27,7 @@ use crate::store::StoreError;
 use crate::tier::{Class, Tier, TierError, Traffic};
 
 pub use bodies::Bodies;
-pub use claim::{Candidate, OpenTier, open, open_to_adopt};
+pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look};
 pub use execute::{FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
 pub use moves::{Collisions, Cost, Moves};
@@ -90,11 +90,13 @@ pub struct TierProgress {
 }
 
 impl TierProgress {
-    fn plan(&self, operations: u64) {
+    /// So many operations, or objects, are there.
+    pub fn plan(&self, operations: u64) {
         self.planned.store(operations, Ordering::Relaxed);
     }
 
-    fn step(&self, operations: u64) {
+    /// So many more of them are done.
+    pub fn step(&self, operations: u64) {
         self.done.fetch_add(operations, Ordering::Relaxed);
     }
 }

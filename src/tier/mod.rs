@@ -139,6 +139,9 @@ pub trait Tier: Send + Sync {
     /// far as it is older than `age`; how many there were.
     async fn sweep(&self, age: Duration) -> Result<u64, TierError>;
 
+    /// How much there is that [`Tier::sweep`] would remove.
+    async fn leftovers(&self, age: Duration) -> Result<u64, TierError>;
+
     /// What operations cost in requests, for estimates.
     fn prices(&self) -> Prices;
 

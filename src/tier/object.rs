@@ -88,6 +88,9 @@ pub struct Stated {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListPage {
     pub objects: Vec<Listed>,
+    /// Names among them that no object of the site can have: not UTF-8 (with signs in the place of its bytes), too
+    /// long, or beginning with a slash.
+    pub odd: Vec<String>,
     pub more: bool,
     pub last: Option<String>,
 }

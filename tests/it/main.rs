@@ -1,6 +1,8 @@
 //! The integration tests: one binary, one module per promise. The story to read first is `journey`.
 
 mod adopt;
+mod audit;
+mod audit_damage;
 mod bad_input;
 mod bad_origin;
 mod bad_sites;

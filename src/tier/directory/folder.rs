@@ -33,6 +33,13 @@ const COPY_BYTES: usize = 256 * 1024;
 /// The longest name that Linux file systems take.
 const NAME_BYTES_MAX: usize = 255;
 
+/// What becomes of what is old.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    Counted,
+    Removed,
+}
+
 /// The folder of one tier. Methods block; they are quick except for large bodies and listings.
 pub(super) struct Folder {
     pub tier: TierName,
@@ -234,8 +241,8 @@ impl Folder {
         )
     }
 
-    /// Removes what killed processes left in the scratch folder.
-    pub fn sweep_scratch(&self, age: Duration) -> u64 {
+    /// What killed processes left in the scratch folder, removed or only counted.
+    pub fn sweep_scratch(&self, age: Duration, old: Old) -> u64 {
         let Ok(entries) = fs::read_dir(self.root.join(SCRATCH)) else {
             return 0;
         };
@@ -243,7 +250,8 @@ impl Folder {
         for entry in entries.flatten() {
             let modified = entry.metadata().and_then(|found| found.modified());
             let found = modified.ok().and_then(|time| time.elapsed().ok());
-            if found.is_some_and(|found| found > age) && fs::remove_file(entry.path()).is_ok() {
+            let is_old = found.is_some_and(|found| found > age);
+            if is_old && (old == Old::Counted || fs::remove_file(entry.path()).is_ok()) {
                 swept += 1;
             }
         }

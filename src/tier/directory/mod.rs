@@ -30,7 +30,7 @@ use super::{
 };
 use crate::config::TierName;
 use crate::site::ObjectKey;
-use folder::Folder;
+use folder::{Folder, Old};
 
 /// Bodies up to this size are hashed and written where the caller runs (some 100 µs); larger
 /// ones go to the pool of blocking threads, whose hand-over costs 40 µs of its own.
@@ -198,8 +198,17 @@ impl Tier for DirectoryTier {
 
     /// Scratch files of killed processes; the first write of a process looks after them, too.
     async fn sweep(&self, age: Duration) -> Result<u64, TierError> {
-        self.off_thread(Kind::Small, move |folder| Ok(folder.sweep_scratch(age)))
-            .await
+        self.off_thread(Kind::Small, move |folder| {
+            Ok(folder.sweep_scratch(age, Old::Removed))
+        })
+        .await
+    }
+
+    async fn leftovers(&self, age: Duration) -> Result<u64, TierError> {
+        self.off_thread(Kind::Small, move |folder| {
+            Ok(folder.sweep_scratch(age, Old::Counted))
+        })
+        .await
     }
 
     fn prices(&self) -> Prices {

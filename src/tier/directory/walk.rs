@@ -2,6 +2,7 @@
 //! what its keys go on with, so `a`, `a.html`, `a/b`, `a0` come out as a bucket would list them.
 //! In memory are the names of the folders on the way down and the keys of the overflow.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::iter::Peekable;
@@ -48,12 +49,17 @@ impl Folder {
         };
         while page.objects.len() < limit {
             match self.checked(&self.root, self.advance(&mut cursor))? {
-                Step::End => return Ok(page),
+                Step::End => {
+                    page.odd.append(&mut cursor.walk.odd);
+                    return Ok(page);
+                }
                 Step::Object(listed) => page.objects.push(listed),
+                Step::Odd(name) => page.odd.push(name),
                 Step::Other => {}
             }
             page.last.clone_from(&cursor.last);
         }
+        page.odd.append(&mut cursor.walk.odd);
         page.more = cursor.next.is_some() || cursor.overflow.peek().is_some();
         *self.cursor.lock().expect("nothing panics while it is held") = Some(cursor);
         Ok(page)
@@ -112,7 +118,7 @@ impl Folder {
 
     fn look_at(&self, name: &str) -> io::Result<Step> {
         let Ok(key) = ObjectKey::parse(name) else {
-            return Ok(Step::Other);
+            return Ok(Step::Odd(name.to_owned()));
         };
         let size = match fs::symlink_metadata(self.root.join(name)) {
             Ok(found) => found.len(),
@@ -151,7 +157,9 @@ impl Folder {
 
 enum Step {
     Object(Listed),
-    /// A name that is no object: vanished, or not fit for a key.
+    /// A name that is not fit for a key.
+    Odd(String),
+    /// What has vanished, or is listed elsewhere.
     Other,
     End,
 }
@@ -161,6 +169,8 @@ pub(super) struct Walk {
     root: PathBuf,
     after: String,
     levels: Vec<Level>,
+    /// Names met on the way that cannot be objects, with signs in the place of what is not UTF-8.
+    odd: Vec<String>,
 }
 
 struct Level {
@@ -176,6 +186,7 @@ impl Walk {
             root: root.to_owned(),
             after: after.to_owned(),
             levels: Vec::new(),
+            odd: Vec::new(),
         };
         let mut names = walk.read_names(prefix)?;
         names.retain(|name| !hidden.contains(&name.as_str()));
@@ -214,9 +225,9 @@ impl Walk {
     }
 
     /// The sorted names of one folder that lead to paths after `after`. Names that are not UTF-8
-    /// and whatever is neither file nor folder cannot be objects and are left out; a folder that
+    /// and whatever is neither file nor folder cannot be objects and are odd; a folder that
     /// has vanished is empty.
-    fn read_names(&self, prefix: &str) -> io::Result<Vec<String>> {
+    fn read_names(&mut self, prefix: &str) -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(self.root.join(prefix)) {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
@@ -229,13 +240,15 @@ impl Walk {
         for entry in entries {
             let entry = entry?;
             let kind = entry.file_type()?;
-            let Ok(mut name) = entry.file_name().into_string() else {
-                continue;
+            let mut name = match entry.file_name().into_string() {
+                Ok(name) if kind.is_dir() || kind.is_file() => name,
+                name => {
+                    self.note_odd(prefix, name);
+                    continue;
+                }
             };
             if kind.is_dir() {
                 name.push('/');
-            } else if !kind.is_file() {
-                continue;
             }
             if self.leads_beyond(&format!("{prefix}{name}")) {
                 names.push(name);
@@ -243,6 +256,14 @@ impl Walk {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    fn note_odd(&mut self, prefix: &str, name: Result<String, OsString>) {
+        let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+        let path = format!("{prefix}{name}");
+        if path.as_str() > self.after.as_str() {
+            self.odd.push(path);
+        }
     }
 
     fn leads_beyond(&self, path: &str) -> bool {

@@ -659,9 +659,14 @@ impl Tier for GcsTier {
                 break;
             }
             page.last = Some(raw.to_owned());
-            // What is no key of ours (a console's `folder/` marker) cannot be an object of the site.
-            let Some(key) = ObjectKey::parse(raw).ok().filter(ObjectKey::is_site) else {
-                continue;
+            // What is no key (a console's marker of the prefix itself) cannot be an object of the site.
+            let key = match ObjectKey::parse(raw) {
+                Ok(key) if key.is_site() => key,
+                Ok(_) => continue,
+                Err(_) => {
+                    page.odd.push(raw.to_owned());
+                    continue;
+                }
             };
             let stated = fields::stated(object.checksums.as_ref());
             page.objects.push(Listed {
@@ -749,6 +754,10 @@ impl Tier for GcsTier {
     /// There is nothing to remove: an upload that was begun and not ended is kept for a week, costs
     /// nothing, and cannot be listed.
     async fn sweep(&self, _age: Duration) -> Result<u64, TierError> {
+        Ok(0)
+    }
+
+    async fn leftovers(&self, _age: Duration) -> Result<u64, TierError> {
         Ok(0)
     }
 

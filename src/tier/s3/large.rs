@@ -32,6 +32,13 @@ const PARTS_MAX: u64 = 10_000;
 /// S3 keeps no object larger than this.
 const OBJECT_BYTES_MAX: u64 = 5 << 40;
 
+/// What becomes of uploads that were begun long ago.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Old {
+    Counted,
+    Removed,
+}
+
 /// An upload that has been begun.
 struct Upload<'a> {
     key: &'a ObjectKey,
@@ -246,11 +253,11 @@ impl S3Tier {
         self.line.request(Kind::Delete, send).await
     }
 
-    /// Removes the uploads under our prefix that were begun more than `age` ago and never ended.
-    pub(super) async fn sweep_uploads(&self, age: Duration) -> Result<u64, TierError> {
+    /// The uploads under our prefix that were begun more than `age` ago and never ended.
+    pub(super) async fn old_uploads(&self, age: Duration, old: Old) -> Result<u64, TierError> {
         let newest = SystemTime::now().checked_sub(age);
         let (mut key_marker, mut id_marker) = (None, None);
-        let mut swept = 0;
+        let mut found = 0;
         loop {
             let page = self.list_uploads(&key_marker, &id_marker).await?;
             for upload in page.uploads() {
@@ -264,8 +271,10 @@ impl S3Tier {
                     .zip(newest)
                     .is_some_and(|(begun, newest)| begun <= newest);
                 if is_old && self.is_ours(key) {
-                    self.abort(key, id).await?;
-                    swept += 1;
+                    if old == Old::Removed {
+                        self.abort(key, id).await?;
+                    }
+                    found += 1;
                 }
             }
             let next = (page.next_key_marker, page.next_upload_id_marker);
@@ -274,7 +283,7 @@ impl S3Tier {
                 || next.0.is_none()
                 || next == (key_marker.clone(), id_marker.clone())
             {
-                return Ok(swept);
+                return Ok(found);
             }
             (key_marker, id_marker) = next;
         }

@@ -40,6 +40,7 @@ use crate::config::{S3Options, TierName};
 use crate::site::ObjectKey;
 use errors::{Asked, Operation, Said};
 use fields::Fields;
+use large::Old;
 
 /// Files up to this size are read into memory and sent like any other bytes: the client's own
 /// file stream costs three times the CPU. 32 requests in flight hold 32 MB of them.
@@ -616,9 +617,14 @@ impl Tier for S3Tier {
         };
         for (raw, object) in self.raw_keys(&answer) {
             page.last = Some(raw.clone());
-            // What is no key of ours (a console's `folder/` marker) cannot be an object of the site.
-            let Some(key) = ObjectKey::parse(&raw).ok().filter(ObjectKey::is_site) else {
-                continue;
+            // What is no key (a console's marker of the prefix itself) cannot be an object of the site.
+            let key = match ObjectKey::parse(&raw) {
+                Ok(key) if key.is_site() => key,
+                Ok(_) => continue,
+                Err(_) => {
+                    page.odd.push(raw);
+                    continue;
+                }
             };
             let etag = unquoted(object.e_tag().unwrap_or_default());
             page.objects.push(Listed {
@@ -707,7 +713,11 @@ impl Tier for S3Tier {
     }
 
     async fn sweep(&self, age: Duration) -> Result<u64, TierError> {
-        self.sweep_uploads(age).await
+        self.old_uploads(age, Old::Removed).await
+    }
+
+    async fn leftovers(&self, age: Duration) -> Result<u64, TierError> {
+        self.old_uploads(age, Old::Counted).await
     }
 
     fn prices(&self) -> Prices {

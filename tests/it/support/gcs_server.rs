@@ -250,6 +250,14 @@ impl GcsServer {
             .expect("there is such a bucket");
     }
 
+    /// Puts an object back, or elsewhere, as it was taken by [`GcsServer::object`]: with all that belongs to it.
+    pub fn place(&self, bucket: &str, name: &str, stored: Stored) {
+        let mut store = lock(&self.shared.store);
+        store
+            .replace(bucket, name, stored)
+            .expect("there is such a bucket");
+    }
+
     /// Makes an object one that was composed of others, which has no MD5.
     pub fn compose(&self, bucket: &str, name: &str) {
         self.change(bucket, name, |stored| stored.md5 = None);

@@ -352,6 +352,13 @@ impl S3Server {
             .insert(key.into(), stored);
     }
 
+    /// Puts an object back, or elsewhere, as it was taken by [`S3Server::object`]: with all that belongs to it.
+    pub fn place(&self, bucket: &str, key: &str, stored: Stored) {
+        let mut store = lock(&self.shared.store);
+        let objects = store.buckets.entry(bucket.into()).or_default();
+        objects.insert(key.into(), stored);
+    }
+
     /// As [`S3Server::insert`], under an ETag that another client's upload got (in parts, or with KMS).
     pub fn insert_as(&self, bucket: &str, key: &str, data: &[u8], etag: &str) {
         self.insert(bucket, key, data);

@@ -1,0 +1,354 @@
+//! What should be in a tier, beside what its listing shows: a merge of two streams in key order, that holds one page of
+//! the listing and gives out what has to be looked at. It reads the manifest only where the two differ.
+
+use std::cmp::Ordering;
+use std::collections::{HashMap, VecDeque};
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::AuditError;
+use super::expected::{Row, Rows};
+use super::picked::Picked;
+use crate::config::TierName;
+use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, TierState, Verified};
+use crate::site::{ObjectKey, PageUrl, Scheme};
+use crate::tier::{ListPage, Listed, Stated};
+
+/// What is given out at a time.
+const BATCH: usize = 1000;
+
+/// Numbers of objects.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub missing: u64,
+    pub corrupt: u64,
+    pub foreign: u64,
+    pub stale: u64,
+    pub wrong_headers: u64,
+    /// Not as they should be, and known to be: the tier owes them.
+    pub owed: u64,
+    /// Not as they should be, since they changed after the tier's watermark.
+    pub behind: u64,
+    /// The listing and a second look differ: they were written or deleted while the listing was read.
+    pub changed_meanwhile: u64,
+    /// Nothing was recorded that a listing could be compared with but their size.
+    pub by_size_alone: u64,
+    /// They could not be looked at.
+    pub unseen: u64,
+    /// Of those asked for: with the headers that they were adopted with.
+    pub as_found: u64,
+}
+
+impl Counts {
+    /// Findings of all classes.
+    pub fn findings(&self) -> u64 {
+        self.contradictions() + self.foreign
+    }
+
+    /// Those that contradict what the manifest says of the tier.
+    pub fn contradictions(&self) -> u64 {
+        self.missing + self.corrupt + self.stale + self.wrong_headers
+    }
+
+    /// Differences that are known.
+    pub fn known(&self) -> u64 {
+        self.owed + self.behind
+    }
+}
+
+/// What is known of a tier, for everybody who looks at one of its objects.
+pub(super) struct Facts {
+    pub manifest: Arc<Manifest>,
+    pub name: TierName,
+    pub watermark: Generation,
+    pub verified: Option<Verified>,
+    etag: EtagKind,
+    /// Some objects have an ETag that is not their blob's.
+    has_own_etags: bool,
+    /// Some URL is not the primary one of its key.
+    keys_are_shared: bool,
+    owes: bool,
+    schemes: HashMap<String, Scheme>,
+}
+
+/// Whether a difference is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Settled,
+    Owed,
+    Behind,
+}
+
+impl Facts {
+    pub fn of(
+        manifest: &Arc<Manifest>,
+        name: &TierName,
+        state: &TierState,
+    ) -> Result<Facts, ManifestError> {
+        Ok(Facts {
+            name: name.clone(),
+            watermark: state.watermark,
+            verified: state.verified,
+            etag: state.etag,
+            has_own_etags: manifest.has_etags_in_tier(name)?,
+            keys_are_shared: manifest.has_aliases()?,
+            owes: manifest.debts(name).next().transpose()?.is_some(),
+            schemes: schemes_of(manifest),
+            manifest: Arc::clone(manifest),
+        })
+    }
+
+    /// The identity scheme of a key's host; `https` where the manifest knows none.
+    pub fn scheme_of(&self, key: &str) -> Scheme {
+        let host = key.split('/').next().unwrap_or_default();
+        self.schemes.get(host).copied().unwrap_or(Scheme::Https)
+    }
+
+    /// The ETag that a listing should show; `None` where nothing was recorded.
+    pub fn etag_of(&self, row: &Row) -> Result<Option<String>, ManifestError> {
+        if self.etag == EtagKind::Content {
+            return Ok(Some(row.content.to_string()));
+        }
+        if self.has_own_etags {
+            let key = key_of(&row.key);
+            if let Some(own) = self.manifest.etag_in_tier(&self.name, &key)? {
+                return Ok(Some(own));
+            }
+        }
+        let of_blob = row.md5_etag.clone();
+        Ok(of_blob.filter(|_| self.etag == EtagKind::Md5))
+    }
+
+    /// What is wrong with an object, going by what the service states of it; `None` where nothing is.
+    pub fn fault(
+        &self,
+        row: &Row,
+        size: u64,
+        etag: &str,
+        stated: &Stated,
+    ) -> Result<Option<String>, ManifestError> {
+        if size != row.size {
+            return Ok(Some(format!("{size} bytes in the place of {}", row.size)));
+        }
+        if etag.is_empty() {
+            return Ok(Some("there is no record of what it is beside it".into()));
+        }
+        if stated.content.is_some_and(|content| content != row.content) {
+            return Ok(Some("its BLAKE3 is another one".into()));
+        }
+        if stated.crc32c.is_some_and(|crc32c| crc32c != row.crc32c) {
+            return Ok(Some("its CRC32C is another one".into()));
+        }
+        let expected = self.etag_of(row)?;
+        Ok(expected
+            .filter(|expected| expected != etag)
+            .map(|_| "its ETag is not the one that was recorded".into()))
+    }
+
+    /// Whether a difference on the key of a live page is news.
+    pub fn standing(&self, row: &Row) -> Result<Standing, ManifestError> {
+        if !self.keys_are_shared {
+            let url = url_of(&row.url);
+            return match self.owes && self.manifest.debt(&self.name, &url)?.is_some() {
+                true => Ok(Standing::Owed),
+                false => Ok(Standing::Settled),
+            };
+        }
+        let key = key_of(&row.key);
+        self.standing_of(&self.manifest.on_key(&key, self.scheme_of(&row.key))?)
+    }
+
+    /// As [`Facts::standing`], for all that is recorded on a key.
+    pub fn standing_of(
+        &self,
+        group: &[(PageUrl, crate::manifest::Entry)],
+    ) -> Result<Standing, ManifestError> {
+        for (url, entry) in group {
+            if entry.changed > self.watermark {
+                return Ok(Standing::Behind);
+            }
+            if self.owes && self.manifest.debt(&self.name, url)?.is_some() {
+                return Ok(Standing::Owed);
+            }
+        }
+        Ok(Standing::Settled)
+    }
+}
+
+fn schemes_of(manifest: &Manifest) -> HashMap<String, Scheme> {
+    let identity = manifest.about().identity.into_iter();
+    let known = identity.filter_map(|(authority, scheme)| {
+        let home = PageUrl::parse(&format!("{}://{authority}/", scheme.as_str())).ok()?;
+        let key = manifest.layout().place(&home).key;
+        let host = key.as_str().split('/').next()?.to_owned();
+        Some((host, scheme))
+    });
+    known.collect()
+}
+
+/// The key in a row.
+pub(super) fn key_of(text: &str) -> ObjectKey {
+    ObjectKey::parse(text).expect("a row holds a key that a layout has made")
+}
+
+/// The URL in a row.
+pub(super) fn url_of(text: &str) -> PageUrl {
+    PageUrl::recorded(text).expect("a row holds a URL that the manifest had recorded")
+}
+
+/// What has to be looked at.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// `reads`: it is one of those to be read back.
+    Missing { row: Row, reads: bool },
+    Differs {
+        row: Row,
+        listed: Listed,
+        why: String,
+        reads: bool,
+    },
+    /// As it should be by the listing; picked to be looked at more closely.
+    Matches {
+        row: Row,
+        listed: Listed,
+        reads: bool,
+        heads: bool,
+    },
+    /// Nothing should be there.
+    Unexpected(Listed),
+    /// A name that is no key.
+    Odd(String),
+}
+
+/// A stretch of the listing.
+pub(super) struct Portion {
+    objects: VecDeque<Listed>,
+    odd: Vec<String>,
+    /// The last raw key that the stretch covers; `None` at the end of the listing.
+    upto: Option<String>,
+}
+
+impl Portion {
+    /// `after` is where the page was asked to begin.
+    pub fn of(page: ListPage, after: Option<&str>, tier: &TierName) -> Result<Portion, AuditError> {
+        let mut last = after;
+        for listed in &page.objects {
+            let key = listed.key.as_str();
+            if last.is_some_and(|last| key <= last) {
+                return Err(AuditError::Listing {
+                    tier: tier.clone(),
+                    why: format!("it shows {key} where it has been already"),
+                });
+            }
+            last = Some(key);
+        }
+        Ok(Portion {
+            upto: page.last.filter(|_| page.more),
+            objects: page.objects.into(),
+            odd: page.odd,
+        })
+    }
+
+    fn covers(&self, row: &Row) -> bool {
+        self.upto.as_ref().is_none_or(|upto| row.key <= *upto)
+    }
+}
+
+/// One tier's way along the rows.
+pub(super) struct Merge {
+    pub rows: Rows,
+    pub reads: Picked,
+    pub heads: Picked,
+    pub counts: Counts,
+    /// Rows passed.
+    pub checked: u64,
+}
+
+impl Merge {
+    /// Passes what an earlier process has seen: everything up to that raw key.
+    pub fn skip(&mut self, upto: &str) -> Result<(), AuditError> {
+        while self.rows.peek().is_some_and(|row| row.key.as_str() <= upto) {
+            self.rows.next()?;
+            self.reads.next();
+            self.heads.next();
+        }
+        Ok(())
+    }
+
+    /// The next things to be looked at. When there are fewer than a batch, the portion is done with.
+    pub fn step(
+        &mut self,
+        facts: &Facts,
+        portion: &mut Portion,
+    ) -> Result<(Vec<Item>, bool), AuditError> {
+        let mut items: Vec<Item> = portion.odd.drain(..).map(Item::Odd).collect();
+        while items.len() < BATCH {
+            let row = self.rows.peek().filter(|row| portion.covers(row));
+            let order = match (row, portion.objects.front()) {
+                (None, None) => return Ok((items, true)),
+                (Some(_), None) => Ordering::Less,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(row), Some(listed)) => row.key.as_str().cmp(listed.key.as_str()),
+            };
+            let listed = match order {
+                Ordering::Less => None,
+                Ordering::Equal | Ordering::Greater => portion.objects.pop_front(),
+            };
+            let item = match (order, listed) {
+                (Ordering::Greater, Some(listed)) => Some(Item::Unexpected(listed)),
+                (_, listed) => self.pass(facts, listed)?,
+            };
+            items.extend(item);
+        }
+        Ok((items, false))
+    }
+
+    /// Passes a row, with the object that the listing shows on its key.
+    fn pass(&mut self, facts: &Facts, listed: Option<Listed>) -> Result<Option<Item>, AuditError> {
+        let row = self.rows.next()?.expect("it was peeked at");
+        let (reads, heads) = (self.reads.next(), self.heads.next());
+        self.checked += 1;
+        if row.changed > facts.watermark {
+            // Whatever lies there, nobody has said yet that it is this.
+            self.counts.behind += 1;
+            return Ok(None);
+        }
+        let why = match &listed {
+            None => Some(String::new()),
+            Some(listed) => facts.fault(&row, listed.size, &listed.etag, &listed.stated)?,
+        };
+        let Some(why) = why else {
+            let listed = listed.expect("what is missing has a fault");
+            let Stated {
+                content, crc32c, ..
+            } = listed.stated;
+            if content.is_none() && crc32c.is_none() && facts.etag_of(&row)?.is_none() {
+                self.counts.by_size_alone += 1;
+            }
+            return Ok((reads || heads).then_some(Item::Matches {
+                row,
+                listed,
+                reads,
+                heads,
+            }));
+        };
+        match facts.standing(&row)? {
+            Standing::Owed => self.counts.owed += 1,
+            Standing::Behind => self.counts.behind += 1,
+            Standing::Settled => {
+                return Ok(Some(match listed {
+                    None => Item::Missing { row, reads },
+                    Some(listed) => Item::Differs {
+                        row,
+                        listed,
+                        why,
+                        reads,
+                    },
+                }));
+            }
+        }
+        Ok(None)
+    }
+}

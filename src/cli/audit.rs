@@ -1,0 +1,198 @@
+//! `standin audit`: what is really in the tiers, against the manifest.
+
+use std::fmt::Write;
+
+use super::args::{Args, Verb};
+use super::progress::Progress;
+use super::{Outcome, render};
+use crate::audit::{Depth, Finding, Share};
+use crate::config::{self, TierName};
+use crate::db::Fuse;
+use crate::run::{
+    self, AuditOrder, AuditReport, AuditSurroundings, Live, RunError, TierAudit, Verdict,
+};
+
+/// Findings named per list; the rest is counted. `--json` names up to 1,000, and the files of `--report` all.
+const NAMED_MAX: usize = 8;
+
+pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
+    let config = config::load(args.config.as_deref())?;
+    let order = order_of(&args.verb)?;
+    let live = Live::default();
+    let around = AuditSurroundings {
+        live: &live,
+        fuse: Fuse::from_environment(),
+        clock: run::now,
+    };
+    let report = shown(args, &live, run::audit(&config, &order, around)).await?;
+    let mut json = serde_json::to_value(&report)?;
+    if report.verdict == Verdict::Failed {
+        json["error"] = serde_json::json!(report.reasons.join("; "));
+    }
+    Ok(Outcome {
+        code: report.verdict.exit_code(),
+        text: rendered(&report)?,
+        json,
+    })
+}
+
+/// Draws progress until the audit ends.
+async fn shown(
+    args: &Args,
+    live: &Live,
+    running: impl Future<Output = Result<AuditReport, RunError>>,
+) -> anyhow::Result<AuditReport> {
+    let mut progress = Progress::new(args);
+    tokio::pin!(running);
+    let mut tick = tokio::time::interval(Progress::INTERVAL);
+    loop {
+        tokio::select! {
+            report = &mut running => {
+                progress.clear();
+                return Ok(report?);
+            }
+            _ = tick.tick() => progress.draw(live),
+        }
+    }
+}
+
+fn order_of(verb: &Verb) -> Result<AuditOrder, RunError> {
+    let Verb::Audit(asked) = verb else {
+        unreachable!("main has chosen by the verb");
+    };
+    let mut tiers = Vec::new();
+    for name in &asked.tier {
+        let name = TierName::parse(name);
+        tiers.push(name.map_err(|error| RunError::Config(format!("--tier: {error}")))?);
+    }
+    let read = match (asked.deep, asked.sample) {
+        (true, _) => Share::All,
+        (false, Some(number)) => Share::Sample(number),
+        (false, None) => Share::None,
+    };
+    let rate = asked.rate.as_deref().map(|text| {
+        let rate = config::parse_size(text).filter(|rate| *rate > 0);
+        rate.ok_or_else(|| {
+            RunError::Config(format!(
+                "--rate {text}: write bytes a second, such as 50MB or 1GiB"
+            ))
+        })
+    });
+    Ok(AuditOrder {
+        tiers,
+        depth: Depth {
+            read,
+            headers: headers_of(&asked.headers)?,
+            rate: rate.transpose()?,
+        },
+        report: asked.report.clone(),
+    })
+}
+
+/// `all`, or `sample N`.
+fn headers_of(words: &[String]) -> Result<Share, RunError> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [] => Ok(Share::None),
+        ["all"] => Ok(Share::All),
+        ["sample", number] => number
+            .parse()
+            .map(Share::Sample)
+            .map_err(|_| RunError::Config(format!("--headers sample {number}: no number"))),
+        _ => Err(RunError::Config(format!(
+            "--headers {}: write `--headers all` or `--headers sample 500`",
+            words.join(" ")
+        ))),
+    }
+}
+
+fn rendered(report: &AuditReport) -> Result<String, std::fmt::Error> {
+    let verdict = match report.verdict {
+        Verdict::Ok => "all is as it should be",
+        Verdict::Degraded => "there are findings",
+        Verdict::Failed => "INCOMPLETE",
+    };
+    let mut text = format!(
+        "audit: {verdict}   generation {}, {:.1} s\n",
+        report.generation, report.seconds
+    );
+    if let Some(begun) = &report.resumed {
+        writeln!(
+            text,
+            "  note: goes on where an audit was cut short that had begun at {begun}"
+        )?;
+    }
+    for reason in &report.reasons {
+        writeln!(text, "  ! {reason}")?;
+    }
+    let mut table = render::plain_table(&[
+        "tier", "checked", "missing", "corrupt", "foreign", "stale", "headers", "known", "read",
+        "requests", "verified",
+    ]);
+    for tier in &report.tiers {
+        let counts = &tier.counts;
+        let verified = tier
+            .verified
+            .map(|verified| verified.generation.to_string());
+        table.add_row([
+            tier.name.clone(),
+            tier.checked.to_string(),
+            counts.missing.to_string(),
+            counts.corrupt.to_string(),
+            counts.foreign.to_string(),
+            counts.stale.to_string(),
+            counts.wrong_headers.to_string(),
+            counts.known().to_string(),
+            render::bytes(tier.read.bytes),
+            tier.requests.to_string(),
+            verified.unwrap_or_else(|| "–".into()),
+        ]);
+    }
+    render::align_right(&mut table, 1);
+    writeln!(text, "{table}")?;
+    for tier in &report.tiers {
+        explain(&mut text, tier)?;
+    }
+    for clash in &report.collisions {
+        writeln!(text, "collision  {}: {} is served", clash.key, clash.winner)?;
+    }
+    Ok(text)
+}
+
+fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
+    let name = &tier.name;
+    for (what, sample) in [
+        ("bytes", &tier.read_sample),
+        ("headers", &tier.headers_sample),
+    ] {
+        if let Some(sample) = sample {
+            writeln!(text, "{name}: {what}: {}", sample.says)?;
+        }
+    }
+    let counts = &tier.counts;
+    let lists: [(&str, &Vec<Finding>, u64); 5] = [
+        ("missing", &tier.missing, counts.missing),
+        ("corrupt", &tier.corrupt, counts.corrupt),
+        ("foreign", &tier.foreign, counts.foreign),
+        ("stale", &tier.stale, counts.stale),
+        ("headers", &tier.wrong_headers, counts.wrong_headers),
+    ];
+    for (what, findings, count) in lists {
+        for finding in findings.iter().take(NAMED_MAX) {
+            let good = match &finding.last_good {
+                Some(at) => format!("; last known good at {at}"),
+                None => String::new(),
+            };
+            writeln!(
+                text,
+                "{name}: {what:<8} {}: {}{good}",
+                finding.key, finding.why
+            )?;
+        }
+        let named = findings.len().min(NAMED_MAX) as u64;
+        if count > named {
+            writeln!(text, "{name}: {what:<8} … and {} more", count - named)?;
+        }
+    }
+    Ok(())
+}

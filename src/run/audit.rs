@@ -1,0 +1,489 @@
+//! A complete audit: every tier gone through side by side under the lock of a run, what they have found put together,
+//! and where it was asked for mended.
+//!
+//! It looks and records one thing: that a tier was proven whole, or that it is not any more. What it may change in a tier
+//! is said in `repair.rs`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::house::{self, House};
+use super::report::rfc3339;
+use super::{Live, Lock, RunError, Verdict, new_run_id};
+use crate::audit::{
+    Audit, AuditError, Class, Closely, Counts, Depth, Finding, Order, Place, Share, bad_at_most,
+};
+use crate::config::{Config, TierConfig, TierName};
+use crate::db::Fuse;
+use crate::manifest::{Clash, Generation, Manifest, Verified};
+use crate::sync::{self, OpenTier, TierProgress};
+use crate::tier::{TierError, Traffic};
+
+/// How sure the bound of a sample is.
+const CONFIDENCE: f64 = 0.95;
+
+/// An upload that was begun longer ago is none that is under way.
+const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct AuditOrder {
+    /// These alone; all where there are none.
+    pub tiers: Vec<TierName>,
+    pub depth: Depth,
+    /// Where a file for each class of findings goes.
+    pub report: Option<PathBuf>,
+}
+
+/// What a sample says of all objects.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sampled {
+    /// How many were to be looked at.
+    pub asked: u64,
+    pub looked_at: u64,
+    pub bad: u64,
+    /// Below this share the bad ones of all objects lie.
+    pub bad_at_most: f64,
+    pub confidence: f64,
+    /// The same in words.
+    pub says: String,
+}
+
+/// One tier in the report.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct TierAudit {
+    pub name: String,
+    /// All of it was seen.
+    pub complete: bool,
+    /// Objects that should be there and were compared.
+    pub checked: u64,
+    /// Objects that the listing shows.
+    pub listed: u64,
+    /// The first of each class; `counts` counts all.
+    pub missing: Vec<Finding>,
+    pub corrupt: Vec<Finding>,
+    pub foreign: Vec<Finding>,
+    pub stale: Vec<Finding>,
+    pub wrong_headers: Vec<Finding>,
+    pub counts: Counts,
+    /// What uploads have left behind that never ended; null where the service does not say.
+    pub leftover_uploads: Option<u64>,
+    /// Debts, whether the audit has met them or not.
+    pub debts: u64,
+    /// A plan was begun on it and has not ended.
+    pub in_doubt: bool,
+    pub read: Closely,
+    pub headers: Closely,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_sample: Option<Sampled>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers_sample: Option<Sampled>,
+    /// Findings that were mended.
+    pub repaired: u64,
+    pub watermark: Generation,
+    pub verified: Option<Verified>,
+    pub requests: u64,
+    pub traffic: Traffic,
+    pub seconds: f64,
+    /// Why it could not be seen, or what is wrong with it as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// The report of `audit`.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditReport {
+    pub generation: Generation,
+    pub verdict: Verdict,
+    /// Some of it could not be seen: whatever else it says, it does not say that all is well.
+    pub incomplete: bool,
+    pub reasons: Vec<String>,
+    pub tiers: Vec<TierAudit>,
+    /// Keys on which pages with different content lie.
+    pub collided: u64,
+    /// The first of them.
+    pub collisions: Vec<Clash>,
+    /// It went on where a killed one was, which had begun then (RFC 3339).
+    pub resumed: Option<String>,
+    pub seconds: f64,
+}
+
+/// What an audit needs from outside.
+pub struct AuditSurroundings<'a> {
+    pub live: &'a Live,
+    pub fuse: Fuse,
+    /// Seconds since 1970.
+    pub clock: fn() -> i64,
+}
+
+/// A tier, as far as it could be opened.
+struct Visit {
+    name: TierName,
+    client: Option<Arc<dyn crate::tier::Tier>>,
+    open: Option<OpenTier>,
+    row: TierAudit,
+    verified_before: Option<Verified>,
+    /// The audit itself has failed on it.
+    failed: bool,
+}
+
+/// Audits tiers.
+///
+/// # Errors
+/// [`RunError::Locked`] while a run is going, [`RunError::Config`] when nothing has been crawled, and what manifest and
+/// state directory say. What is wrong with a tier is in the report.
+pub async fn audit(
+    config: &Config,
+    order: &AuditOrder,
+    around: AuditSurroundings<'_>,
+) -> Result<AuditReport, RunError> {
+    let begun = Instant::now();
+    let tiers = chosen(config, &order.tiers)?;
+    let run = new_run_id();
+    let _lock = Lock::acquire(&config.state.dir, "audit", &run)?;
+    let House { manifest, store } = House::open(config, around.fuse.clone())?;
+    if manifest.generation() == Generation::NONE {
+        return Err(RunError::Config(
+            "there is nothing yet to compare the tiers with; run `standin crawl` first".into(),
+        ));
+    }
+    around.live.enter("audit");
+    let mut visits = join_all(
+        tiers
+            .into_iter()
+            .map(|tier| open(&manifest, tier, &around.fuse)),
+    )
+    .await
+    .into_iter()
+    .collect::<Result<Vec<_>, RunError>>()?;
+    let now = (around.clock)();
+    let audit = Audit::begin(Order {
+        manifest: &manifest,
+        dir: config.state.dir.join("audit"),
+        tiers: visits
+            .iter()
+            .filter_map(|visit| visit.open.as_ref())
+            .collect(),
+        depth: order.depth,
+        now,
+        fuse: around.fuse.clone(),
+    })
+    .await?;
+    let looks = visits.iter_mut().filter(|visit| visit.open.is_some());
+    let looks = looks.map(|visit| {
+        let progress = around.live.tier(visit.name.as_str());
+        look(&audit, visit, order.depth, progress)
+    });
+    for looked in join_all(looks).await {
+        looked?;
+    }
+    let mut report = AuditReport::begin(&manifest, &audit)?;
+    for visit in &mut visits {
+        conclude(&manifest, visit, now)?;
+        report.note_clock(visit, now);
+    }
+    if let Some(dir) = &order.report {
+        let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
+        audit.report(dir, &names)?;
+    }
+    close(audit, &visits)?;
+    for visit in visits {
+        report.enter(visit.row);
+    }
+    drop(store);
+    let manifest = Arc::into_inner(manifest).expect("whoever worked with it has ended");
+    house::close(manifest, config)?;
+    report.seconds = begun.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+fn chosen<'a>(config: &'a Config, names: &[TierName]) -> Result<Vec<&'a TierConfig>, RunError> {
+    if let Some(problem) = config.problems().into_iter().next() {
+        return Err(RunError::Config(problem));
+    }
+    if names.is_empty() {
+        return Ok(config.tiers.iter().collect());
+    }
+    let mut chosen: Vec<&TierConfig> = Vec::new();
+    for name in names {
+        let tier = config.tier(name).map_err(RunError::Config)?;
+        if !chosen.iter().any(|other| other.name == tier.name) {
+            chosen.push(tier);
+        }
+    }
+    Ok(chosen)
+}
+
+async fn open(manifest: &Arc<Manifest>, tier: &TierConfig, fuse: &Fuse) -> Result<Visit, RunError> {
+    let mut visit = Visit {
+        name: tier.name.clone(),
+        client: None,
+        open: None,
+        row: TierAudit {
+            name: tier.name.to_string(),
+            ..TierAudit::default()
+        },
+        verified_before: manifest.tier(&tier.name)?.verified,
+        failed: false,
+    };
+    let client = match house::tier_of(tier) {
+        Ok(client) => client,
+        Err(error) => {
+            visit.fail(error.to_string());
+            return Ok(visit);
+        }
+    };
+    visit.client = Some(Arc::clone(&client));
+    let concurrency = tier.concurrency_max;
+    match sync::open_to_look(manifest, client, concurrency, fuse.clone()).await? {
+        Ok(open) => visit.open = Some(open),
+        Err(trouble) => visit.fail(trouble.why),
+    }
+    Ok(visit)
+}
+
+impl Visit {
+    fn fail(&mut self, why: String) {
+        self.failed = true;
+        self.row.trouble = Some(why);
+    }
+}
+
+/// Goes through one tier, and counts what its uploads have left.
+async fn look(
+    audit: &Audit,
+    visit: &mut Visit,
+    depth: Depth,
+    progress: Arc<TierProgress>,
+) -> Result<(), RunError> {
+    let begun = Instant::now();
+    let open = visit.open.as_ref().expect("only open tiers are looked at");
+    let (place, failure) = audit.tier(open, &progress).await;
+    let row = &mut visit.row;
+    enter_place(row, &place, depth);
+    for finding in audit.named(&open.name)? {
+        match finding.class {
+            Class::Missing => &mut row.missing,
+            Class::Corrupt => &mut row.corrupt,
+            Class::Foreign => &mut row.foreign,
+            Class::Stale => &mut row.stale,
+            Class::WrongHeaders => &mut row.wrong_headers,
+        }
+        .push(finding);
+    }
+    let mut failed = None;
+    match failure {
+        None => match open.tier.leftovers(UPLOAD_AGE_MAX).await {
+            Ok(number) => row.leftover_uploads = Some(number),
+            Err(TierError::Unsupported { .. } | TierError::Rejected { .. }) => (),
+            Err(error) => failed = Some(format!("{error} (its unfinished uploads)")),
+        },
+        Some(error @ (AuditError::Tier(_) | AuditError::Listing { .. })) => {
+            failed = Some(error.to_string());
+        }
+        Some(error) => return Err(error.into()),
+    }
+    row.complete = place.is_complete && row.counts.unseen == 0 && failed.is_none();
+    row.seconds = begun.elapsed().as_secs_f64();
+    if let Some(why) = failed {
+        visit.fail(why);
+    }
+    Ok(())
+}
+
+fn enter_place(row: &mut TierAudit, place: &Place, depth: Depth) {
+    row.checked = place.checked;
+    row.listed = place.listed;
+    row.counts = place.counts;
+    row.read = place.read;
+    row.headers = place.headers;
+    row.read_sample = sampled(depth.read, &place.read);
+    row.headers_sample = sampled(depth.headers, &place.headers);
+}
+
+/// What a sample says; `None` where all were looked at, or none.
+fn sampled(share: Share, found: &Closely) -> Option<Sampled> {
+    let Share::Sample(asked) = share else {
+        return None;
+    };
+    let bound = bad_at_most(found.bad, found.objects, CONFIDENCE);
+    let says = format!(
+        "{} of {} bad: under {} % at {:.0} %",
+        found.bad,
+        found.objects,
+        percent(bound),
+        CONFIDENCE * 100.0
+    );
+    Some(Sampled {
+        asked,
+        looked_at: found.objects,
+        bad: found.bad,
+        bad_at_most: bound,
+        confidence: CONFIDENCE,
+        says,
+    })
+}
+
+/// With two digits that count.
+fn percent(share: f64) -> String {
+    let percent = share * 100.0;
+    match percent {
+        1.0.. => format!("{percent:.1}"),
+        0.1..1.0 => format!("{percent:.2}"),
+        0.01..0.1 => format!("{percent:.2}"),
+        _ => format!("{percent:.4}"),
+    }
+}
+
+/// Records what the audit says of the tier as a whole.
+fn conclude(manifest: &Manifest, visit: &mut Visit, now: i64) -> Result<(), RunError> {
+    let row = &mut visit.row;
+    if let Some(client) = &visit.client {
+        row.traffic = client.traffic();
+        row.requests = row.traffic.requests();
+    }
+    let Some(open) = &mut visit.open else {
+        let state = manifest.tier(&visit.name)?;
+        (row.watermark, row.verified) = (state.watermark, state.verified);
+        row.debts = manifest.debts(&visit.name).count() as u64;
+        return Ok(());
+    };
+    row.debts = manifest.debts(&open.name).count() as u64;
+    row.in_doubt = manifest.intent(&open.name)?.is_some();
+    if open.has_lost_its_head() {
+        let why = format!(
+            "tier {} has lost its {}: something deletes there what it does not know; switch that off, then `standin adopt --tier {}` takes the tier back",
+            open.name,
+            sync::HEAD,
+            open.name
+        );
+        row.trouble.get_or_insert(why);
+    }
+    let contradicted = row.counts.contradictions() > 0 || open.has_lost_its_head();
+    let is_whole = row.complete && row.debts == 0 && !row.in_doubt && row.counts.known() == 0;
+    let is_filled = open.state.watermark > Generation::NONE;
+    if contradicted {
+        open.state.verified = None;
+    } else if is_whole && is_filled {
+        open.state.verified = Some(Verified {
+            generation: open.state.watermark,
+            at: now,
+        });
+    }
+    (row.watermark, row.verified) = (open.state.watermark, open.state.verified);
+    if open.state.epoch > 0 {
+        manifest.save_tier(&open.name, &open.state)?;
+    }
+    Ok(())
+}
+
+/// What an audit keeps for the next one: how far it came with what it could not see to the end.
+fn close(audit: Audit, visits: &[Visit]) -> Result<(), AuditError> {
+    let (unfinished, finished): (Vec<&Visit>, Vec<&Visit>) =
+        visits.iter().partition(|visit| !visit.row.complete);
+    let names = |visits: &[&Visit]| -> Vec<TierName> {
+        visits.iter().map(|visit| visit.name.clone()).collect()
+    };
+    audit.end(&names(&unfinished), &names(&finished))
+}
+
+impl AuditReport {
+    fn begin(manifest: &Manifest, audit: &Audit) -> Result<AuditReport, RunError> {
+        let sharing = manifest.sharing()?;
+        let mut report = AuditReport {
+            generation: manifest.generation(),
+            verdict: Verdict::Ok,
+            incomplete: false,
+            reasons: Vec::new(),
+            tiers: Vec::new(),
+            collided: sharing.collided,
+            collisions: sharing.collisions,
+            resumed: audit.is_resumed.then(|| rfc3339(audit.begun_at())),
+            seconds: 0.0,
+        };
+        if report.collided > 0 {
+            let reason = format!(
+                "{} keys have several pages with different content, of which one is served: see `collisions`",
+                report.collided
+            );
+            report.note(Verdict::Degraded, reason);
+        }
+        Ok(report)
+    }
+
+    /// A clock that goes backwards makes every age wrong that anybody computes.
+    fn note_clock(&mut self, visit: &Visit, now: i64) {
+        if let Some(before) = visit.verified_before.filter(|before| before.at > now) {
+            let reason = format!(
+                "tier {} was proven at {}, and it is {} now: the clock has gone backwards",
+                visit.name,
+                rfc3339(before.at),
+                rfc3339(now)
+            );
+            self.note(Verdict::Ok, reason);
+        }
+    }
+
+    fn enter(&mut self, row: TierAudit) {
+        let name = &row.name;
+        let counts = &row.counts;
+        let is_bad = counts.findings() > 0;
+        if let Some(trouble) = &row.trouble {
+            let verdict = match row.complete {
+                true => Verdict::Degraded,
+                false => Verdict::Failed,
+            };
+            self.note(verdict, trouble.clone());
+        }
+        if counts.unseen > 0 {
+            let reason = format!(
+                "tier {name}: {} objects could not be looked at",
+                counts.unseen
+            );
+            self.note(Verdict::Failed, reason);
+        }
+        if is_bad {
+            let reason = format!(
+                "tier {name}: {} missing, {} corrupt, {} foreign, {} stale, {} with wrong headers",
+                counts.missing, counts.corrupt, counts.foreign, counts.stale, counts.wrong_headers
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        let lacks = counts.known().max(row.debts);
+        if lacks > 0 || row.in_doubt {
+            let reason = format!(
+                "tier {name}: {lacks} objects are known to be as they should not (owed, or changed after generation {}): the next sync brings them",
+                row.watermark
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        if row.leftover_uploads.is_some_and(|left| left > 0) {
+            let reason = format!(
+                "tier {name}: {} uploads were begun and never ended, and cost space",
+                row.leftover_uploads.unwrap_or_default()
+            );
+            self.note(Verdict::Degraded, reason);
+        }
+        if counts.changed_meanwhile > 0 {
+            let reason = format!(
+                "tier {name}: {} objects changed while its listing was read; a second look found them right",
+                counts.changed_meanwhile
+            );
+            self.note(Verdict::Ok, reason);
+        }
+        self.incomplete |= !row.complete;
+        if !row.complete && row.trouble.is_none() && counts.unseen == 0 {
+            self.note(Verdict::Failed, format!("tier {name} was not seen whole"));
+        }
+        self.tiers.push(row);
+    }
+
+    fn note(&mut self, verdict: Verdict, reason: String) {
+        self.verdict = self.verdict.max(verdict);
+        self.reasons.push(reason);
+    }
+}
