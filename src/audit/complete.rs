@@ -16,7 +16,7 @@ use super::finding::{Class, Finding};
 use super::look::{Look, Looked, Outcome};
 use super::merge::{Counts, Facts, Item, Merge, Portion, Standing};
 use super::picked::{Picked, Share};
-use super::spool::{self, Begun, Desk, Spool, Subject, each_finding};
+use super::spool::{self, Begun, Desk, Spool, Subject, findings_in};
 use crate::config::TierName;
 use crate::db::Fuse;
 use crate::manifest::{EtagKind, Manifest, ManifestError};
@@ -253,27 +253,55 @@ impl Audit {
     pub fn named(&self, tier: &TierName) -> Result<Vec<Finding>, AuditError> {
         let mut taken = [0; Class::ALL.len()];
         let mut named = Vec::new();
-        self.each(tier, |finding| {
+        for finding in self.findings(tier)? {
+            let finding = finding?;
             let taken = &mut taken[finding.class as usize];
             if *taken < NAMED_MAX {
                 *taken += 1;
                 named.push(finding);
             }
-            Ok(())
-        })?;
+        }
         Ok(named)
     }
 
     /// All findings in a tier, in key order.
     ///
     /// # Errors
-    /// What the file system says, and what `take` does.
-    pub fn each(
+    /// What the file system says.
+    pub fn findings(
         &self,
         tier: &TierName,
-        take: impl FnMut(Finding) -> Result<(), AuditError>,
+    ) -> Result<impl Iterator<Item = Result<Finding, AuditError>> + Send + use<>, AuditError> {
+        findings_in(&self.desk.spool(tier))
+    }
+
+    /// Looks at everything again that was found wrong in a tier, calling `each` with what is wrong with it now, if
+    /// anything.
+    ///
+    /// # Errors
+    /// What the manifest, the tier or the file system says.
+    pub async fn look_again(
+        &self,
+        open: &OpenTier,
+        progress: &TierProgress,
+        mut each: impl FnMut(Finding, Option<String>),
     ) -> Result<(), AuditError> {
-        each_finding(&self.desk.spool(tier), take)
+        let facts = Facts::of(&self.manifest, &open.name, &open.state)?;
+        let look = Look::new(&facts, open, self.depth.rate);
+        let look = &look;
+        let mut looked = stream::iter(self.findings(&open.name)?)
+            .map(|finding| async move {
+                let finding = finding?;
+                let wrong = look.still_wrong(&finding).await?;
+                Ok::<_, AuditError>((finding, wrong))
+            })
+            .buffered(open.concurrency);
+        while let Some(finding) = looked.next().await {
+            let (finding, wrong) = finding?;
+            each(finding, wrong);
+            progress.step(1);
+        }
+        Ok(())
     }
 
     /// Writes a file for each class into a folder, with the findings of all these tiers.

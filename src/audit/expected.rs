@@ -36,7 +36,8 @@ pub(super) struct Row {
 }
 
 impl Row {
-    fn of(key: &ObjectKey, url: &PageUrl, entry: &Entry) -> Option<Row> {
+    /// `None` for what is gone.
+    pub fn of(key: &ObjectKey, url: &PageUrl, entry: &Entry) -> Option<Row> {
         let meta = Object::of(url, entry)?.meta;
         Some(Row {
             key: key.as_str().to_owned(),

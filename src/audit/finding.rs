@@ -166,7 +166,7 @@ pub fn csv_header() -> String {
 }
 
 /// A spreadsheet takes what begins like a formula for one; keys come from strangers.
-fn quoted(field: &str) -> String {
+pub(super) fn quoted(field: &str) -> String {
     let guarded = match field.starts_with(['=', '+', '-', '@']) {
         true => format!("'{field}"),
         false => field.to_owned(),

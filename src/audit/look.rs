@@ -19,6 +19,7 @@ use super::merge::{Facts, Item, Standing, key_of, url_of};
 use crate::content::{ContentHash, Digester};
 use crate::delta::Object;
 use crate::manifest::{Generation, ManifestError};
+use crate::site::ObjectKey;
 use crate::sync::OpenTier;
 use crate::tier::{Class as ErrorClass, Listed, ObjectMeta, PIECE_BYTES, Pieces, Seen, TierError};
 
@@ -329,6 +330,54 @@ impl<'a> Look<'a> {
         };
         let why = format!("beside the bytes differ: {}", differing.join(", "));
         Ok(self.found(row, Class::WrongHeaders, Some(found), &why, SeenBy::Head))
+    }
+
+    /// What is wrong with the object of a finding now, of whatever page it is by now; `None` where nothing is.
+    pub async fn still_wrong(&self, finding: &Finding) -> Result<Option<String>, AuditError> {
+        let facts = self.facts;
+        let Ok(key) = ObjectKey::parse(&finding.key) else {
+            return Ok(Some(finding.why.clone()));
+        };
+        let seen = match self.head(key.as_str()).await? {
+            Ok(seen) => seen,
+            Err(error) => return Ok(Some(error.to_string())),
+        };
+        let group = facts.manifest.on_key(&key, facts.scheme_of(&finding.key))?;
+        let winner = group.iter().find(|(_, entry)| entry.outcome.is_live());
+        let Some((url, entry)) = winner else {
+            let still = || "it is there still".to_owned();
+            return Ok(seen.is_some().then(still));
+        };
+        let Some(seen) = seen else {
+            return Ok(Some("it is not there".to_owned()));
+        };
+        let mut row = Row::of(&key, url, entry).expect("a live outcome has an object");
+        row.md5_etag = facts.manifest.md5_etag(&row.content)?;
+        if let Some(why) = facts.fault(&row, seen.size, &seen.etag, &seen.stated)? {
+            return Ok(Some(why));
+        }
+        let object = Object::of(url, entry).expect("a live outcome has an object");
+        let differing = differing_fields(&object.meta, seen.meta.as_ref());
+        if !differing.is_empty() && !facts.manifest.is_as_found(&facts.name, &key)? {
+            return Ok(Some(format!(
+                "beside the bytes differ: {}",
+                differing.join(", ")
+            )));
+        }
+        if finding.seen_by != SeenBy::Read {
+            return Ok(None);
+        }
+        let listed = Listed {
+            key,
+            size: seen.size,
+            etag: seen.etag,
+            stated: seen.stated,
+        };
+        Ok(match self.read(&row, &listed).await? {
+            Looked::Right => None,
+            Looked::Found(finding) => Some(finding.why),
+            _ => Some("it could not be read back".to_owned()),
+        })
     }
 
     /// Reads an object back and compares its BLAKE3.

@@ -6,11 +6,13 @@
 //! lists a rolling share of the tier, so that an emptied or tampered bucket cannot look fresh for long.
 //! [`Audit`] holds everything that should be in a tier against its complete listing, and looks closer where it is
 //! asked to: at headers, at bytes.
+//! [`close`] searches the stored pages for links that lead to nothing.
 //! [`compare`] holds a tier that somebody else has filled against the manifest, whole, so that it can be
 //! adopted; [`reheader`] gives what was adopted our headers.
 //! A listing says what the service stored; what its disks hold today only reading the bytes can say.
 
 mod adopt;
+mod closure;
 mod complete;
 mod expected;
 mod finding;
@@ -31,9 +33,11 @@ use serde::Serialize;
 use crate::config::TierName;
 use crate::db::way_out;
 use crate::manifest::ManifestError;
+use crate::store::StoreError;
 use crate::tier::TierError;
 
 pub use adopt::{Amount, Comparison, Means, Mode, Proofs, compare};
+pub use closure::{BrokenLink, Closing, Closure, LINK_COLUMNS, close};
 pub use complete::{Audit, Closely, Depth, NAMED_MAX, Order, Place};
 pub use finding::{Bytes, COLUMNS, Class, Finding, SeenBy};
 pub use glance::glance;
@@ -96,6 +100,8 @@ pub enum AuditError {
         #[source]
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A listing that cannot be compared with anything.
     #[error(
         "tier {tier}: its listing is not in the order of keys ({why}): it cannot be audited; does something stand between it and us, or is it a directory bucket?"

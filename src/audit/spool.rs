@@ -165,20 +165,18 @@ impl Spool {
 }
 
 /// Every finding in a spool, in the order in which they were made.
-pub(super) fn each_finding(
+pub(super) fn findings_in(
     path: &Path,
-    mut take: impl FnMut(Finding) -> Result<(), AuditError>,
-) -> Result<(), AuditError> {
+) -> Result<impl Iterator<Item = Result<Finding, AuditError>> + Send + use<>, AuditError> {
     let failed = AuditError::io(path);
-    let file = match File::open(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        file => file.map_err(&failed)?,
+    let lines = match File::open(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        file => Some(BufReader::new(file.map_err(&failed)?).lines()),
     };
-    for line in BufReader::new(file).lines() {
+    Ok(lines.into_iter().flatten().map(move |line| {
         let finding = serde_json::from_str(&line.map_err(&failed)?);
-        take(finding.map_err(|why| failed(why.into()))?)?;
-    }
-    Ok(())
+        finding.map_err(|why| failed(why.into()))
+    }))
 }
 
 /// Writes a file per class into a folder: `missing.ndjson`, `missing.csv` and so on, all tiers in one. A class
@@ -195,14 +193,15 @@ pub(super) fn report(dir: &Path, spools: &[PathBuf]) -> Result<(), AuditError> {
         csv.write_all(csv_header().as_bytes()).map_err(&failed)?;
     }
     for spool in spools {
-        each_finding(spool, |finding| {
+        for finding in findings_in(spool)? {
+            let finding = finding?;
             let (ndjson, csv) = &mut files[finding.class as usize];
             serde_json::to_writer(&mut *ndjson, &finding)
                 .map_err(std::io::Error::from)
                 .and_then(|()| ndjson.write_all(b"\n"))
                 .and_then(|()| csv.write_all(finding.csv().as_bytes()))
-                .map_err(AuditError::io(dir))
-        })?;
+                .map_err(&failed)?;
+        }
     }
     for (mut ndjson, mut csv) in files {
         ndjson.flush().and_then(|()| csv.flush()).map_err(&failed)?;

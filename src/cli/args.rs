@@ -163,6 +163,15 @@ pub struct AuditArgs {
     /// Ask for the headers of objects, too: `all`, or `sample N`
     #[arg(long, num_args = 1..=2, value_names = ["all|sample", "N"])]
     pub headers: Vec<String>,
+    /// Instead of the tiers: does every link of every stored page lead to something stored? Without any network
+    #[arg(long, conflicts_with_all = ["tier", "deep", "sample", "rate", "headers", "repair", "delete_foreign"])]
+    pub links: bool,
+    /// Mend what is found: from the store, else from another tier, else from the site itself
+    #[arg(long)]
+    pub repair: bool,
+    /// Delete objects that no page of the site has the key of
+    #[arg(long)]
+    pub delete_foreign: bool,
     /// Write all findings there, as NDJSON and CSV, a file for each class
     #[arg(long, value_name = "DIR")]
     pub report: Option<PathBuf>,

@@ -9,21 +9,31 @@ use crate::audit::{Depth, Finding, Share};
 use crate::config::{self, TierName};
 use crate::db::Fuse;
 use crate::run::{
-    self, AuditOrder, AuditReport, AuditSurroundings, Live, RunError, TierAudit, Verdict,
+    self, AuditOrder, AuditReport, ForeignObjects, LinksReport, Live, Mending, RunError,
+    Surroundings, TierAudit, Verdict,
 };
 
 /// Findings named per list; the rest is counted. `--json` names up to 1,000, and the files of `--report` all.
 const NAMED_MAX: usize = 8;
 
+/// Broken targets shown, and pages of each that point there.
+const LINKS_SHOWN_MAX: usize = 20;
+const LINK_PAGES_SHOWN_MAX: usize = 3;
+
 pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
     let order = order_of(&args.verb)?;
     let live = Live::default();
-    let around = AuditSurroundings {
+    let around = Surroundings {
         live: &live,
         fuse: Fuse::from_environment(),
         clock: run::now,
+        verb: "audit",
     };
+    if matches!(&args.verb, Verb::Audit(asked) if asked.links) {
+        let report = shown(args, &live, run::links(&config, order.report, around)).await?;
+        return links(&report);
+    }
     let report = shown(args, &live, run::audit(&config, &order, around)).await?;
     let mut json = serde_json::to_value(&report)?;
     if report.verdict == Verdict::Failed {
@@ -36,12 +46,57 @@ pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
     })
 }
 
+/// The outcome of `--links`.
+fn links(report: &LinksReport) -> anyhow::Result<Outcome> {
+    let mut json = serde_json::to_value(report)?;
+    if report.verdict == Verdict::Failed {
+        json["error"] = serde_json::json!(report.reasons.join("; "));
+    }
+    let found = &report.links;
+    let verdict = match report.verdict {
+        Verdict::Ok => "every link leads to something stored",
+        Verdict::Degraded => "there are broken links",
+        Verdict::Failed => "INCOMPLETE",
+    };
+    let mut text = format!(
+        "audit --links: {verdict}   generation {}, {:.1} s\n  {} pages searched, {} references within the site, {} of them left out on purpose, {} targets broken\n",
+        report.generation,
+        report.seconds,
+        found.searched,
+        found.references,
+        found.left_out,
+        found.broken
+    );
+    for reason in &report.reasons {
+        writeln!(text, "  ! {reason}")?;
+    }
+    for link in found.links.iter().take(LINKS_SHOWN_MAX) {
+        writeln!(text, "{}: {}", link.url, link.why)?;
+        for page in link.from.iter().take(LINK_PAGES_SHOWN_MAX) {
+            writeln!(text, "    on {page}")?;
+        }
+        let more = link.pages.saturating_sub(LINK_PAGES_SHOWN_MAX as u64);
+        if more > 0 {
+            writeln!(text, "    and on {more} more")?;
+        }
+    }
+    let more = found.broken.saturating_sub(LINKS_SHOWN_MAX as u64);
+    if more > 0 {
+        writeln!(text, "… and {more} more targets")?;
+    }
+    Ok(Outcome {
+        code: report.verdict.exit_code(),
+        text,
+        json,
+    })
+}
+
 /// Draws progress until the audit ends.
-async fn shown(
+async fn shown<T>(
     args: &Args,
     live: &Live,
-    running: impl Future<Output = Result<AuditReport, RunError>>,
-) -> anyhow::Result<AuditReport> {
+    running: impl Future<Output = Result<T, RunError>>,
+) -> anyhow::Result<T> {
     let mut progress = Progress::new(args);
     tokio::pin!(running);
     let mut tick = tokio::time::interval(Progress::INTERVAL);
@@ -84,6 +139,14 @@ fn order_of(verb: &Verb) -> Result<AuditOrder, RunError> {
             read,
             headers: headers_of(&asked.headers)?,
             rate: rate.transpose()?,
+        },
+        mending: match asked.repair {
+            true => Mending::Repair,
+            false => Mending::None,
+        },
+        foreign: match asked.delete_foreign {
+            true => ForeignObjects::Delete,
+            false => ForeignObjects::Keep,
         },
         report: asked.report.clone(),
     })
@@ -168,6 +231,26 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
         if let Some(sample) = sample {
             writeln!(text, "{name}: {what}: {}", sample.says)?;
         }
+    }
+    for unrepaired in tier.unrepaired.iter().take(NAMED_MAX) {
+        writeln!(
+            text,
+            "{name}: not mended: {}: {}",
+            unrepaired.key, unrepaired.why
+        )?;
+    }
+    let sent = &tier.sent;
+    let done = sent.put + sent.copied + sent.reheadered + sent.deleted + sent.foreign_deleted;
+    if done > 0 {
+        writeln!(
+            text,
+            "{name}: {} put ({}), {} deleted, {} foreign objects deleted; {} findings mended",
+            sent.put + sent.copied + sent.reheadered,
+            render::bytes(sent.bytes),
+            sent.deleted,
+            sent.foreign_deleted,
+            tier.repaired
+        )?;
     }
     let counts = &tier.counts;
     let lists: [(&str, &Vec<Finding>, u64); 5] = [

@@ -76,6 +76,23 @@ impl Resolver {
         }
     }
 
+    /// Where all references of a document lead that stay within the site, itself included, whoever else has named them;
+    /// in the order of the document.
+    pub fn every(
+        &self,
+        page: &PageUrl,
+        parsed: &Parsed,
+        beside: &[(String, Role)],
+    ) -> Vec<PageUrl> {
+        let document = Document::of(page, parsed);
+        let links = parsed.links.iter();
+        let inside = links.filter_map(|link| self.target(&document, link));
+        let beside = beside
+            .iter()
+            .filter_map(|(reference, role)| self.one(page, reference, *role));
+        inside.chain(beside).map(|found| found.url).collect()
+    }
+
     /// What the headers of an answer name whose body is not searched for links.
     pub fn beside(&self, page: &PageUrl, links: &[(String, Role)]) -> Vec<Found> {
         let links = links.iter();

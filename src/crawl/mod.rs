@@ -63,6 +63,7 @@ pub use engine::{Crawled, Means, crawl};
 pub use fetch::{Answer, Ask, Class, FetchError, FetchLimits, Fetcher, Received};
 pub use folder::{FolderOrder, publish};
 pub use frontier::{Frontier, Position};
+pub use links::Resolver;
 pub use opening::outwait_quiet_hours;
 pub use robots::Robots;
 pub use robots_memory::RobotsMemory;

@@ -12,8 +12,9 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::house::{self, House};
+use super::repair::{Repairing, Sent, Unrepaired};
 use super::report::rfc3339;
-use super::{Live, Lock, RunError, Verdict, new_run_id};
+use super::{Lock, RunError, Surroundings, Verdict, new_run_id};
 use crate::audit::{
     Audit, AuditError, Class, Closely, Counts, Depth, Finding, Order, Place, Share, bad_at_most,
 };
@@ -21,13 +22,13 @@ use crate::config::{Config, TierConfig, TierName};
 use crate::db::Fuse;
 use crate::manifest::{Clash, Generation, Manifest, Verified};
 use crate::sync::{self, OpenTier, TierProgress};
-use crate::tier::{TierError, Traffic};
+use crate::tier::{Tier, TierError, Traffic};
 
 /// How sure the bound of a sample is.
 const CONFIDENCE: f64 = 0.95;
 
 /// An upload that was begun longer ago is none that is under way.
-const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
+pub(super) const UPLOAD_AGE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What is asked for.
 #[derive(Debug, Clone, Default)]
@@ -35,8 +36,28 @@ pub struct AuditOrder {
     /// These alone; all where there are none.
     pub tiers: Vec<TierName>,
     pub depth: Depth,
+    pub mending: Mending,
+    pub foreign: ForeignObjects,
     /// Where a file for each class of findings goes.
     pub report: Option<PathBuf>,
+}
+
+/// What becomes of what is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mending {
+    /// It is told.
+    #[default]
+    None,
+    /// It is mended as far as it can be.
+    Repair,
+}
+
+/// What becomes of objects that no page of the site has the key of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ForeignObjects {
+    #[default]
+    Keep,
+    Delete,
 }
 
 /// What a sample says of all objects.
@@ -82,8 +103,13 @@ pub struct TierAudit {
     pub read_sample: Option<Sampled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers_sample: Option<Sampled>,
-    /// Findings that were mended.
+    /// Findings that were mended: looked at again, and right.
     pub repaired: u64,
+    /// Those that were to be mended and are as they were; the first of them.
+    pub unrepaired: Vec<Unrepaired>,
+    pub unrepaired_count: u64,
+    /// What was done to mend them.
+    pub sent: Sent,
     pub watermark: Generation,
     pub verified: Option<Verified>,
     pub requests: u64,
@@ -112,20 +138,12 @@ pub struct AuditReport {
     pub seconds: f64,
 }
 
-/// What an audit needs from outside.
-pub struct AuditSurroundings<'a> {
-    pub live: &'a Live,
-    pub fuse: Fuse,
-    /// Seconds since 1970.
-    pub clock: fn() -> i64,
-}
-
 /// A tier, as far as it could be opened.
-struct Visit {
-    name: TierName,
-    client: Option<Arc<dyn crate::tier::Tier>>,
-    open: Option<OpenTier>,
-    row: TierAudit,
+pub(super) struct Visit {
+    pub name: TierName,
+    pub client: Option<Arc<dyn Tier>>,
+    pub open: Option<OpenTier>,
+    pub row: TierAudit,
     verified_before: Option<Verified>,
     /// The audit itself has failed on it.
     failed: bool,
@@ -139,27 +157,27 @@ struct Visit {
 pub async fn audit(
     config: &Config,
     order: &AuditOrder,
-    around: AuditSurroundings<'_>,
+    around: Surroundings<'_>,
 ) -> Result<AuditReport, RunError> {
     let begun = Instant::now();
     let tiers = chosen(config, &order.tiers)?;
     let run = new_run_id();
-    let _lock = Lock::acquire(&config.state.dir, "audit", &run)?;
-    let House { manifest, store } = House::open(config, around.fuse.clone())?;
+    let _lock = Lock::acquire(&config.state.dir, around.verb, &run)?;
+    let mut house = House::open(config, around.fuse.clone())?;
+    let manifest = Arc::clone(&house.manifest);
     if manifest.generation() == Generation::NONE {
         return Err(RunError::Config(
             "there is nothing yet to compare the tiers with; run `standin crawl` first".into(),
         ));
     }
     around.live.enter("audit");
-    let mut visits = join_all(
-        tiers
-            .into_iter()
-            .map(|tier| open(&manifest, tier, &around.fuse)),
-    )
-    .await
-    .into_iter()
-    .collect::<Result<Vec<_>, RunError>>()?;
+    let opening = tiers
+        .into_iter()
+        .map(|tier| open(&manifest, tier, &around.fuse));
+    let mut visits = Vec::new();
+    for visit in join_all(opening).await {
+        visits.push(visit?);
+    }
     let now = (around.clock)();
     let audit = Audit::begin(Order {
         manifest: &manifest,
@@ -181,24 +199,71 @@ pub async fn audit(
     for looked in join_all(looks).await {
         looked?;
     }
-    let mut report = AuditReport::begin(&manifest, &audit)?;
     for visit in &mut visits {
         conclude(&manifest, visit, now)?;
-        report.note_clock(visit, now);
     }
+    let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
     if let Some(dir) = &order.report {
-        let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
         audit.report(dir, &names)?;
+    }
+    let repairing = Repairing {
+        config,
+        audit: &audit,
+        run,
+        around: &around,
+    };
+    let said;
+    (house, said) = mend(&repairing, order, house, &mut visits).await?;
+    let mut report = AuditReport::begin(&manifest, &audit)?;
+    for reason in said {
+        report.note(Verdict::Ok, reason);
     }
     close(audit, &visits)?;
     for visit in visits {
-        report.enter(visit.row);
+        report.note_clock(&visit, now);
+        report.enter(visit.row, order);
     }
-    drop(store);
-    let manifest = Arc::into_inner(manifest).expect("whoever worked with it has ended");
-    house::close(manifest, config)?;
+    drop(manifest);
+    house.close(config)?;
     report.seconds = begun.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Does what was asked for about the findings. Returned is what there is to say of it.
+async fn mend(
+    repairing: &Repairing<'_>,
+    order: &AuditOrder,
+    mut house: House,
+    visits: &mut [Visit],
+) -> Result<(House, Vec<String>), RunError> {
+    let mut said = Vec::new();
+    if order.mending == Mending::Repair {
+        (house, said) = repairing.mend(house, visits).await?;
+    }
+    let looks_again = order.mending == Mending::Repair || order.foreign == ForeignObjects::Delete;
+    for visit in visits.iter_mut().filter(|visit| visit.can_be_mended()) {
+        if order.foreign == ForeignObjects::Delete && visit.row.counts.foreign > 0 {
+            repairing.delete_foreign(&house.manifest, visit).await?;
+        }
+        if looks_again && visit.can_be_mended() {
+            repairing.look_again(&house.manifest, visit).await?;
+            conclude_again(&house.manifest, visit)?;
+        }
+    }
+    Ok((house, said))
+}
+
+/// How a tier stands when it was mended.
+fn conclude_again(manifest: &Manifest, visit: &mut Visit) -> Result<(), RunError> {
+    let row = &mut visit.row;
+    row.debts = manifest.debts(&visit.name).count() as u64;
+    row.in_doubt = manifest.intent(&visit.name)?.is_some();
+    if let Some(open) = &visit.open {
+        (row.watermark, row.verified) = (open.state.watermark, open.state.verified);
+        row.traffic = open.tier.traffic();
+        row.requests = row.traffic.requests();
+    }
+    Ok(())
 }
 
 fn chosen<'a>(config: &'a Config, names: &[TierName]) -> Result<Vec<&'a TierConfig>, RunError> {
@@ -247,9 +312,15 @@ async fn open(manifest: &Arc<Manifest>, tier: &TierConfig, fuse: &Fuse) -> Resul
 }
 
 impl Visit {
-    fn fail(&mut self, why: String) {
+    pub fn fail(&mut self, why: String) {
         self.failed = true;
         self.row.trouble = Some(why);
+    }
+
+    /// Only what is ours is written to, and only while it can be.
+    pub fn can_be_mended(&self) -> bool {
+        let is_ours = |open: &OpenTier| open.state.epoch > 0 && !open.has_lost_its_head();
+        !self.failed && self.open.as_ref().is_some_and(is_ours)
     }
 }
 
@@ -428,10 +499,11 @@ impl AuditReport {
         }
     }
 
-    fn enter(&mut self, row: TierAudit) {
+    // long: one reason after the other, in the order of their weight
+    fn enter(&mut self, row: TierAudit, order: &AuditOrder) {
         let name = &row.name;
         let counts = &row.counts;
-        let is_bad = counts.findings() > 0;
+        let is_mended = order.mending == Mending::Repair;
         if let Some(trouble) = &row.trouble {
             let verdict = match row.complete {
                 true => Verdict::Degraded,
@@ -446,14 +518,24 @@ impl AuditReport {
             );
             self.note(Verdict::Failed, reason);
         }
-        if is_bad {
-            let reason = format!(
+        if counts.findings() > 0 {
+            let what = format!(
                 "tier {name}: {} missing, {} corrupt, {} foreign, {} stale, {} with wrong headers",
                 counts.missing, counts.corrupt, counts.foreign, counts.stale, counts.wrong_headers
             );
-            self.note(Verdict::Degraded, reason);
+            if row.repaired >= counts.findings() {
+                self.note(Verdict::Ok, format!("{what}: all of it was mended"));
+            } else if row.repaired > 0 {
+                let reason = format!("{what}: {} of it was mended", row.repaired);
+                self.note(Verdict::Degraded, reason);
+            } else {
+                self.note(Verdict::Degraded, what);
+            }
         }
-        let lacks = counts.known().max(row.debts);
+        let lacks = match is_mended {
+            true => row.debts,
+            false => counts.known().max(row.debts),
+        };
         if lacks > 0 || row.in_doubt {
             let reason = format!(
                 "tier {name}: {lacks} objects are known to be as they should not (owed, or changed after generation {}): the next sync brings them",
@@ -461,11 +543,10 @@ impl AuditReport {
             );
             self.note(Verdict::Degraded, reason);
         }
-        if row.leftover_uploads.is_some_and(|left| left > 0) {
-            let reason = format!(
-                "tier {name}: {} uploads were begun and never ended, and cost space",
-                row.leftover_uploads.unwrap_or_default()
-            );
+        let left = row.leftover_uploads.unwrap_or_default();
+        if left > row.sent.uploads_removed {
+            let reason =
+                format!("tier {name}: {left} uploads were begun and never ended, and cost space");
             self.note(Verdict::Degraded, reason);
         }
         if counts.changed_meanwhile > 0 {

@@ -7,10 +7,12 @@
 
 mod adopt;
 mod audit;
+mod closure;
 mod common;
 mod guards;
 mod house;
 mod lock;
+mod repair;
 mod report;
 mod stages;
 mod status;
@@ -30,14 +32,16 @@ use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
 
 pub use adopt::{AdoptOrder, AdoptReport, Effect, Headers, TierAdoption, adopt};
+pub use audit::{AuditOrder, AuditReport, ForeignObjects, Mending, Sampled, TierAudit, audit};
+pub use closure::{LinksReport, links};
 pub use common::CommonChange;
-pub use audit::{AuditOrder, AuditReport, AuditSurroundings, Sampled, TierAudit, audit};
 pub use guards::{Judgement, judge};
 pub use house::{
     House, layout_of, leave, manifest_as_recorded, manifest_of, migrate_layout, scope_of, tier_of,
     traps_of,
 };
 pub use lock::{Holder, Lock};
+pub use repair::{Sent, Unrepaired};
 pub use report::{ChangeLine, HeldBack, RunReport, Verdict, rfc3339};
 pub use status::{Status, held_back, read_status};
 pub use suggest::{
@@ -78,6 +82,8 @@ pub enum Source<'a> {
     Site,
     /// These pages of the site alone, in whatever spelling.
     Only(&'a [PageUrl]),
+    /// These pages of the site alone, whose recorded bytes are nowhere to be had any more.
+    Lost(&'a [PageUrl]),
     /// A folder that holds them as files.
     Folder(&'a Path),
 }
@@ -87,7 +93,7 @@ impl Source<'_> {
     fn evidence(self) -> Evidence {
         match self {
             Source::Site | Source::Folder(_) => Evidence::Whole,
-            Source::Only(_) => Evidence::Part,
+            Source::Only(_) | Source::Lost(_) => Evidence::Part,
         }
     }
 
@@ -95,7 +101,7 @@ impl Source<'_> {
     fn frontier(self, state: &Path) -> PathBuf {
         match self {
             Source::Site | Source::Folder(_) => Frontier::place(state),
-            Source::Only(_) => state.join("frontier-only"),
+            Source::Only(_) | Source::Lost(_) => state.join("frontier-only"),
         }
     }
 }

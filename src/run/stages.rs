@@ -40,7 +40,7 @@ pub async fn take_in(
 ) -> Result<House, RunError> {
     let House { manifest, store } = house;
     let fingerprint = match source {
-        Source::Site | Source::Only(_) => scope_fingerprint(config),
+        Source::Site | Source::Only(_) | Source::Lost(_) => scope_fingerprint(config),
         Source::Folder(_) => FOLDER.to_owned(),
     };
     let run = report.run_id.clone();
@@ -139,8 +139,9 @@ async fn taken(
     around: &Surroundings<'_>,
 ) -> Result<Crawled, RunError> {
     match source {
-        Source::Site => crawl_site(taking, None, config, around).await,
-        Source::Only(urls) => crawl_site(taking, Some(urls), config, around).await,
+        Source::Site | Source::Only(_) | Source::Lost(_) => {
+            crawl_site(taking, source, config, around).await
+        }
         Source::Folder(folder) => publish_folder(taking, folder, config, around).await,
     }
 }
@@ -157,10 +158,14 @@ fn tell(report: &mut RunReport, position: Position, reasons: Vec<String>) {
 
 async fn crawl_site(
     taking: Taking,
-    only: Option<&[PageUrl]>,
+    source: Source<'_>,
     config: &Config,
     around: &Surroundings<'_>,
 ) -> Result<Crawled, RunError> {
+    let only = match source {
+        Source::Only(urls) | Source::Lost(urls) => Some(urls),
+        Source::Site | Source::Folder(_) => None,
+    };
     if config.site.seeds.is_empty() && only.is_none() {
         return Err(RunError::Config(
             "`site.seeds` is empty, so there is nowhere to begin; add the site's home page".into(),
@@ -189,6 +194,10 @@ async fn crawl_site(
         let pages = house::pages_of(urls, &order.scope)?;
         order.reparse = false;
         order.only = Some(pages);
+    }
+    if matches!(source, Source::Lost(_)) {
+        // No answer may be that nothing has changed.
+        order.confirmed = Generation::NONE;
     }
     let means = Means {
         manifest: taking.manifest,

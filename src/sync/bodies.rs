@@ -2,12 +2,13 @@
 //! that the store no longer keeps is read from a tier that has it.
 
 use std::collections::{HashMap, VecDeque};
+use std::io::Read;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 
 use super::SyncError;
-use crate::content::ContentHash;
+use crate::content::{ContentHash, Digester};
 use crate::delta::{Object, Source};
 use crate::manifest::Manifest;
 use crate::site::ObjectKey;
@@ -17,6 +18,9 @@ use crate::tier::{Body, Tier};
 /// Recently read bodies kept for the other tiers. Tiers that run side by side are some dozens of
 /// objects apart; a slow one reads again, which costs little and holds back nobody.
 const RECENT_BYTES_MAX: usize = 32 << 20;
+
+/// What one read of a large body in the store takes.
+const READ_BYTES: usize = 256 << 10;
 
 /// Where bodies come from during one sync.
 pub struct Bodies {
@@ -91,7 +95,12 @@ impl Bodies {
         };
         if let Some(path) = self.store.path(&located) {
             let size = located.digest.size;
-            return Ok(Some(Body::File { path, size }));
+            if std::fs::metadata(&path).is_ok_and(|file| file.len() == size) {
+                return Ok(Some(Body::File { path, size }));
+            }
+            tracing::warn!(path = %path.display(), "the store's copy is forgotten: it is not whole");
+            self.manifest.forget_blob(hash)?;
+            return Ok(None);
         }
         match self.store.read(&located) {
             Ok(bytes) => {
@@ -105,6 +114,43 @@ impl Bodies {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Reads a large body's file in the store again, which nobody has done when it was handed out, after a tier has
+    /// said that it got other bytes than announced. A damaged one is forgotten: a tier may have another.
+    ///
+    /// # Errors
+    /// What the manifest says.
+    pub async fn doubt(&self, object: &Object) -> Result<(), SyncError> {
+        let Source::Blob(hash) = &object.source else {
+            return Ok(());
+        };
+        let Some(path) = self
+            .manifest
+            .locate(hash)?
+            .and_then(|located| self.store.path(&located))
+        else {
+            return Ok(());
+        };
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut file = std::fs::File::open(path)?;
+            let mut digester = Digester::new();
+            let mut chunk = vec![0; READ_BYTES];
+            loop {
+                match file.read(&mut chunk)? {
+                    0 => return Ok::<_, std::io::Error>(digester.finish().content),
+                    count => digester.update(&chunk[..count]),
+                }
+            }
+        });
+        let read = reading
+            .await
+            .expect("hashing does not panic and is never aborted");
+        if read.is_ok_and(|found| found == *hash) {
+            return Ok(());
+        }
+        tracing::warn!(%hash, "the store's copy is forgotten: it is damaged");
+        Ok(self.manifest.forget_blob(hash)?)
     }
 
     async fn fetch_back(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {

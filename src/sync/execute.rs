@@ -506,6 +506,9 @@ pub(super) async fn write(
                 if attempt < ATTEMPTS =>
             {
                 tracing::debug!(tier = %open.name, %error, attempt, "trying again");
+                if let (TierError::Mismatch { .. }, Some(object)) = (&error, operation.object()) {
+                    sync.bodies.doubt(object).await?;
+                }
             }
             result => {
                 let result = result.map(Some);

@@ -265,3 +265,211 @@ fn a_tier_without_its_head_is_gone_through_all_the_same() {
     let trouble = tier(&report)["trouble"].as_str().expect("a line");
     assert!(trouble.contains("has lost its .standin/head"), "{trouble}");
 }
+
+/// A mirror in two folders that keeps no bodies at home.
+fn in_two_folders() -> (Origin, Mirror) {
+    let origin = origin_of(3);
+    let config = [
+        site(&origin),
+        "[state]\nkeep = \"until-confirmed\"\n".to_owned(),
+        folder_tier("one"),
+        folder_tier("two"),
+    ];
+    let mirror = Mirror::new(&config.concat());
+    mirror.run(&["run"]).expect(0);
+    (origin, mirror)
+}
+
+fn body_in(mirror: &Mirror, tier: &str, key: &str) -> std::path::PathBuf {
+    mirror.path("tiers").join(tier).join(key)
+}
+
+#[test]
+fn a_repair_takes_from_another_tier_only_what_is_right() {
+    // Missing in one tier, and damaged in the same way in both: the first comes from the other tier, the second from the
+    // site, whose page is the same as ever. No bytes are ever taken from the damaged copy.
+    let (origin, mirror) = in_two_folders();
+    let key = |path: &str| format!("{}{path}", key_start(&origin));
+    fs::remove_file(body_in(&mirror, "one", &key("p0"))).expect("it is there");
+    for tier in ["one", "two"] {
+        fs::write(body_in(&mirror, tier, &key("p1")), "<p>damage</p>").expect("it is ours");
+    }
+    let before = origin.requests().len();
+    let ran = mirror.run(&["audit", "--repair", "--deep", "--json"]);
+    assert_eq!(ran.code, Some(0), "{ran:#?}");
+    let report = ran.json();
+    let repaired = |tier: usize| &report["tiers"][tier]["repaired"];
+    assert_eq!(
+        (repaired(0), repaired(1)),
+        (&json!(2), &json!(1)),
+        "{report:#}"
+    );
+    let asked: Vec<String> = origin.requests()[before..]
+        .iter()
+        .map(|(_, path, _)| path.clone())
+        .filter(|path| path != "/robots.txt")
+        .collect();
+    assert_eq!(asked, ["/p1"]);
+    for tier in ["one", "two"] {
+        for n in [0, 1] {
+            let body = fs::read_to_string(body_in(&mirror, tier, &key(&format!("p{n}"))));
+            assert_eq!(body.expect("it is there"), format!("<p>page {n}</p>"));
+        }
+    }
+    let clean = mirror.run(&["audit", "--deep", "--json"]).expect(0).json();
+    assert_eq!(
+        clean["generation"], 1,
+        "the same bytes are no new generation"
+    );
+}
+
+#[test]
+fn a_page_that_has_changed_meanwhile_is_mended_as_a_new_generation() {
+    let (origin, mirror) = in_two_folders();
+    let key = format!("{}p1", key_start(&origin));
+    for tier in ["one", "two"] {
+        fs::remove_file(body_in(&mirror, tier, &key)).expect("it is there");
+    }
+    origin.set("/p1", Page::html("<p>page 1, edited</p>"));
+    mirror.run(&["audit", "--repair", "--json"]).expect(0);
+    for tier in ["one", "two"] {
+        let body = fs::read_to_string(body_in(&mirror, tier, &key)).expect("it is there");
+        assert_eq!(body, "<p>page 1, edited</p>");
+    }
+    let clean = mirror.run(&["audit", "--deep", "--json"]).expect(0).json();
+    assert_eq!(clean["generation"], 2);
+}
+
+#[test]
+fn what_cannot_be_mended_is_told() {
+    // No copy anywhere, and the site does not have it either: it stays a finding, by name, and the exit code says so.
+    let (origin, mirror) = in_two_folders();
+    let key = format!("{}p1", key_start(&origin));
+    for tier in ["one", "two"] {
+        fs::remove_file(body_in(&mirror, tier, &key)).expect("it is there");
+    }
+    origin.set("/p1", Page::html("broken").status(500));
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(1)
+        .json();
+    for tier in [0, 1] {
+        let tier = &report["tiers"][tier];
+        assert_eq!(
+            (&tier["repaired"], &tier["unrepaired_count"]),
+            (&json!(0), &json!(1))
+        );
+        assert_eq!(tier["unrepaired"][0]["url"], origin.url("/p1"));
+        let why = tier["unrepaired"][0]["why"].as_str().expect("a line");
+        assert!(why.contains("no copy of the bytes"), "{why}");
+    }
+    origin.set("/p1", Page::html("<p>page 1</p>"));
+    mirror.run(&["audit", "--repair"]).expect(0);
+    mirror.run(&["audit", "--deep"]).expect(0);
+}
+
+#[test]
+fn foreign_objects_stay_unless_somebody_says_otherwise() {
+    let mirror = published(2);
+    let foreign = mirror.path("tiers/copy/h.test/foreign");
+    fs::write(&foreign, "f").expect("it is ours");
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(1)
+        .json();
+    assert_eq!(tier(&report)["counts"]["foreign"], 1);
+    assert!(foreign.exists());
+    let report = mirror
+        .run(&["audit", "--delete-foreign", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(tier(&report)["sent"]["foreign_deleted"], 1);
+    assert!(!foreign.exists());
+    mirror.run(&["audit"]).expect(0);
+}
+
+#[test]
+fn a_repair_that_is_killed_is_gone_on_with() {
+    // The debts stay, so that whoever comes next pays them; killed at each of the first writes.
+    for passes in 1..=4 {
+        let mirror = published(5);
+        for n in 0..3 {
+            let path = format!("tiers/copy/h.test/p0000{n}.html");
+            fs::remove_file(mirror.path(&path)).expect("it is there");
+        }
+        let at = format!("tier.written:{passes}");
+        let killed = mirror.run_killed(&at, &["audit", "--repair"]);
+        let expected = if passes <= 3 { Some(9) } else { None };
+        assert_eq!(killed.signal, expected, "{killed:?}");
+        mirror.run(&["audit", "--repair"]).expect(0);
+        mirror
+            .run(&["audit", "--deep", "--headers", "all"])
+            .expect(0);
+    }
+}
+
+#[test]
+fn a_link_that_leads_to_nothing_is_listed_with_the_pages_that_point_there() {
+    // Every reference that stays within the site leads to an entry, or is listed: what answers 404, what was withdrawn,
+    // where a redirect leads. What robots.txt forbids is left out on purpose. Nobody is asked anything.
+    let origin = Origin::start();
+    origin.set(
+        "/robots.txt",
+        Page::new("text/plain", "User-agent: *\nDisallow: /private"),
+    );
+    let links = "<a href=/a#x>a</a><a href=/lost>l</a><a href=/old>o</a><a href=/private>p</a><a href=https://elsewhere.test/>e</a>";
+    origin.set("/", Page::html(links));
+    origin.set(
+        "/a",
+        Page::html("<a href=/>home</a><a href=lost>l</a><a href=/gone>g</a>"),
+    );
+    origin.set("/old", Page::redirect(301, "/nowhere"));
+    origin.set("/gone", Page::html("<p>soon gone</p>"));
+    let mirror = Mirror::new(&(site(&origin) + &folder_tier("copy")));
+    mirror.run(&["run"]);
+    origin.set("/gone", Page::html("").status(410));
+    mirror.run(&["run"]);
+    let asked = origin.requests().len();
+    fs::remove_dir_all(mirror.path("tiers")).expect("no tier is needed");
+    let ran = mirror.run(&["audit", "--links", "--report", "found", "--json"]);
+    assert_eq!(ran.code, Some(1), "{ran:#?}");
+    assert_eq!(origin.requests().len(), asked);
+    let found = &ran.json()["links"];
+    let broken: Vec<(&str, u64, usize)> = found["links"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|link| {
+            let from = link["from"].as_array().map_or(0, Vec::len);
+            let url = link["url"].as_str().expect("a URL");
+            (url, link["pages"].as_u64().expect("a number"), from)
+        })
+        .collect();
+    let url = |path: &str| origin.url(path);
+    let expected = [
+        (url("/gone"), 1, 1),
+        (url("/lost"), 2, 2),
+        (url("/nowhere"), 1, 1),
+    ];
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(url, pages, from)| (url.as_str(), *pages, *from))
+        .collect();
+    assert_eq!(broken, expected, "{found:#}");
+    assert_eq!(
+        (&found["broken"], &found["left_out"]),
+        (&json!(3), &json!(1))
+    );
+    assert_eq!(found["unsearched"], 0);
+    let csv = fs::read_to_string(mirror.path("found/links.csv")).expect("written");
+    assert_eq!(csv.lines().count(), 5, "{csv}");
+    assert_eq!(csv.lines().next(), Some("url,why,page"));
+}
+
+#[test]
+fn a_store_without_bodies_cannot_say_that_all_links_are_well() {
+    let (_origin, mirror) = in_two_folders();
+    let report = mirror.run(&["audit", "--links", "--json"]).expect(2).json();
+    assert_eq!(report["incomplete"], true);
+    assert_eq!(report["links"]["unsearched"], 4);
+}

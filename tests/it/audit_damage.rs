@@ -145,6 +145,14 @@ impl Scene {
         }
     }
 
+    fn body(&self, path: &str) -> Vec<u8> {
+        match self.take(path) {
+            Whole::Folder { body, .. } => body,
+            Whole::S3(stored) => stored.data.to_vec(),
+            Whole::Gcs(stored) => stored.data.to_vec(),
+        }
+    }
+
     fn place(&self, path: &str, whole: Whole) {
         match whole {
             Whole::Folder { body, side } => {
@@ -235,6 +243,24 @@ impl Scene {
         found
     }
 
+    /// Mends it, and so many findings with it; what is owed is put as well.
+    #[track_caller]
+    fn repair(&self, findings: usize, damage: Damage, context: &str) {
+        let mut repair = DEEP.to_vec();
+        repair.extend(["--repair", "--delete-foreign"]);
+        let ran = self.mirror.run(&repair);
+        assert_eq!(ran.code, Some(0), "{context}: {ran:#?}");
+        let tier = &ran.json()["tiers"][0];
+        assert_eq!(tier["repaired"], findings, "{context}: {tier:#}");
+        let (put, foreign) = match damage {
+            Damage::AddForeign => (0, 1),
+            Damage::SwapBodies => (2, 0),
+            _ => (1, 0),
+        };
+        assert_eq!(tier["sent"]["put"], put, "{context}: {tier:#}");
+        assert_eq!(tier["sent"]["foreign_deleted"], foreign, "{context}");
+    }
+
     #[track_caller]
     fn expect(&self, arguments: &[&str], expected: &[Found], context: &str) -> Value {
         let ran = self.mirror.run(arguments);
@@ -259,12 +285,14 @@ fn gcs_tier(server: &GcsServer) -> String {
 }
 
 #[test]
-fn every_damage_is_found_in_every_kind_of_tier() {
+fn every_damage_is_found_and_mended_in_every_kind_of_tier() {
+    // Repaired it exits with 0, writes exactly what was wrong, and an audit of every byte and header finds nothing.
     for kind in KINDS {
         for (damage, by_listing, by_looking) in MATRIX {
             let context = format!("{kind:?}, {damage:?}");
             let scene = Scene::new(kind);
-            scene.expect(&DEEP, &[], &context);
+            let right = ["index.html", "a", "b", "logo.png"];
+            let before: Vec<Vec<u8>> = right.iter().map(|path| scene.body(path)).collect();
             scene.damage(damage);
             // Google's listing states checksums of its own, which a test that fakes a disk leaves as they were.
             scene.expect(&["audit", "--json"], by_listing, &context);
@@ -273,13 +301,46 @@ fn every_damage_is_found_in_every_kind_of_tier() {
                 let finding = &report["tiers"][0][class][0];
                 if *class != "foreign" && *path == "a" {
                     assert_eq!(finding["url"], scene.origin.url("/a"), "{context}");
-                    assert_eq!(
-                        finding["expected"]["generation"], 2,
-                        "{context}: {finding:#}"
-                    );
+                    let generation = &finding["expected"]["generation"];
+                    assert_eq!(generation, 2, "{context}: {finding:#}");
                     assert!(finding["since"].is_string(), "{context}: {finding:#}");
                 }
             }
+            scene.repair(by_looking.len(), damage, &context);
+            scene.expect(&DEEP, &[], &context);
+            let after: Vec<Vec<u8>> = right.iter().map(|path| scene.body(path)).collect();
+            assert!(before == after, "{context}");
+        }
+    }
+}
+
+#[test]
+fn a_further_run_changes_what_is_known_and_hides_nothing() {
+    // The glance of a run sees what a listing shows, and owes it; an audit calls that known then. What only reading
+    // tells is found as before. Repaired, both are clean.
+    for kind in KINDS {
+        for (damage, by_listing, by_looking) in MATRIX {
+            let context = format!("{kind:?}, {damage:?}");
+            let scene = Scene::new(kind);
+            scene.damage(damage);
+            scene.mirror.run(&["run"]);
+            let is_foreign = damage == Damage::AddForeign;
+            let is_visible = !by_listing.is_empty() && !is_foreign;
+            let ran = scene.mirror.run(&DEEP);
+            assert_eq!(ran.code, Some(1), "{context}: {ran:#?}");
+            let tier = &ran.json()["tiers"][0];
+            let owed = if is_visible { by_looking.len() } else { 0 };
+            assert_eq!(tier["counts"]["owed"], owed, "{context}: {tier:#}");
+            let expected = if is_visible { 0 } else { by_looking.len() };
+            assert_eq!(
+                scene.findings(&ran.json()).len(),
+                expected,
+                "{context}: {tier:#}"
+            );
+            scene.repair(expected, damage, &context);
+            let run = scene.mirror.run(&["run", "--json"]).expect(0).json();
+            assert_eq!(run["tiers"][0]["put"], 0, "{context}: nothing is left");
+            scene.expect(&DEEP, &[], &context);
         }
     }
 }

@@ -1,0 +1,359 @@
+//! What an audit has found is mended: each finding becomes a debt, and the tier's ordinary plan pays it: from the store,
+//! else from another tier whose bytes are those of the hash. What no copy serves is fetched from the site again. At last
+//! exactly those objects are looked at again; what counts as mended is what is right then.
+//!
+//! Bytes are compared with their hash wherever they come from, so that no damaged copy is ever spread. Killed anywhere,
+//! the debts stay and the next sync goes on.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use serde::Serialize;
+
+use super::audit::Visit;
+use super::house::{self, House};
+use super::report::RunReport;
+use super::{RunError, Source, Surroundings, stages};
+use crate::audit::{self, Audit, AuditError, Class, Finding};
+use crate::config::Config;
+use crate::delta::Object;
+use crate::manifest::{Manifest, RunId};
+use crate::site::{Admission, ObjectKey, PageUrl, Scheme};
+use crate::sync::{self, Bodies, TierReport};
+use crate::tier::Tier;
+
+/// Findings that are owed, or deleted, at a time.
+const GROUP: usize = 1000;
+
+/// Pages that are fetched from the site again; more of them are a matter for a whole run.
+const REFETCHED_MAX: usize = 10_000;
+
+/// Findings that were not mended and are named in a report.
+const UNREPAIRED_NAMED_MAX: usize = 1000;
+
+/// What was done to mend a tier.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Sent {
+    pub put: u64,
+    pub copied: u64,
+    pub reheadered: u64,
+    pub deleted: u64,
+    pub failed: u64,
+    pub bytes: u64,
+    /// Foreign objects that were deleted.
+    pub foreign_deleted: u64,
+    /// What uploads had left behind.
+    pub uploads_removed: u64,
+}
+
+/// A finding that is one still.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unrepaired {
+    pub class: Class,
+    pub key: String,
+    pub url: Option<String>,
+    pub why: String,
+}
+
+/// Why a tier owes what an audit has found.
+fn owed_because(class: Class) -> &'static str {
+    match class {
+        Class::Missing => "an audit found it missing",
+        Class::Corrupt => "an audit found other bytes there",
+        Class::Stale => "an audit found an earlier version there",
+        Class::WrongHeaders => "an audit found other headers there",
+        Class::Foreign => "an audit found it there",
+    }
+}
+
+/// What a repair works with.
+pub(super) struct Repairing<'a> {
+    pub config: &'a Config,
+    pub audit: &'a Audit,
+    pub run: RunId,
+    pub around: &'a Surroundings<'a>,
+}
+
+impl Repairing<'_> {
+    /// Mends what was found in these tiers. Returned is what the refetching had to say.
+    ///
+    /// # Errors
+    /// What manifest, store and state directory say; trouble of a tier is in its row.
+    pub async fn mend(
+        &self,
+        house: House,
+        visits: &mut [Visit],
+    ) -> Result<(House, Vec<String>), RunError> {
+        self.around.live.enter("repair");
+        for visit in visits.iter().filter(|visit| visit.can_be_mended()) {
+            self.owe(&house.manifest, visit)?;
+        }
+        let (mut house, lost) = self.pay(house, visits).await?;
+        let mut said = Vec::new();
+        if !lost.is_empty() {
+            let mut report = RunReport::begin(self.run.clone(), "audit");
+            let pages = self.refetchable(&house.manifest, lost)?;
+            if pages.is_empty() {
+                said.push("no copy survives of some bodies, and they are no pages to be fetched: publish them again, or look at [site]".to_owned());
+            } else {
+                let source = Source::Lost(&pages);
+                house =
+                    stages::take_in(source, house, self.config, self.around, &mut report).await?;
+                said.append(&mut report.reasons);
+                house = self.pay(house, visits).await?.0;
+            }
+        }
+        for visit in visits.iter_mut().filter(|visit| visit.can_be_mended()) {
+            self.sweep(visit).await;
+        }
+        Ok((house, said))
+    }
+
+    /// Every finding about a page becomes a debt.
+    fn owe(&self, manifest: &Manifest, visit: &Visit) -> Result<(), RunError> {
+        let mut owed = Vec::new();
+        for finding in self.audit.findings(&visit.name)? {
+            let finding = finding?;
+            let Some(url) = page_of(&finding) else {
+                continue;
+            };
+            owed.push((url, owed_because(finding.class)));
+            if owed.len() >= GROUP {
+                manifest.owe_all(&visit.name, &std::mem::take(&mut owed))?;
+            }
+        }
+        Ok(manifest.owe_all(&visit.name, &owed)?)
+    }
+
+    /// Carries the tiers' plans out. Returned are the pages whose bytes are nowhere.
+    async fn pay(
+        &self,
+        house: House,
+        visits: &mut [Visit],
+    ) -> Result<(House, BTreeSet<PageUrl>), RunError> {
+        let House { manifest, store } = house;
+        let store = Arc::new(store);
+        let readable = self.readable(visits);
+        let sync = sync::Sync {
+            bodies: Bodies::new(Arc::clone(&manifest), Arc::clone(&store), readable),
+            manifest: Arc::clone(&manifest),
+            run: self.run.clone(),
+        };
+        let payments = visits.iter_mut().filter(|visit| visit.can_be_mended());
+        for paid in join_all(payments.map(|visit| self.pay_one(&sync, visit))).await {
+            paid?;
+        }
+        let mut lost = BTreeSet::new();
+        for visit in visits.iter().filter(|visit| visit.can_be_mended()) {
+            self.find_lost(&sync, visit, &mut lost).await?;
+        }
+        drop(sync);
+        let store = Arc::into_inner(store).expect("the sync has given it back");
+        Ok((House { manifest, store }, lost))
+    }
+
+    /// All configured tiers, also those that are not audited: any of them may have a copy.
+    fn readable(&self, visits: &[Visit]) -> Vec<Arc<dyn Tier>> {
+        let clients = self.config.tiers.iter().filter_map(|tier| {
+            let visit = visits.iter().find(|visit| visit.name == tier.name);
+            match visit.and_then(|visit| visit.client.clone()) {
+                Some(client) => Some(client),
+                None => house::tier_of(tier).ok(),
+            }
+        });
+        clients.collect()
+    }
+
+    async fn pay_one(&self, sync: &sync::Sync, visit: &mut Visit) -> Result<(), RunError> {
+        let open = visit.open.as_mut().expect("only open tiers can be mended");
+        let progress = self.around.live.tier(&format!("{} (repair)", open.name));
+        let outcome = sync.bring_up(open, &progress).await?;
+        visit.row.sent.add(&outcome.report);
+        if let Some(trouble) = outcome.down {
+            visit.fail(trouble.why);
+            return Ok(());
+        }
+        match audit::prove(&sync.manifest, open, (self.around.clock)()).await {
+            Ok(_) => (),
+            Err(AuditError::Tier(error)) => {
+                visit.fail(error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if let Err(error) = sync::publish(&sync.manifest, open, &self.run).await? {
+            visit.fail(error.to_string());
+        }
+        Ok(())
+    }
+
+    /// Adds the pages that a tier still owes and whose bytes are in no copy.
+    async fn find_lost(
+        &self,
+        sync: &sync::Sync,
+        visit: &Visit,
+        lost: &mut BTreeSet<PageUrl>,
+    ) -> Result<(), RunError> {
+        let manifest = &sync.manifest;
+        for debt in manifest.debts(&visit.name) {
+            let (url, _) = debt?;
+            if lost.len() >= REFETCHED_MAX || lost.contains(&url) {
+                continue;
+            }
+            let entry = manifest.entry(&url)?;
+            let Some(object) = entry.as_ref().and_then(|entry| Object::of(&url, entry)) else {
+                continue;
+            };
+            let key = manifest.layout().place(&url).key;
+            if sync.bodies.of(&key, &object).await?.is_none() {
+                lost.insert(url);
+            }
+        }
+        Ok(())
+    }
+
+    /// What of it may be asked for: pages of the site as it is configured today, where there is a site.
+    fn refetchable(
+        &self,
+        manifest: &Manifest,
+        lost: BTreeSet<PageUrl>,
+    ) -> Result<Vec<PageUrl>, RunError> {
+        if self.config.site.seeds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scope = house::scope_of(self.config, &manifest.about())?;
+        let is_page = |url: &PageUrl| matches!(scope.admit(url.clone()), Admission::Page(page) if page == *url);
+        Ok(lost.into_iter().filter(is_page).collect())
+    }
+
+    /// Removes what interrupted uploads have left; not being able to is part of what is looked at again.
+    async fn sweep(&self, visit: &mut Visit) {
+        let open = visit.open.as_ref().expect("only open tiers can be mended");
+        if visit.row.leftover_uploads.unwrap_or_default() == 0 {
+            return;
+        }
+        match open.tier.sweep(super::audit::UPLOAD_AGE_MAX).await {
+            Ok(swept) => visit.row.sent.uploads_removed = swept,
+            Err(error) => tracing::warn!(tier = %open.name, %error, "unfinished uploads stay"),
+        }
+    }
+
+    /// Deletes what no page of the site has the key of, as the manifest knows it now.
+    ///
+    /// # Errors
+    /// What manifest and state directory say.
+    pub async fn delete_foreign(
+        &self,
+        manifest: &Arc<Manifest>,
+        visit: &mut Visit,
+    ) -> Result<(), RunError> {
+        let mut keys = Vec::new();
+        let mut findings = self.audit.findings(&visit.name)?.peekable();
+        let mut is_taken = false;
+        while findings.peek().is_some() {
+            for finding in findings.by_ref() {
+                let finding = finding?;
+                let key = ObjectKey::parse(&finding.key).ok();
+                let key = key.filter(|_| finding.class == Class::Foreign);
+                if let Some(key) = key.filter(ObjectKey::is_site)
+                    && is_nobodys(manifest, &key)?
+                {
+                    keys.push(key);
+                }
+                if keys.len() >= GROUP {
+                    break;
+                }
+            }
+            if keys.is_empty() {
+                continue;
+            }
+            let open = visit.open.as_mut().expect("only open tiers can be mended");
+            if !is_taken {
+                if let Err(error) = open.take(manifest, &self.run).await? {
+                    visit.fail(error.to_string());
+                    return Ok(());
+                }
+                is_taken = true;
+            }
+            open.fuse.pass("tier.delete")?;
+            match open.tier.delete(&keys).await {
+                Ok(failed) => {
+                    visit.row.sent.foreign_deleted += (keys.len() - failed.len()) as u64;
+                }
+                Err(error) => {
+                    visit.fail(error.to_string());
+                    return Ok(());
+                }
+            }
+            keys.clear();
+        }
+        Ok(())
+    }
+
+    /// Looks at each finding again and counts what is right by now.
+    ///
+    /// # Errors
+    /// What manifest and state directory say; trouble of the tier is in its row.
+    pub async fn look_again(&self, manifest: &Manifest, visit: &mut Visit) -> Result<(), RunError> {
+        let open = visit.open.as_ref().expect("only open tiers can be mended");
+        let progress = self.around.live.tier(&format!("{} (again)", open.name));
+        progress.plan(visit.row.counts.findings());
+        let row = &mut visit.row;
+        let looked = self.audit.look_again(open, &progress, |finding, wrong| {
+            let Some(why) = wrong else {
+                row.repaired += 1;
+                return;
+            };
+            row.unrepaired_count += 1;
+            if row.unrepaired.len() < UNREPAIRED_NAMED_MAX {
+                row.unrepaired.push(Unrepaired {
+                    class: finding.class,
+                    key: finding.key,
+                    url: finding.url,
+                    why,
+                });
+            }
+        });
+        match looked.await {
+            Ok(()) => (),
+            Err(AuditError::Tier(error)) => visit.fail(error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+        // What stood in the way of a write says more than what is there.
+        for unrepaired in &mut visit.row.unrepaired {
+            let url = unrepaired.url.as_deref().map(PageUrl::recorded);
+            if let Some(Ok(url)) = url
+                && let Some(debt) = manifest.debt(&visit.name, &url)?
+            {
+                unrepaired.why = debt.reason;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sent {
+    fn add(&mut self, report: &TierReport) {
+        self.put += report.put;
+        self.copied += report.copied;
+        self.reheadered += report.reheadered;
+        self.deleted += report.deleted;
+        self.failed += report.failed;
+        self.bytes += report.bytes;
+    }
+}
+
+fn page_of(finding: &Finding) -> Option<PageUrl> {
+    PageUrl::recorded(finding.url.as_deref()?).ok()
+}
+
+/// Under whichever scheme its host is known.
+fn is_nobodys(manifest: &Manifest, key: &ObjectKey) -> Result<bool, RunError> {
+    for scheme in [Scheme::Https, Scheme::Http] {
+        if !manifest.on_key(key, scheme)?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
