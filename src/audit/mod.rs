@@ -6,6 +6,7 @@
 //! lists a rolling share of the tier, so that an emptied or tampered bucket cannot look fresh for long.
 //! [`Audit`] holds everything that should be in a tier against its complete listing, and looks closer where it is
 //! asked to: at headers, at bytes.
+//! [`scrub`] reads a share of a tier back on every run, where that is configured.
 //! [`close`] searches the stored pages for links that lead to nothing.
 //! [`compare`] holds a tier that somebody else has filled against the manifest, whole, so that it can be
 //! adopted; [`reheader`] gives what was adopted our headers.
@@ -18,11 +19,13 @@ mod expected;
 mod finding;
 mod glance;
 mod judge;
+mod ledger;
 mod look;
 mod merge;
 mod picked;
 mod prove;
 mod reheader;
+mod scrub;
 mod spill;
 mod spool;
 
@@ -41,10 +44,12 @@ pub use closure::{BrokenLink, Closing, Closure, LINK_COLUMNS, close};
 pub use complete::{Audit, Closely, Depth, NAMED_MAX, Order, Place};
 pub use finding::{Bytes, COLUMNS, Class, Finding, SeenBy};
 pub use glance::glance;
+pub use ledger::{Ledger, Part};
 pub use merge::Counts;
 pub use picked::{Share, bad_at_most};
 pub use prove::prove;
 pub use reheader::{Reheadered, reheader};
+pub use scrub::{Scrub, scrub};
 
 /// What a look into one tier found.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -114,8 +114,11 @@ impl At {
 /// The records of all runs in the order of their keys. The runs go when it is dropped.
 pub(super) struct Sorted {
     runs: Vec<Run>,
-    heads: BinaryHeap<Reverse<(Vec<u8>, usize, Vec<u8>)>>,
+    heads: BinaryHeap<Reverse<Head>>,
 }
+
+/// The first record of a run that was not given out: its key, the run, and what belongs to the key.
+type Head = (Vec<u8>, usize, Vec<u8>);
 
 impl Sorted {
     pub fn next(&mut self) -> io::Result<Option<Record>> {

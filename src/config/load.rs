@@ -5,11 +5,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::document;
-use super::schema::{FileShape, GuardShape, StateShape};
+use super::schema::{AuditShape, FileShape, GuardShape, StateShape};
 use super::secret::Environment;
 use super::source::{Source, check_share};
-use super::{Config, ConfigError, GuardConfig, StateConfig};
+use super::{AuditConfig, Config, ConfigError, GuardConfig, StateConfig};
 use super::{canonical_section, crawl_section, site_section, tier_section};
+
+/// Longer than a year is no promise that anybody could hold.
+const SCRUB_DAYS_MAX: u64 = 365;
 
 /// Where a configuration is looked for when none is named, in this order.
 const PLACES: [&str; 2] = ["standin.toml", "/etc/standin/standin.toml"];
@@ -48,6 +51,7 @@ pub(super) fn parse(
         canonical,
         state,
         guard,
+        audit,
         tier,
     } = shape;
     let state = state_section(state, &source)?;
@@ -57,6 +61,7 @@ pub(super) fn parse(
         crawl: crawl_section::checked(crawl, &source)?,
         canonical: canonical_section::checked(canonical, &source)?,
         guard: guard_section(guard, &source)?,
+        audit: audit_section(audit, &source)?,
         tiers: tier_section::checked(tier, &state.dir, &source)?,
         state,
     })
@@ -113,6 +118,16 @@ fn guard_section(shape: GuardShape, source: &Source<'_>) -> Result<GuardConfig, 
         return Err(source.invalid("guard.missing_runs", "must be at least 1"));
     }
     Ok(guard)
+}
+
+fn audit_section(shape: AuditShape, source: &Source<'_>) -> Result<AuditConfig, ConfigError> {
+    let days = shape.scrub_days;
+    if days.is_some_and(|days| !(1..=SCRUB_DAYS_MAX).contains(&days)) {
+        let problem =
+            format!("must be 1 to {SCRUB_DAYS_MAX} days; leave it out to read nothing back");
+        return Err(source.invalid("audit.scrub_days", problem));
+    }
+    Ok(AuditConfig { scrub_days: days })
 }
 
 #[cfg(test)]
@@ -199,6 +214,7 @@ pub(super) mod tests {
             sitemap_loss_max: 0.5,
         };
         assert_eq!(config.guard, guard);
+        assert_eq!(config.audit.scrub_days, None);
         assert!(config.tiers.is_empty());
     }
 
@@ -282,6 +298,10 @@ coverage_min = nan
 [guard]
 sitemap_loss_max = 50
 => standin.toml:4: guard.sitemap_loss_max: is a share, from 0 to 1 (5 % is 0.05)
+
+[audit]
+scrub_days = 0
+=> standin.toml:4: audit.scrub_days: must be 1 to 365 days; leave it out to read nothing back
 
 [guard]
 missing_runs = 0

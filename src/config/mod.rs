@@ -48,6 +48,7 @@ pub struct Config {
     pub canonical: DeclaredRules,
     pub state: StateConfig,
     pub guard: GuardConfig,
+    pub audit: AuditConfig,
     /// In the order in which a gateway asks them. Names and places are unique.
     pub tiers: Vec<TierConfig>,
 }
@@ -175,6 +176,13 @@ pub struct GuardConfig {
     pub missing_runs: u32,
     /// The share of its URLs that a sitemap may lose from one run to the next.
     pub sitemap_loss_max: f64,
+}
+
+/// What is read back of the tiers without anybody asking for it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct AuditConfig {
+    /// Each run reads so much that all bytes are read in so many days, 1 to 365; `None` reads nothing.
+    pub scrub_days: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -337,6 +345,7 @@ pub fn for_tiers(url: &PageUrl, dir: &Path, names: &[&str]) -> Config {
             keep: Keep::All,
         },
         guard: GuardConfig::default(),
+        audit: AuditConfig::default(),
         tiers: names.iter().map(tier).collect(),
     }
 }

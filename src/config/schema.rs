@@ -21,6 +21,7 @@ pub(super) struct FileShape {
     pub canonical: CanonicalShape,
     pub state: StateShape,
     pub guard: GuardShape,
+    pub audit: AuditShape,
     pub tier: Vec<TierShape>,
 }
 
@@ -112,6 +113,12 @@ pub(super) struct GuardShape {
 
 #[derive(DeriveDeserialize, Default)]
 #[serde(default, deny_unknown_fields)]
+pub(super) struct AuditShape {
+    pub scrub_days: Option<u64>,
+}
+
+#[derive(DeriveDeserialize, Default)]
+#[serde(default, deny_unknown_fields)]
 pub(super) struct TierShape {
     pub name: Option<String>,
     pub url: Option<String>,
@@ -165,13 +172,14 @@ const LISTS: [&str; 14] = [
 ];
 
 /// The sections with a fixed set of fields, as [`section_fields`] knows them.
-pub(super) const SECTIONS: [&str; 8] = [
+pub(super) const SECTIONS: [&str; 9] = [
     "",
     "site",
     "crawl",
     "canonical",
     "state",
     "guard",
+    "audit",
     "tier",
     "tier.credentials",
 ];
@@ -185,6 +193,7 @@ pub(super) fn section_fields(section: &str) -> Option<&'static [&'static str]> {
         "canonical" => Some(known_fields::<CanonicalShape>()),
         "state" => Some(known_fields::<StateShape>()),
         "guard" => Some(known_fields::<GuardShape>()),
+        "audit" => Some(known_fields::<AuditShape>()),
         "tier" => Some(known_fields::<TierShape>()),
         "tier.credentials" => Some(known_fields::<CredentialsShape>()),
         "site.headers" => None,
@@ -210,7 +219,10 @@ pub(super) fn comes_later(section: &str, field: &str) -> bool {
 
 /// What to write where serde's own words would name a secret or help nobody. `None`: serde's words.
 pub(super) fn type_advice(path: &str) -> Option<&'static str> {
-    if matches!(path, "site" | "crawl" | "canonical" | "state" | "guard") {
+    if matches!(
+        path,
+        "site" | "crawl" | "canonical" | "state" | "guard" | "audit"
+    ) {
         return Some("is a section; write its name in brackets on a line of its own");
     }
     if LISTS.contains(&path) {
@@ -325,7 +337,15 @@ mod tests {
         // Promise: the names offered to a reader are the ones that serde accepts, renames included.
         assert_eq!(
             section_fields("").unwrap(),
-            ["site", "crawl", "canonical", "state", "guard", "tier"]
+            [
+                "site",
+                "crawl",
+                "canonical",
+                "state",
+                "guard",
+                "audit",
+                "tier"
+            ]
         );
         assert!(section_fields("tier").unwrap().contains(&"override"));
         assert_eq!(

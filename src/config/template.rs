@@ -160,6 +160,11 @@ seeds = ["https://www.example.org/"]
 # URLs that a sitemap lost since the last run: more than this share, and the verdict is "degraded".
 #sitemap_loss_max = 0.5
 
+[audit]
+# Each run reads a share of every tier back and compares it byte by byte, so that all of it is read in so many days.
+# That costs requests and traffic, so it is off without this option. Example:
+#scrub_days = 30
+
 # The tiers, in the order in which they are asked for a page: s3://bucket/prefix,
 # gs://bucket/prefix or file:path.
 [[tier]]

@@ -16,7 +16,8 @@ use super::repair::{Repairing, Sent, Unrepaired};
 use super::report::rfc3339;
 use super::{Lock, RunError, Surroundings, Verdict, new_run_id};
 use crate::audit::{
-    Audit, AuditError, Class, Closely, Counts, Depth, Finding, Order, Place, Share, bad_at_most,
+    Audit, AuditError, Class, Closely, Counts, Depth, Finding, Ledger, Order, Part, Place, Share,
+    bad_at_most,
 };
 use crate::config::{Config, TierConfig, TierName};
 use crate::db::Fuse;
@@ -103,6 +104,8 @@ pub struct TierAudit {
     pub read_sample: Option<Sampled>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub headers_sample: Option<Sampled>,
+    /// When each part of the tier was last read back, by this audit or by the scrub of runs.
+    pub read_back: Vec<Part>,
     /// Findings that were mended: looked at again, and right.
     pub repaired: u64,
     /// Those that were to be mended and are as they were; the first of them.
@@ -179,7 +182,7 @@ pub async fn audit(
         visits.push(visit?);
     }
     let now = (around.clock)();
-    let audit = Audit::begin(Order {
+    let begin = Order {
         manifest: &manifest,
         dir: config.state.dir.join("audit"),
         tiers: visits
@@ -189,18 +192,12 @@ pub async fn audit(
         depth: order.depth,
         now,
         fuse: around.fuse.clone(),
-    })
-    .await?;
-    let looks = visits.iter_mut().filter(|visit| visit.open.is_some());
-    let looks = looks.map(|visit| {
-        let progress = around.live.tier(visit.name.as_str());
-        look(&audit, visit, order.depth, progress)
-    });
-    for looked in join_all(looks).await {
-        looked?;
-    }
+    };
+    let audit = Audit::begin(begin).await?;
+    look_at_all(&audit, &mut visits, order.depth, &around).await?;
     for visit in &mut visits {
         conclude(&manifest, visit, now)?;
+        note_read_back(config, order, &audit, &manifest, visit)?;
     }
     let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
     if let Some(dir) = &order.report {
@@ -322,6 +319,24 @@ impl Visit {
         let is_ours = |open: &OpenTier| open.state.epoch > 0 && !open.has_lost_its_head();
         !self.failed && self.open.as_ref().is_some_and(is_ours)
     }
+}
+
+/// Goes through all tiers that could be opened, side by side.
+async fn look_at_all(
+    audit: &Audit,
+    visits: &mut [Visit],
+    depth: Depth,
+    around: &Surroundings<'_>,
+) -> Result<(), RunError> {
+    let looks = visits.iter_mut().filter(|visit| visit.open.is_some());
+    let looks = looks.map(|visit| {
+        let progress = around.live.tier(visit.name.as_str());
+        look(audit, visit, depth, progress)
+    });
+    for looked in join_all(looks).await {
+        looked?;
+    }
+    Ok(())
 }
 
 /// Goes through one tier, and counts what its uploads have left.
@@ -449,6 +464,24 @@ fn conclude(manifest: &Manifest, visit: &mut Visit, now: i64) -> Result<(), RunE
     if open.state.epoch > 0 {
         manifest.save_tier(&open.name, &open.state)?;
     }
+    Ok(())
+}
+
+/// Notes that all of a tier was read back, if it was, and says when each part of it was.
+fn note_read_back(
+    config: &Config,
+    order: &AuditOrder,
+    audit: &Audit,
+    manifest: &Manifest,
+    visit: &mut Visit,
+) -> Result<(), RunError> {
+    let (state, lineage) = (&config.state.dir, manifest.about().lineage.0);
+    let mut ledger = Ledger::open(state, &visit.name, &lineage);
+    if visit.row.complete && order.depth.read == Share::All {
+        ledger.note(None, None, audit.begun_at());
+        ledger.save(state, &visit.name, &lineage)?;
+    }
+    visit.row.read_back = ledger.parts().to_vec();
     Ok(())
 }
 

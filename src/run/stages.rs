@@ -9,7 +9,7 @@ use futures_util::future::{TryFutureExt, join_all};
 use super::house::{self, House};
 use super::report::{HeldBack, RunReport, Verdict};
 use super::{RunError, Source, Stages, Surroundings, common, guards};
-use crate::audit::{self, AuditError, Findings};
+use crate::audit::{self, AuditError, Findings, Scrub};
 use crate::config::{Config, Keep, RobotsPolicy};
 use crate::content::ContentHash;
 use crate::crawl::{
@@ -19,7 +19,7 @@ use crate::crawl::{
 use crate::manifest::{Evidence, Generation, Manifest, ManifestError, Outcome, RunId, Staged};
 use crate::site::PageUrl;
 use crate::store::Store;
-use crate::sync::{self, Bodies, OpenTier, TierReport, Trouble};
+use crate::sync::{self, Bodies, OpenTier, Scrubbed, TierReport, Trouble};
 
 /// Raised whenever links are looked for in more places of a page than before. (2: everything that a browser asks for.)
 const PLACES: u32 = 2;
@@ -468,6 +468,7 @@ pub async fn tiers(
         manifest: Arc::clone(&manifest),
         run: run.clone(),
     };
+    let scrub = scrub_of(config, stages, around);
     let visits = clients.into_iter().map(|(tier, client)| {
         let (sync, fuse) = (&sync, around.fuse.clone());
         let progress = around.live.tier(tier.name.as_str());
@@ -485,7 +486,7 @@ pub async fn tiers(
             )
             .await?;
             match opened {
-                Ok(open) => visit(sync, open, stages, &progress).await,
+                Ok(open) => visit(sync, open, stages, scrub, &progress).await,
                 Err(trouble) => {
                     let mut visit = Visit::refused(sync, &tier.name, trouble)?;
                     visit.report.count(&*client);
@@ -508,6 +509,20 @@ pub async fn tiers(
         store.clear()?;
     }
     Ok(House { manifest, store })
+}
+
+/// What a whole run reads back, where that is configured.
+fn scrub_of<'a>(
+    config: &'a Config,
+    stages: Stages,
+    around: &Surroundings<'_>,
+) -> Option<Scrub<'a>> {
+    let days = config.audit.scrub_days.filter(|_| stages == Stages::All)?;
+    Some(Scrub {
+        days,
+        state: &config.state.dir,
+        now: (around.clock)(),
+    })
 }
 
 /// What came of one tier.
@@ -538,6 +553,7 @@ async fn visit(
     sync: &sync::Sync,
     mut open: OpenTier,
     stages: Stages,
+    scrub: Option<Scrub<'_>>,
     progress: &sync::TierProgress,
 ) -> Result<Visit, RunError> {
     let mut visit = Visit {
@@ -565,6 +581,15 @@ async fn visit(
         let published = sync::publish(&sync.manifest, &mut open, &sync.run).await?;
         visit.trouble = published.err().map(Trouble::from);
     }
+    let before_scrub = open.tier.traffic();
+    if let Some(scrub) = scrub.filter(|_| visit.trouble.is_none() && open.state.epoch > 0) {
+        match scrubbed(sync, &mut open, scrub).await {
+            Ok(done) => visit.report.scrub = Some(done),
+            Err(AuditError::Tier(error)) => visit.trouble = Some(error.into()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let apart = open.tier.traffic().without(before_scrub);
     let report = &mut visit.report;
     report.trouble = visit.trouble.as_ref().map(|trouble| trouble.why.clone());
     report.debts = sync.manifest.debts(&open.name).count() as u64;
@@ -572,8 +597,25 @@ async fn visit(
     visit.owes_because = first.map(|(_, debt)| debt.reason);
     report.watermark = open.state.watermark;
     report.verified = open.state.verified.map(|verified| verified.generation);
-    report.count(&*open.tier);
+    report.count_without(&*open.tier, apart);
+    if let Some(scrub) = &mut report.scrub {
+        scrub.requests = apart.requests();
+    }
     Ok(visit)
+}
+
+/// A share of the tier, read back.
+async fn scrubbed(
+    sync: &sync::Sync,
+    open: &mut OpenTier,
+    scrub: Scrub<'_>,
+) -> Result<Scrubbed, AuditError> {
+    let done = audit::scrub(&sync.manifest, open, scrub).await?;
+    if done.bad > 0 {
+        open.state.verified = None;
+        open.save(&sync.manifest).await?;
+    }
+    Ok(done)
 }
 
 /// The proof of what was written, and a glance at the rest.
@@ -607,6 +649,14 @@ fn enter(report: &mut RunReport, visit: Visit) {
             Verdict::Degraded
         };
         report.note(verdict, trouble.why);
+    }
+    let bad = tier.scrub.map_or(0, |scrub| scrub.bad);
+    if bad > 0 {
+        let reason = format!(
+            "tier {}: {bad} objects that were read back are not what was written: the next run writes them again",
+            tier.name
+        );
+        report.note(Verdict::Degraded, reason);
     }
     if findings.differ() {
         let reason = format!(

@@ -69,15 +69,36 @@ pub struct TierReport {
     pub watermark: Generation,
     /// Generation of the last complete proof.
     pub verified: Option<Generation>,
+    /// What was read back by the rolling scrub, which `requests` and `traffic` leave out; absent where none is
+    /// configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scrub: Option<Scrubbed>,
     /// Why the tier was refused or is lagging.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
 
+/// What a rolling scrub has read back in one run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Scrubbed {
+    pub objects: u64,
+    pub bytes: u64,
+    /// Those that are not what was written.
+    pub bad: u64,
+    pub requests: u64,
+    /// Every part of the tier was read back then or later (seconds since 1970); null while some never was.
+    pub oldest: Option<i64>,
+}
+
 impl TierReport {
     /// Adds what was sent to the tier.
     pub fn count(&mut self, tier: &dyn Tier) {
-        self.traffic = tier.traffic();
+        self.count_without(tier, Traffic::default());
+    }
+
+    /// As [`TierReport::count`], without what is counted apart.
+    pub fn count_without(&mut self, tier: &dyn Tier, apart: Traffic) {
+        self.traffic = tier.traffic().without(apart);
         self.requests = self.traffic.requests();
     }
 }

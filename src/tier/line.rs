@@ -108,6 +108,22 @@ impl Traffic {
     pub fn requests(&self) -> u64 {
         self.put + self.copy + self.get + self.head + self.list + self.delete + self.small
     }
+
+    /// What is left of it without a part that is counted apart.
+    pub fn without(self, part: Traffic) -> Traffic {
+        Traffic {
+            put: self.put - part.put,
+            copy: self.copy - part.copy,
+            get: self.get - part.get,
+            head: self.head - part.head,
+            list: self.list - part.list,
+            delete: self.delete - part.delete,
+            small: self.small - part.small,
+            retries: self.retries - part.retries,
+            throttles: self.throttles - part.throttles,
+            limit: self.limit,
+        }
+    }
 }
 
 /// See the paragraph of this file.

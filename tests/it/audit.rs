@@ -11,6 +11,7 @@ use crate::support::binary::{Mirror, bucket_tier, folder_tier, key_start, site};
 use crate::support::faults::Harm;
 use crate::support::origin::{Origin, Page};
 use crate::support::s3_server::{About, S3Server, Seen};
+use crate::support::scene::{self, Scene};
 
 const BUCKET: &str = "site";
 
@@ -472,4 +473,56 @@ fn a_store_without_bodies_cannot_say_that_all_links_are_well() {
     let report = mirror.run(&["audit", "--links", "--json"]).expect(2).json();
     assert_eq!(report["incomplete"], true);
     assert_eq!(report["links"]["unsearched"], 4);
+}
+
+#[test]
+fn a_scrub_reads_all_bytes_in_its_days_and_is_counted_apart() {
+    // Of 11 objects in two days: on the first day a half and a tenth of that more, on the second what was not read by
+    // then, and from then on what was read longest ago. What reading finds is owed by the tier, and written by the next run.
+    let mut scene = Scene::new();
+    let links: Vec<String> = (0..10).map(|n| format!("/p{n}")).collect();
+    scene.page(
+        "/",
+        &links.iter().map(String::as_str).collect::<Vec<_>>(),
+        "home",
+    );
+    for link in &links {
+        scene.page(link, &[], link);
+    }
+    let without = scene.run().tiers.remove(0);
+    assert_eq!(without.scrub, None);
+    scene.config.audit.scrub_days = Some(2);
+    let first = scene.run().tiers.remove(0);
+    let scrub = first.scrub.expect("it is configured");
+    assert_eq!((scrub.objects, scrub.bad, scrub.oldest), (7, 0, None));
+    assert_eq!(
+        (scrub.requests, first.traffic.get),
+        (8, 0),
+        "a listing and 7 reads, apart"
+    );
+    scene::go_to_day(1);
+    let second = scene.run().tiers.remove(0).scrub.expect("it is configured");
+    assert_eq!(second.objects, 7);
+    assert!(second.oldest.is_some(), "all of it has been read");
+    let victim = scene.tier().join(key_start(&scene.origin)).join("p9");
+    let mut body = fs::read(&victim).expect("it is there");
+    body[2] ^= 1;
+    fs::write(&victim, &body).expect("it is ours");
+    let mut bad = 0;
+    let mut days = 1;
+    while bad == 0 {
+        days += 1;
+        assert!(days <= 4, "it is read within two days");
+        scene::go_to_day(days);
+        bad = scene
+            .run()
+            .tiers
+            .remove(0)
+            .scrub
+            .expect("it is configured")
+            .bad;
+    }
+    assert_eq!(scene.run().tiers[0].put, 1);
+    body[2] ^= 1;
+    assert_eq!(fs::read(&victim).expect("it is there"), body);
 }
