@@ -352,3 +352,42 @@ impl Merge {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_that_is_not_in_order_is_refused_by_name() {
+        // Promise: what cannot be merged is not half compared. In order, and behind where it was asked to begin, or not.
+        let listed = |key: &str| Listed {
+            key: key_of(key),
+            size: 1,
+            etag: "e".into(),
+            stated: Stated::default(),
+        };
+        let tier = TierName::parse("primary").unwrap();
+        let table = [
+            (None, &["h/a", "h/b"][..], true),
+            (Some("h/a"), &["h/b"], true),
+            (Some("h/b"), &["h/b"], false),
+            (None, &["h/b", "h/a"], false),
+            (None, &["h/a", "h/a"], false),
+        ];
+        for (after, keys, is_right) in table {
+            let page = ListPage {
+                objects: keys.iter().map(|key| listed(key)).collect(),
+                ..ListPage::default()
+            };
+            let portion = Portion::of(page, after, &tier);
+            assert_eq!(portion.is_ok(), is_right, "{after:?} {keys:?}");
+            if let Err(error) = portion {
+                let text = error.to_string();
+                assert!(
+                    text.contains("tier primary: its listing is not in the order"),
+                    "{text}"
+                );
+            }
+        }
+    }
+}

@@ -300,6 +300,13 @@ async fn open(manifest: &Arc<Manifest>, tier: &TierConfig, fuse: &Fuse) -> Resul
         }
     };
     visit.client = Some(Arc::clone(&client));
+    if manifest.filled(&tier.name)?.is_some() {
+        visit.fail(format!(
+            "tier {}: its objects lie under keys of another layout than the mirror's, so they cannot be compared: `standin sync` moves them first",
+            tier.name
+        ));
+        return Ok(visit);
+    }
     let concurrency = tier.concurrency_max;
     match sync::open_to_look(manifest, client, concurrency, fuse.clone()).await? {
         Ok(open) => visit.open = Some(open),

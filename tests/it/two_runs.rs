@@ -45,6 +45,8 @@ fn the_second_of_two_runs_is_told_who_is_at_work() {
         &["sync"],
         &["verify"],
         &["plan"],
+        &["audit"],
+        &["audit", "--links"],
         &["explain", &url],
     ] {
         let busy = mirror.run(verb).expect(75);
