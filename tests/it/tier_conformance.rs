@@ -1083,10 +1083,12 @@ async fn unfinished_uploads_are_swept_page_by_page() {
     server.leave_upload(BUCKET, "mirror/h/fresh", hour);
     server.leave_upload(BUCKET, "other/h/a", 2 * day);
     server.leave_upload(BUCKET, "mirrored/h/a", 2 * day);
+    assert_eq!(tier.leftovers(day).await.expect("counted"), 5);
     assert_eq!(tier.sweep(day).await.expect("swept"), 5);
     let mut left = server.upload_keys();
     left.sort();
     assert_eq!(left, ["mirror/h/fresh", "mirrored/h/a", "other/h/a"]);
+    assert_eq!(tier.leftovers(day).await.expect("counted"), 0);
     assert_eq!(tier.sweep(day).await.expect("swept"), 0);
 }
 
