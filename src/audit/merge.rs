@@ -73,6 +73,14 @@ pub(super) struct Facts {
     schemes: HashMap<String, Scheme>,
 }
 
+/// How an object compares with what should be there.
+enum Compared {
+    Right,
+    /// Nothing but its size was recorded.
+    BySizeAlone,
+    Wrong(String),
+}
+
 /// Whether a difference is news.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
@@ -129,22 +137,42 @@ impl Facts {
         etag: &str,
         stated: &Stated,
     ) -> Result<Option<String>, ManifestError> {
+        Ok(match self.compared(row, size, etag, stated)? {
+            Compared::Right | Compared::BySizeAlone => None,
+            Compared::Wrong(why) => Some(why),
+        })
+    }
+
+    /// An object beside what should be there, going by what the service states of it.
+    fn compared(
+        &self,
+        row: &Row,
+        size: u64,
+        etag: &str,
+        stated: &Stated,
+    ) -> Result<Compared, ManifestError> {
+        let wrong = |why: &str| Ok(Compared::Wrong(why.to_owned()));
         if size != row.size {
-            return Ok(Some(format!("{size} bytes in the place of {}", row.size)));
+            return wrong(&format!("{size} bytes in the place of {}", row.size));
         }
         if etag.is_empty() {
-            return Ok(Some("there is no record of what it is beside it".into()));
+            return wrong("there is no record of what it is beside it");
         }
         if stated.content.is_some_and(|content| content != row.content) {
-            return Ok(Some("its BLAKE3 is another one".into()));
+            return wrong("its BLAKE3 is another one");
         }
         if stated.crc32c.is_some_and(|crc32c| crc32c != row.crc32c) {
-            return Ok(Some("its CRC32C is another one".into()));
+            return wrong("its CRC32C is another one");
         }
-        let expected = self.etag_of(row)?;
-        Ok(expected
-            .filter(|expected| expected != etag)
-            .map(|_| "its ETag is not the one that was recorded".into()))
+        match self.etag_of(row)? {
+            Some(expected) if expected != etag => {
+                wrong("its ETag is not the one that was recorded")
+            }
+            None if stated.content.is_none() && stated.crc32c.is_none() => {
+                Ok(Compared::BySizeAlone)
+            }
+            _ => Ok(Compared::Right),
+        }
     }
 
     /// Whether a difference on the key of a live page is news.
@@ -315,39 +343,39 @@ impl Merge {
             self.counts.behind += 1;
             return Ok(None);
         }
-        let why = match &listed {
-            None => Some(String::new()),
-            Some(listed) => facts.fault(&row, listed.size, &listed.etag, &listed.stated)?,
+        let Some(listed) = listed else {
+            return self.differ(facts, Item::Missing { row, reads });
         };
-        let Some(why) = why else {
-            let listed = listed.expect("what is missing has a fault");
-            let Stated {
-                content, crc32c, ..
-            } = listed.stated;
-            if content.is_none() && crc32c.is_none() && facts.etag_of(&row)?.is_none() {
-                self.counts.by_size_alone += 1;
+        match facts.compared(&row, listed.size, &listed.etag, &listed.stated)? {
+            Compared::Right => (),
+            Compared::BySizeAlone => self.counts.by_size_alone += 1,
+            Compared::Wrong(why) => {
+                let item = Item::Differs {
+                    row,
+                    listed,
+                    why,
+                    reads,
+                };
+                return self.differ(facts, item);
             }
-            return Ok((reads || heads).then_some(Item::Matches {
-                row,
-                listed,
-                reads,
-                heads,
-            }));
+        }
+        Ok((reads || heads).then_some(Item::Matches {
+            row,
+            listed,
+            reads,
+            heads,
+        }))
+    }
+
+    /// A difference, unless it is known.
+    fn differ(&mut self, facts: &Facts, item: Item) -> Result<Option<Item>, AuditError> {
+        let (Item::Missing { row, .. } | Item::Differs { row, .. }) = &item else {
+            return Ok(Some(item));
         };
-        match facts.standing(&row)? {
+        match facts.standing(row)? {
             Standing::Owed => self.counts.owed += 1,
             Standing::Behind => self.counts.behind += 1,
-            Standing::Settled => {
-                return Ok(Some(match listed {
-                    None => Item::Missing { row, reads },
-                    Some(listed) => Item::Differs {
-                        row,
-                        listed,
-                        why,
-                        reads,
-                    },
-                }));
-            }
+            Standing::Settled => return Ok(Some(item)),
         }
         Ok(None)
     }
@@ -355,7 +383,158 @@ impl Merge {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+    use proptest::test_runner::TestRunner;
+
     use super::*;
+    use crate::audit::expected::{self, Etags};
+    use crate::audit::picked::Share;
+    use crate::content::{ContentHash, KeptHeaders};
+    use crate::db::Fuse;
+    use crate::manifest::{Evidence, Outcome, Page, RunId, Staged};
+    use crate::site::{Layout, LayoutName};
+
+    /// Two URLs lie on one of the keys; one is not in the order of the others.
+    const PATHS: [&str; 8] = ["/", "/a", "/a?q", "/b", "/x/", "/x/index.html", "/x0", "/z"];
+
+    fn sample(dir: &std::path::Path) -> Arc<Manifest> {
+        let layout = Layout::new(LayoutName::Plain, []);
+        let manifest = Manifest::open(dir, &layout, Fuse::none()).unwrap();
+        let staged = PATHS.map(|path| {
+            let content = ContentHash::of(path.as_bytes());
+            let outcome = Outcome::Page(Page {
+                status: 200,
+                content,
+                canonical: content,
+                rules: 0,
+                crc32c: 0,
+                size: path.len() as u64,
+                headers: KeptHeaders::default(),
+                etag: None,
+                last_modified: None,
+            });
+            let staged = Staged::Outcome {
+                outcome,
+                located: None,
+                fetched: 7,
+            };
+            Ok((url_of(&format!("https://h.test{path}")), staged))
+        });
+        let run = RunId("run".into());
+        let committed = manifest.commit(&run, 7, Evidence::Whole, staged.into_iter());
+        committed.unwrap();
+        Arc::new(manifest)
+    }
+
+    #[test]
+    fn a_merge_finds_what_two_maps_differ_in() {
+        // Promise: whatever is listed, in pages of whatever size, what is missing, what differs and what nobody expects is
+        // exactly what a comparison of two maps finds, and each key is looked at once.
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = sample(dir.path());
+        let made = expected::make(&manifest, dir.path(), Etags::OfBlobs).unwrap();
+        assert_eq!(made.rows, 7);
+        let mut rows = Rows::open(dir.path()).unwrap();
+        let mut expected = BTreeMap::new();
+        while let Some(row) = rows.next().unwrap() {
+            expected.insert(row.key, row.size);
+        }
+        let state = TierState {
+            watermark: Generation(1),
+            ..TierState::default()
+        };
+        let name = TierName::parse("copy").unwrap();
+        let facts = Facts::of(&manifest, &name, &state).unwrap();
+        let keys: Vec<String> = expected.keys().cloned().collect();
+        let strategy = (
+            proptest::collection::vec(0_u8..4, keys.len()),
+            proptest::collection::btree_set("h\\.test/[a-z]{1,2}", 0..4),
+            1_usize..5,
+        );
+        let check =
+            |(kinds, others, size): (Vec<u8>, std::collections::BTreeSet<String>, usize)| {
+                let mut listed: BTreeMap<String, u64> = BTreeMap::new();
+                listed.extend(others.into_iter().map(|key| (key, 99)));
+                for (key, kind) in keys.iter().zip(kinds) {
+                    match kind {
+                        0 => listed.remove(key),
+                        1 => listed.insert(key.clone(), 77),
+                        _ => listed.insert(key.clone(), expected[key]),
+                    };
+                }
+                let found = merged(dir.path(), &facts, &listed, size);
+                let mut wanted = BTreeMap::new();
+                for key in expected.keys().chain(listed.keys()) {
+                    let what = match (expected.get(key), listed.get(key)) {
+                        (Some(_), None) => "missing",
+                        (Some(size), Some(there)) if size != there => "differs",
+                        (None, _) => "unexpected",
+                        _ => continue,
+                    };
+                    wanted.insert(key.clone(), what);
+                }
+                prop_assert_eq!(found, wanted);
+                Ok(())
+            };
+        TestRunner::default().run(&strategy, check).unwrap();
+    }
+
+    /// What a merge of the rows with these objects gives out, listed in pages of this size.
+    fn merged(
+        dir: &std::path::Path,
+        facts: &Facts,
+        listed: &BTreeMap<String, u64>,
+        size: usize,
+    ) -> BTreeMap<String, &'static str> {
+        let mut merge = Merge {
+            rows: Rows::open(dir).unwrap(),
+            reads: Picked::among(7, Share::None, 1),
+            heads: Picked::among(7, Share::None, 1),
+            counts: Counts::default(),
+            checked: 0,
+        };
+        let all: Vec<Listed> = listed
+            .iter()
+            .map(|(key, size)| Listed {
+                key: key_of(key),
+                size: *size,
+                etag: "e".into(),
+                stated: Stated::default(),
+            })
+            .collect();
+        let mut pages: Vec<Vec<Listed>> = all.chunks(size).map(<[_]>::to_vec).collect();
+        if pages.is_empty() {
+            pages.push(Vec::new());
+        }
+        let mut found = BTreeMap::new();
+        let (count, mut after) = (pages.len(), None);
+        for (number, objects) in pages.into_iter().enumerate() {
+            let page = ListPage {
+                last: objects.last().map(|listed| listed.key.to_string()),
+                more: number + 1 < count,
+                objects,
+                ..ListPage::default()
+            };
+            let last = page.last.clone();
+            let mut portion = Portion::of(page, after.as_deref(), &facts.name).unwrap();
+            let (items, is_done) = merge.step(facts, &mut portion).unwrap();
+            assert!(is_done);
+            for item in items {
+                let (key, what) = match item {
+                    Item::Missing { row, .. } => (row.key, "missing"),
+                    Item::Differs { row, .. } => (row.key, "differs"),
+                    Item::Unexpected(listed) => (listed.key.to_string(), "unexpected"),
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(found.insert(key, what), None, "each once");
+            }
+            after = last;
+        }
+        assert_eq!(merge.checked, 7);
+        found
+    }
 
     #[test]
     fn a_listing_that_is_not_in_order_is_refused_by_name() {

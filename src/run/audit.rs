@@ -148,6 +148,8 @@ pub(super) struct Visit {
     pub open: Option<OpenTier>,
     pub row: TierAudit,
     verified_before: Option<Verified>,
+    /// Its listing was read to the end.
+    is_gone_through: bool,
     /// The audit itself has failed on it.
     failed: bool,
 }
@@ -290,6 +292,7 @@ async fn open(manifest: &Arc<Manifest>, tier: &TierConfig, fuse: &Fuse) -> Resul
             ..TierAudit::default()
         },
         verified_before: manifest.tier(&tier.name)?.verified,
+        is_gone_through: false,
         failed: false,
     };
     let client = match house::tier_of(tier) {
@@ -380,6 +383,7 @@ async fn look(
         }
         Some(error) => return Err(error.into()),
     }
+    visit.is_gone_through = place.is_complete;
     row.complete = place.is_complete && row.counts.unseen == 0 && failed.is_none();
     row.seconds = begun.elapsed().as_secs_f64();
     if let Some(why) = failed {
@@ -494,8 +498,9 @@ fn note_read_back(
 
 /// What an audit keeps for the next one: how far it came with what it could not see to the end.
 fn close(audit: Audit, visits: &[Visit]) -> Result<(), AuditError> {
-    let (unfinished, finished): (Vec<&Visit>, Vec<&Visit>) =
-        visits.iter().partition(|visit| !visit.row.complete);
+    let looked_at = visits.iter().filter(|visit| visit.open.is_some());
+    let (finished, unfinished): (Vec<&Visit>, Vec<&Visit>) =
+        looked_at.partition(|visit| visit.is_gone_through);
     let names = |visits: &[&Visit]| -> Vec<TierName> {
         visits.iter().map(|visit| visit.name.clone()).collect()
     };

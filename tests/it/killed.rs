@@ -493,6 +493,9 @@ const SETTINGS: &str = "[crawl]\nmemory = \"1MiB\"\n[guard]\nmissing_runs = 9\n"
 const NOTHING_KEPT: &str =
     "[crawl]\nmemory = \"1MiB\"\n[guard]\nmissing_runs = 9\n[state]\nkeep = \"until-confirmed\"\n";
 
+/// Killed in `audit.rs`, which says what comes of it.
+const IN_AN_AUDIT: &[&str] = &["audit.page:3"];
+
 #[test]
 fn every_place_of_the_source_is_killed_at() {
     // A pass is `….pass("place")`; those of the fuse's own tests are not meant.
@@ -510,6 +513,7 @@ fn every_place_of_the_source_is_killed_at() {
         IN_A_FIRST_RUN,
         IN_A_RUN_WITH_CHANGES,
         WHERE_THE_STORE_IS_EMPTIED,
+        IN_AN_AUDIT,
     ];
     let killed = tables.iter().flat_map(|table| table.iter());
     let killed = killed.map(|at| at.split(':').next().expect("there is one").to_owned());
