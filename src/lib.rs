@@ -17,6 +17,7 @@ pub mod delta;
 pub mod demo;
 pub mod http;
 pub mod manifest;
+pub mod rebuild;
 pub mod run;
 pub mod site;
 pub mod store;

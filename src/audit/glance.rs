@@ -42,7 +42,7 @@ pub async fn glance(manifest: &Manifest, open: &mut OpenTier) -> Result<Findings
 }
 
 /// The identity scheme of a key's host, as the manifest knows it; `https` where it does not.
-pub(super) fn scheme_of(manifest: &Manifest, key: &ObjectKey) -> Scheme {
+pub fn scheme_of(manifest: &Manifest, key: &ObjectKey) -> Scheme {
     let host_of = |key: &str| key.split('/').next().unwrap_or_default().to_owned();
     let host = host_of(key.as_str());
     let meta = manifest.about();

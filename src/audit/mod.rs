@@ -43,7 +43,7 @@ pub use adopt::{Amount, Comparison, Means, Mode, Proofs, compare};
 pub use closure::{BrokenLink, Closing, Closure, LINK_COLUMNS, close};
 pub use complete::{Audit, Closely, Depth, NAMED_MAX, Order, Place};
 pub use finding::{Bytes, COLUMNS, Class, Finding, SeenBy};
-pub use glance::glance;
+pub use glance::{glance, scheme_of};
 pub use ledger::{Ledger, Part};
 pub use merge::Counts;
 pub use picked::{Share, bad_at_most};

@@ -105,6 +105,15 @@ pub enum Verb {
     },
     /// What is really in the tiers, against the manifest: every object, by complete listings
     Audit(AuditArgs),
+    /// After a loss: make the manifest, the store or a tier again from what survives
+    #[command(subcommand)]
+    Rebuild(RebuildVerb),
+    /// Drop bodies that no page has any more from the local store
+    Gc {
+        /// Count only; nothing is removed
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// The bytes of a page as a tier holds them; answers while a run is going, too
     Get {
         url: String,
@@ -189,6 +198,32 @@ pub enum ConfigVerb {
         /// For this tier alone
         #[arg(long, value_name = "NAME")]
         tier: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum RebuildVerb {
+    /// The manifest, from the newest checkpoint that can be believed, else from the objects' own metadata
+    Manifest {
+        /// A tier, or a state folder (or a copy of one) with checkpoints [default: the best there is]
+        #[arg(long, value_name = "TIER|DIR")]
+        from: Option<String>,
+        /// Also where the manifest that is there opens well; it is moved aside
+        #[arg(long)]
+        replace: bool,
+        /// Look at every object, where there is no checkpoint, without asking first
+        #[arg(long)]
+        yes: bool,
+    },
+    /// The local store: fetch the bodies that it lacks from the tiers
+    Store,
+    /// A tier that was emptied or lost: take it anew and fill it
+    Tier {
+        #[arg(value_name = "NAME")]
+        tier: String,
+        /// Where bodies come from: `store`, `tiers`, or one tier [default: the store, then the tiers]
+        #[arg(long, value_name = "SOURCE")]
+        from: Option<String>,
     },
 }
 

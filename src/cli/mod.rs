@@ -11,6 +11,7 @@ mod config_check;
 mod crawled;
 mod demo;
 mod explain;
+mod gc;
 mod get;
 mod init;
 mod ls;
@@ -19,6 +20,7 @@ mod plan;
 mod policy;
 mod progress;
 mod publish;
+mod rebuild;
 mod relayout;
 mod render;
 mod run;
@@ -68,6 +70,7 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     listen(&args);
+    let aside = Aside::unless(prints_as_it_goes(&args.verb));
     // One thread drives all waiting: a second one costs CPU and gains nothing here. Work that blocks or
     // computes has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -77,11 +80,50 @@ pub fn main() -> ExitCode {
         Ok(runtime) => runtime.block_on(interruptible(&args)),
         Err(error) => Err(anyhow::Error::new(error).context("starting the runtime")),
     };
+    drop(aside);
     match outcome {
         Ok(outcome) => say(&args, &outcome.text, &outcome.json, outcome.code),
         Err(error) => {
             let (code, message) = explain_failure(&error);
             complain(&args, &message, code)
+        }
+    }
+}
+
+/// Verbs that do not wait with their output until they are done.
+fn prints_as_it_goes(verb: &Verb) -> bool {
+    matches!(
+        verb,
+        Verb::Get { .. } | Verb::Ls { .. } | Verb::Plan { .. } | Verb::Demo { .. }
+    )
+}
+
+/// Keeps stdout for the report alone: sled prints there what it thinks of a damaged file. Until this is dropped,
+/// what is written to stdout goes to stderr.
+struct Aside(Option<std::os::fd::OwnedFd>);
+
+impl Aside {
+    fn unless(prints: bool) -> Aside {
+        use std::os::fd::AsFd;
+        if prints {
+            return Aside(None);
+        }
+        let kept = std::io::stdout().as_fd().try_clone_to_owned();
+        let kept = kept
+            .ok()
+            .filter(|_| rustix::stdio::dup2_stdout(std::io::stderr()).is_ok());
+        Aside(kept)
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        // What is still buffered belongs to where it was meant to go.
+        drop(std::io::stdout().flush());
+        if let Some(kept) = self.0.take()
+            && let Err(error) = rustix::stdio::dup2_stdout(kept)
+        {
+            tracing::error!(%error, "stdout is lost");
         }
     }
 }
@@ -120,6 +162,8 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Plan { tier } => plan::main(args, tier.as_deref()),
         Verb::Adopt { .. } => adopt::main(args).await,
         Verb::Audit(_) => audit::main(args).await,
+        Verb::Rebuild(verb) => rebuild::main(args, verb).await,
+        Verb::Gc { dry_run } => gc::main(args, *dry_run),
         Verb::Get { .. } => get::main(args).await,
         Verb::Ls { prefix, tier, long } => {
             ls::main(args, prefix.as_deref(), tier.as_deref(), *long).await

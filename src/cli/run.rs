@@ -63,11 +63,11 @@ pub async fn watched(
 }
 
 /// Draws the progress of a run until it ends.
-pub async fn shown(
+pub async fn shown<T>(
     args: &Args,
     live: &Live,
-    running: impl Future<Output = Result<RunReport, RunError>>,
-) -> anyhow::Result<RunReport> {
+    running: impl Future<Output = Result<T, RunError>>,
+) -> anyhow::Result<T> {
     let mut progress = Progress::new(args);
     tokio::pin!(running);
     let mut tick = tokio::time::interval(Progress::INTERVAL);

@@ -83,14 +83,24 @@ fn first_of(places: Vec<PathBuf>) -> Result<(PathBuf, String), ConfigError> {
     Err(ConfigError::Missing { tried: places })
 }
 
+/// Every head names the parts of all of them.
+const CHECKPOINTS_MAX: usize = 24;
+
 fn state_section(shape: StateShape, source: &Source<'_>) -> Result<StateConfig, ConfigError> {
     let dir = shape.dir.map_or(StateConfig::default().dir, PathBuf::from);
     if dir.as_os_str().is_empty() {
         return Err(source.invalid("state.dir", "must not be empty"));
     }
+    let checkpoints = shape
+        .checkpoints
+        .unwrap_or(StateConfig::default().checkpoints);
+    if !(1..=CHECKPOINTS_MAX).contains(&checkpoints) {
+        return Err(source.invalid("state.checkpoints", "must be from 1 to 24"));
+    }
     Ok(StateConfig {
         dir: source.resolve(&dir),
         keep: shape.keep,
+        checkpoints,
     })
 }
 

@@ -148,6 +148,8 @@ pub enum StrategyName {
 pub struct StateConfig {
     pub dir: PathBuf,
     pub keep: Keep,
+    /// Checkpoints kept, in the state directory and in each tier: when the newest is damaged, the one before is tried.
+    pub checkpoints: usize,
 }
 
 /// Which bodies stay in the local store.
@@ -342,7 +344,7 @@ pub fn for_tiers(url: &PageUrl, dir: &Path, names: &[&str]) -> Config {
         canonical: DeclaredRules::default(),
         state: StateConfig {
             dir: dir.join("state"),
-            keep: Keep::All,
+            ..StateConfig::default()
         },
         guard: GuardConfig::default(),
         audit: AuditConfig::default(),
@@ -464,6 +466,7 @@ impl Default for StateConfig {
         StateConfig {
             dir: PathBuf::from("state"),
             keep: Keep::All,
+            checkpoints: 3,
         }
     }
 }

@@ -97,6 +97,7 @@ pub(super) struct CanonicalShape {
 pub(super) struct StateShape {
     pub dir: Option<String>,
     pub keep: Keep,
+    pub checkpoints: Option<usize>,
 }
 
 #[derive(DeriveDeserialize, Default)]

@@ -139,6 +139,9 @@ seeds = ["https://www.example.org/"]
 # Bodies in the local store: "all" live pages, or "until-confirmed" by every tier.
 #keep = "all"
 
+# Checkpoints kept, here and in each tier: when the newest is damaged, `standin rebuild` tries the one before.
+#checkpoints = 3
+
 [guard]
 # What a run may do without `standin approve`. Shares are of the live pages: 0.05 is 5 %.
 # Withdrawals: at most this share, but this many are always allowed.

@@ -34,17 +34,17 @@ pub enum DbError {
     #[error("{} is open in another process; wait for it to end", dir.display())]
     Busy { dir: PathBuf },
     /// The file system or sled refused.
-    #[error("database {}: {source}{}", dir.display(), way_out(source))]
+    #[error("database {}: {source}{}", dir.display(), way_out_of_damage(source))]
     Io {
         dir: PathBuf,
         #[source]
         source: io::Error,
     },
     /// Opening did not end, or sled cannot read what is there.
-    #[error("database {} does not open; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
+    #[error("database {} does not open; `standin rebuild manifest` makes it again from a tier", dir.display())]
     Stuck { dir: PathBuf },
     /// A value whose checksum does not match.
-    #[error("database {}: the record at {key} is damaged; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
+    #[error("database {}: the record at {key} is damaged; `standin rebuild manifest` makes it again from a tier", dir.display())]
     Damaged { dir: PathBuf, key: String },
     /// A test has blown the fuse: this process counts as dead.
     #[error(transparent)]
@@ -60,6 +60,16 @@ pub fn way_out(source: &io::Error) -> &'static str {
         }
         io::ErrorKind::PermissionDenied => "; make it writable for this user, or set `state.dir`",
         _ => "",
+    }
+}
+
+/// As [`way_out`], for what was read from a database.
+fn way_out_of_damage(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+            "; it is damaged: `standin rebuild manifest` makes it again from a tier"
+        }
+        _ => way_out(source),
     }
 }
 

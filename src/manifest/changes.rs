@@ -98,6 +98,10 @@ impl Manifest {
                 return Ok((change.before, Some(Generation(number))));
             }
         }
+        if watermark < self.log_begins() {
+            // It changed, and what was there before is not known.
+            return Ok((None, entry.map(|entry| entry.changed)));
+        }
         Ok((entry, None))
     }
 }

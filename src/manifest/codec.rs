@@ -40,6 +40,14 @@ pub fn decode<T: Record>(key: &[u8], payload: &[u8]) -> Result<T, ManifestError>
         .map_err(|why| failed(standin_migrations::FormatError::Content(why.to_string())))
 }
 
+/// A record whose checksum is right and that is none all the same.
+pub fn broken(key: &[u8], why: &str) -> ManifestError {
+    ManifestError::Record {
+        key: key.escape_ascii().to_string(),
+        source: standin_migrations::FormatError::Content(why.to_owned()),
+    }
+}
+
 /// A scanned record whose key ends in a URL after `skip` bytes.
 pub fn keyed_by_url<T: Record>(
     (key, payload): (Vec<u8>, Vec<u8>),

@@ -179,7 +179,10 @@ impl Manifest {
     }
 
     /// Writes records in the order of their keys, so that each leaf they lie in is written once.
-    fn put_in_order(&self, mut records: Vec<KeyAndPayload>) -> Result<(), ManifestError> {
+    pub(super) fn put_in_order(
+        &self,
+        mut records: Vec<KeyAndPayload>,
+    ) -> Result<(), ManifestError> {
         records.sort_unstable();
         for records in records.chunks(FOLD_BATCH) {
             let mut batch = Batch::default();

@@ -20,7 +20,7 @@ use crate::db::{KeyAndPayload, Scan};
 use crate::site::{ObjectKey, PageUrl};
 
 /// Below this size a copy saves nothing that is worth a look into the index.
-const COPY_BYTES_MIN: u64 = 16 * 1024;
+pub(super) const COPY_BYTES_MIN: u64 = 16 * 1024;
 
 /// What a tier holds for certain: everything up to the watermark, but for its debts and for what
 /// changed up to `doubted`.

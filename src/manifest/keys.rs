@@ -16,6 +16,7 @@ pub const COLLISION: u8 = b'l';
 pub const SHARED: &[u8] = b"s";
 pub const RELAYOUT: &[u8] = b"y";
 pub const FILLED: u8 = b'v';
+pub const LOG_BEGINS: &[u8] = b"r";
 pub const TIER: u8 = b't';
 pub const INTENT: u8 = b'i';
 pub const DEBT: u8 = b'd';

@@ -43,7 +43,7 @@ impl Marker {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|why| {
                 failed(&path)(io::Error::new(
                     io::ErrorKind::InvalidData,
-                    format!("{why}; move the state folder away and name new, empty places for its tiers: the next run fills them"),
+                    format!("{why}; `standin rebuild manifest` makes the manifest and this file again from a tier"),
                 ))
             }),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -54,6 +54,10 @@ impl Marker {
     /// Whether it speaks of that manifest in that state.
     pub fn names(&self, lineage: &Lineage, generation: Generation) -> bool {
         self.format == FORMAT && self.lineage == lineage.0 && self.generation == generation
+    }
+
+    pub fn lineage(&self) -> Lineage {
+        Lineage(self.lineage.clone())
     }
 
     pub fn check_format(&self, state: &Path) -> Result<(), ManifestError> {

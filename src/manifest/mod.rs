@@ -14,16 +14,19 @@ pub mod checkpoint;
 mod codec;
 mod commit;
 mod holders;
+pub mod kept;
 mod keys;
 mod marker;
 mod record;
 mod relayout;
+pub mod restore;
 #[cfg(test)]
 mod sample;
 mod standing;
 mod tiers;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard};
 
 use standin_migrations::FormatError;
@@ -88,7 +91,7 @@ pub enum ManifestError {
         source: FormatError,
     },
     /// The database opened, but holds less than was committed.
-    #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged; move the state folder away and name new, empty places for its tiers: the next run fills them", dir.display())]
+    #[error("the manifest in {} holds generation {found} but {expected} was committed: it is damaged or not whole yet; `standin rebuild manifest` makes it again from a tier", dir.display())]
     Lost {
         dir: PathBuf,
         found: Generation,
@@ -118,7 +121,7 @@ fn way_out_of(source: &FormatError) -> &'static str {
     match source {
         FormatError::Newer { .. } => "",
         FormatError::Empty | FormatError::Content(_) => {
-            "; move the state folder away and name new, empty places for its tiers: the next run fills them"
+            "; `standin rebuild manifest` makes it again from a tier"
         }
     }
 }
@@ -140,6 +143,8 @@ pub struct Manifest {
     dir: PathBuf,
     layout: Layout,
     meta: Mutex<Meta>,
+    /// The change log is whole after this generation.
+    log_begins: AtomicU64,
     fuse: Fuse,
 }
 
@@ -196,11 +201,16 @@ impl Manifest {
         if meta.generation == Generation::NONE {
             meta.take_layout(layout)?;
         }
+        let log_begins = match db.get(keys::LOG_BEGINS)? {
+            Some(payload) => restore::decode_number(&payload)?,
+            None => Generation::NONE,
+        };
         let mut manifest = Manifest {
             db,
             dir: state.into(),
             layout: meta.layout(),
             meta: Mutex::new(meta),
+            log_begins: AtomicU64::new(log_begins.0),
             fuse,
         };
         match marker {

@@ -3,12 +3,12 @@
 
 use std::iter::Peekable;
 
-use super::changes::Changes;
+use super::changes::UrlChange;
 use super::record::{Debt, Entry, EtagKind, Generation, Intent, Mark, TierState};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::{Batch, Scan};
+use crate::db::{Batch, KeyAndPayload, Scan};
 use crate::site::{ObjectKey, PageUrl};
 
 /// One URL that a tier's next plan has to look at.
@@ -242,7 +242,7 @@ impl Manifest {
         let prefix = keys::tier(keys::DEBT, name);
         Ok(TierDeltas {
             manifest: self,
-            changes: self.changes_after(watermark).peekable(),
+            changes: self.changes_for(watermark).peekable(),
             owed: Owed {
                 skip: prefix.len(),
                 scan: self.db.scan(&prefix),
@@ -252,6 +252,29 @@ impl Manifest {
         })
     }
 }
+
+impl Manifest {
+    /// Net changes after a watermark. Before the change log begins nobody knows what was there: then it is
+    /// everything that a tier which was filled up to there can lack.
+    fn changes_for(&self, watermark: Generation) -> Changes<'_> {
+        if watermark >= self.log_begins() {
+            return Box::new(self.changes_after(watermark));
+        }
+        let entries = self.entries(None);
+        Box::new(entries.filter_map(move |entry| match entry {
+            Ok((_, entry)) if entry.changed <= watermark => None,
+            Ok((url, entry)) => Some(Ok(UrlChange {
+                url,
+                before: None,
+                oldest: entry.changed,
+                after: Some(entry),
+            })),
+            Err(error) => Some(Err(error)),
+        }))
+    }
+}
+
+type Changes<'a> = Box<dyn Iterator<Item = Result<UrlChange, ManifestError>> + 'a>;
 
 fn record_etag(batch: &mut Batch, name: &TierName, kind: EtagKind, one: &Confirmation<'_>) {
     let in_tier = keys::in_tier(keys::ETAG_IN_TIER, name, one.key.as_str());
@@ -265,6 +288,22 @@ fn record_etag(batch: &mut Batch, name: &TierName, kind: EtagKind, one: &Confirm
         (Mark::Written { etag, .. }, _, _) => codec::put(batch, &in_tier, etag),
         (Mark::Deleted, _, _) => batch.remove(&in_tier),
     }
+}
+
+/// What is recorded of the ETag that a listing shows of an object of that content.
+pub(super) fn etag_record(
+    name: &TierName,
+    kind: EtagKind,
+    key: &ObjectKey,
+    content: &ContentHash,
+    etag: &str,
+) -> Option<KeyAndPayload> {
+    let key = match kind {
+        EtagKind::Content => return None,
+        EtagKind::Md5 if is_md5(etag) => keys::etag_of_blob(content),
+        EtagKind::Md5 | EtagKind::Opaque => keys::in_tier(keys::ETAG_IN_TIER, name, key.as_str()),
+    };
+    Some((key, codec::encode(&etag.to_owned())))
 }
 
 fn is_md5(etag: &str) -> bool {

@@ -12,6 +12,7 @@ mod common;
 mod guards;
 mod house;
 mod lock;
+mod rebuild;
 mod repair;
 mod report;
 mod stages;
@@ -26,7 +27,8 @@ use crate::audit::AuditError;
 use crate::config::Config;
 use crate::crawl::{CrawlError, CrawlProgress, Frontier};
 use crate::db::{Blown, DbError, Fuse, way_out};
-use crate::manifest::{Evidence, ManifestError, RunId};
+use crate::manifest::{Evidence, Manifest, ManifestError, RunId};
+use crate::rebuild::RebuildError;
 use crate::site::{PageUrl, Scope, ScopeError};
 use crate::store::StoreError;
 use crate::sync::{SyncError, TierProgress};
@@ -41,6 +43,9 @@ pub use house::{
     traps_of,
 };
 pub use lock::{Holder, Lock};
+pub use rebuild::{
+    BodiesFrom, ManifestAsked, Rebuilt, gc, rebuild_manifest, rebuild_store, rebuild_tier,
+};
 pub use repair::{Sent, Unrepaired};
 pub use report::{ChangeLine, HeldBack, RunReport, Verdict, rfc3339};
 pub use status::{Status, held_back, read_status};
@@ -134,6 +139,8 @@ pub enum RunError {
     Sync(#[from] SyncError),
     #[error(transparent)]
     Audit(AuditError),
+    #[error(transparent)]
+    Rebuild(#[from] RebuildError),
     #[error("the HTTP client: {0}")]
     Http(#[from] crate::http::HttpError),
 }
@@ -295,7 +302,14 @@ async fn work(
         house = stages::tiers(house, config, stages, run_id, around, report).await?;
     }
     report.finish(&house.manifest)?;
+    keep_checkpoint(&house.manifest, config)?;
     house.close(config)
+}
+
+/// The checkpoint in the state directory, as of now.
+fn keep_checkpoint(manifest: &Manifest, config: &Config) -> Result<(), ManifestError> {
+    let tiers: Vec<_> = config.tiers.iter().map(|tier| tier.name.clone()).collect();
+    manifest.keep_checkpoint(&tiers, config.state.checkpoints)
 }
 
 /// Seconds since 1970 in UTC.

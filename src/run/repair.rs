@@ -136,9 +136,11 @@ impl Repairing<'_> {
         let store = Arc::new(store);
         let readable = self.readable(visits);
         let sync = sync::Sync {
-            bodies: Bodies::new(Arc::clone(&manifest), Arc::clone(&store), readable),
+            bodies: Bodies::new(Arc::clone(&manifest), Some(Arc::clone(&store)), readable),
             manifest: Arc::clone(&manifest),
             run: self.run.clone(),
+            checkpoints: self.config.state.checkpoints,
+            across: None,
         };
         let payments = visits.iter_mut().filter(|visit| visit.can_be_mended());
         for paid in join_all(payments.map(|visit| self.pay_one(&sync, visit))).await {
@@ -182,7 +184,8 @@ impl Repairing<'_> {
             }
             Err(error) => return Err(error.into()),
         }
-        if let Err(error) = sync::publish(&sync.manifest, open, &self.run).await? {
+        if let Err(error) = sync::publish(&sync.manifest, open, &self.run, sync.checkpoints).await?
+        {
             visit.fail(error.to_string());
         }
         Ok(())

@@ -462,11 +462,13 @@ pub async fn tiers(
     let sync = sync::Sync {
         bodies: Bodies::new(
             Arc::clone(&manifest),
-            Arc::clone(&store),
+            Some(Arc::clone(&store)),
             readable.collect(),
         ),
         manifest: Arc::clone(&manifest),
         run: run.clone(),
+        checkpoints: config.state.checkpoints,
+        across: None,
     };
     let scrub = scrub_of(config, stages, around);
     let visits = clients.into_iter().map(|(tier, client)| {
@@ -578,7 +580,8 @@ async fn visit(
         }
     }
     if visit.trouble.is_none() && stages.syncs() {
-        let published = sync::publish(&sync.manifest, &mut open, &sync.run).await?;
+        let published =
+            sync::publish(&sync.manifest, &mut open, &sync.run, sync.checkpoints).await?;
         visit.trouble = published.err().map(Trouble::from);
     }
     let before_scrub = open.tier.traffic();
@@ -680,7 +683,7 @@ fn enter(report: &mut RunReport, visit: Visit) {
 }
 
 /// True when nobody needs the local copy of any blob: no tier, and no run that waits to be resumed.
-fn is_confirmed(config: &Config, manifest: &Manifest) -> Result<bool, ManifestError> {
+pub(super) fn is_confirmed(config: &Config, manifest: &Manifest) -> Result<bool, ManifestError> {
     if Frontier::waits(&config.state.dir) {
         return Ok(false);
     }

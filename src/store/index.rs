@@ -61,6 +61,15 @@ pub fn locate(db: &Db, hash: &ContentHash) -> Result<Option<Located>, DbError> {
     Ok(payload.and_then(|payload| decode(&payload)))
 }
 
+/// Where every blob lies, in the order of their hashes. Records of a format that this version does not know are
+/// left out.
+pub fn all(db: &Db) -> impl Iterator<Item = Result<Located, DbError>> + '_ {
+    db.scan(&[PREFIX]).filter_map(|record| match record {
+        Ok((_, payload)) => decode(&payload).map(Ok),
+        Err(error) => Some(Err(error)),
+    })
+}
+
 /// Removes the record of one blob.
 pub fn forget(batch: &mut Batch, hash: &ContentHash) {
     batch.remove(&key(hash));

@@ -20,11 +20,14 @@ use bytes::Bytes;
 use crate::content::{ContentHash, Digest};
 use crate::db::{Blown, DbError, Fuse, way_out};
 
-pub use index::{Located, Place, forget, forget_all, locate, record};
+pub use index::{Located, Place, all, forget, forget_all, locate, record};
 /// Records of places to bytes and back: for whoever holds them to golden files.
 pub use index::{decode as decode_located, encode as encode_located};
 
 use segment::Segments;
+
+/// What a segment begins with, before its first frame.
+pub const SEGMENT_HEADER_BYTES: u64 = frame::SEGMENT_HEADER.len() as u64;
 
 /// Blobs above this size get a file of their own: a segment should hold dozens of blobs at least.
 pub const FILE_BYTES_MIN: u64 = 8 << 20;
@@ -151,6 +154,79 @@ impl Store {
     /// [`StoreError::Io`] and [`StoreError::Format`]; a torn end is no error.
     pub fn scan(&self) -> Result<Vec<Located>, StoreError> {
         self.segments.scan()
+    }
+
+    /// Every segment with its length, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn segments(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        self.segments.lengths()
+    }
+
+    /// The frames of one segment, as [`Store::scan`] gives those of all.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] and [`StoreError::Format`]; a torn end is no error.
+    pub fn scan_segment(&self, number: u32) -> Result<Vec<Located>, StoreError> {
+        self.segments.scan_one(number)
+    }
+
+    /// The blobs that have files of their own, with their sizes.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn files(&self) -> Result<Vec<(ContentHash, u64)>, StoreError> {
+        let folder = files_dir(&self.dir);
+        let mut files = Vec::new();
+        for file in fs::read_dir(&folder).map_err(io_error(&folder))? {
+            let file = file.map_err(io_error(&folder))?;
+            let hash: Option<ContentHash> =
+                file.file_name().to_str().and_then(|name| name.parse().ok());
+            if let Some(hash) = hash {
+                let metadata = file.metadata().map_err(io_error(&file.path()))?;
+                files.push((hash, metadata.len()));
+            }
+        }
+        files.sort_unstable_by_key(|(hash, _)| *hash.as_bytes());
+        Ok(files)
+    }
+
+    /// Whether something that calls itself this blob lies where it is said to; its bytes are not looked at.
+    pub fn holds(&self, located: &Located) -> bool {
+        match located.place {
+            Place::File => {
+                let metadata = fs::metadata(self.file_of(&located.digest.content));
+                metadata.is_ok_and(|file| file.len() == located.digest.size)
+            }
+            Place::Segment { number, offset } => {
+                self.segments.holds(number, offset, &located.digest)
+            }
+        }
+    }
+
+    /// The next blobs go into a new segment, so that all that are there now can be replaced.
+    pub fn close_segment(&mut self) {
+        self.segments.close();
+    }
+
+    /// Removes a segment that nothing names any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove_segment(&mut self, number: u32) -> Result<(), StoreError> {
+        self.fuse.pass("store.remove")?;
+        self.segments.remove(number)
+    }
+
+    /// Removes the file of a blob that nothing names any more.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove_file(&mut self, hash: &ContentHash) -> Result<(), StoreError> {
+        self.fuse.pass("store.remove")?;
+        let path = self.file_of(hash);
+        fs::remove_file(&path).map_err(io_error(&path))
     }
 
     /// Drops every blob. The caller has dropped their names before.

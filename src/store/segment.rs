@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use super::frame::{FRAME_HEADER_BYTES, FrameHeader, SEGMENT_HEADER};
 use super::{Located, NewBlob, Place, StoreError, io_error};
+use crate::content::Digest;
 
 /// A segment is closed at this size: small enough to be compacted in one go, large enough that a
 /// site of half a terabyte needs only some thousand files.
@@ -116,16 +117,65 @@ impl Segments {
     pub fn scan(&self) -> Result<Vec<Located>, StoreError> {
         let mut all = Vec::new();
         for &number in &self.numbers {
-            let path = segment_path(&self.dir, number);
-            let file = File::open(&path).map_err(io_error(&path))?;
-            frames(&file, &path, |offset, header| {
-                all.push(Located {
-                    digest: header.digest,
-                    place: Place::Segment { number, offset },
-                });
-            })?;
+            all.extend(self.scan_one(number)?);
         }
         Ok(all)
+    }
+
+    pub fn scan_one(&self, number: u32) -> Result<Vec<Located>, StoreError> {
+        let path = segment_path(&self.dir, number);
+        let file = File::open(&path).map_err(io_error(&path))?;
+        let mut found = Vec::new();
+        frames(&file, &path, |offset, header| {
+            found.push(Located {
+                digest: header.digest,
+                place: Place::Segment { number, offset },
+            });
+        })?;
+        Ok(found)
+    }
+
+    pub fn lengths(&self) -> Result<Vec<(u32, u64)>, StoreError> {
+        let mut lengths = Vec::new();
+        for &number in &self.numbers {
+            let path = segment_path(&self.dir, number);
+            let metadata = fs::metadata(&path).map_err(io_error(&path))?;
+            lengths.push((number, metadata.len()));
+        }
+        Ok(lengths)
+    }
+
+    /// Whether the frame that is said to be there is, whole.
+    pub fn holds(&self, number: u32, offset: u64, digest: &Digest) -> bool {
+        let path = segment_path(&self.dir, number);
+        let look = || -> io::Result<bool> {
+            let file = self.opened(number, &path)?;
+            let mut header = [0; FRAME_HEADER_BYTES];
+            let at = offset.saturating_sub(FRAME_HEADER_BYTES as u64);
+            file.read_exact_at(&mut header, at)?;
+            let is_it = FrameHeader::decode(&header).is_some_and(|frame| frame.digest == *digest);
+            Ok(is_it && file.metadata()?.len() >= offset + digest.size)
+        };
+        look().unwrap_or(false)
+    }
+
+    pub fn close(&mut self) {
+        self.active = None;
+    }
+
+    pub fn remove(&mut self, number: u32) -> Result<(), StoreError> {
+        if self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.number == number)
+        {
+            self.active = None;
+        }
+        self.read_last = Mutex::default();
+        let path = segment_path(&self.dir, number);
+        fs::remove_file(&path).map_err(io_error(&path))?;
+        self.numbers.remove(&number);
+        Ok(())
     }
 
     pub fn clear(&mut self) -> Result<(), StoreError> {

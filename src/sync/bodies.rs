@@ -25,7 +25,8 @@ const READ_BYTES: usize = 256 << 10;
 /// Where bodies come from during one sync.
 pub struct Bodies {
     manifest: Arc<Manifest>,
-    store: Arc<Store>,
+    /// `None` where the store is left out.
+    store: Option<Arc<Store>>,
     tiers: Vec<Arc<dyn Tier>>,
     recent: Mutex<Recent>,
 }
@@ -39,7 +40,11 @@ struct Recent {
 
 impl Bodies {
     /// `tiers` are those that may be read when the store lacks a blob.
-    pub fn new(manifest: Arc<Manifest>, store: Arc<Store>, tiers: Vec<Arc<dyn Tier>>) -> Bodies {
+    pub fn new(
+        manifest: Arc<Manifest>,
+        store: Option<Arc<Store>>,
+        tiers: Vec<Arc<dyn Tier>>,
+    ) -> Bodies {
         Bodies {
             manifest,
             store,
@@ -90,10 +95,13 @@ impl Bodies {
     /// The store's copy. One that cannot be read whole is forgotten: a tier may have another, and else
     /// the next crawl fetches it again.
     fn local(&self, hash: &ContentHash) -> Result<Option<Body>, SyncError> {
+        let Some(store) = &self.store else {
+            return Ok(None);
+        };
         let Some(located) = self.manifest.locate(hash)? else {
             return Ok(None);
         };
-        if let Some(path) = self.store.path(&located) {
+        if let Some(path) = store.path(&located) {
             let size = located.digest.size;
             if std::fs::metadata(&path).is_ok_and(|file| file.len() == size) {
                 return Ok(Some(Body::File { path, size }));
@@ -102,7 +110,7 @@ impl Bodies {
             self.manifest.forget_blob(hash)?;
             return Ok(None);
         }
-        match self.store.read(&located) {
+        match store.read(&located) {
             Ok(bytes) => {
                 self.remember(*hash, &bytes);
                 Ok(Some(Body::Bytes(bytes)))
@@ -128,7 +136,7 @@ impl Bodies {
         let Some(path) = self
             .manifest
             .locate(hash)?
-            .and_then(|located| self.store.path(&located))
+            .and_then(|located| self.store.as_ref()?.path(&located))
         else {
             return Ok(());
         };
@@ -265,7 +273,11 @@ mod tests {
             Arc::new(DirectoryTier::new(TierName::parse(name).unwrap(), root))
         });
         let bodies = |tiers: &[Arc<dyn Tier>]| {
-            Bodies::new(Arc::clone(&manifest), Arc::clone(&store), tiers.to_vec())
+            Bodies::new(
+                Arc::clone(&manifest),
+                Some(Arc::clone(&store)),
+                tiers.to_vec(),
+            )
         };
         let alone = bodies(&tiers[..1]);
         alone.of(&key, &object).await.unwrap();

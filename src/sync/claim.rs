@@ -1,6 +1,7 @@
 //! Whose tier is it? Read before anything is written, and taken by a conditional put before the first
 //! operation, so that two machines never interleave in one bucket.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use super::head::{FORMAT, HEAD, Head};
 use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::db::{Blown, Fuse};
+use crate::manifest::checkpoint::Kept;
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
 use crate::site::{Layout, ObjectKey};
 use crate::tier::{Capabilities, EtagMeaning, Expect, LIST_PAGE, Tier, TierError};
@@ -113,6 +115,49 @@ pub async fn open_to_adopt(
     })
 }
 
+/// Opens a tier to be filled anew, whatever the manifest says of it; also told is whether it holds objects of the
+/// site. Its epoch will be higher than any that was seen, so that whoever else writes there is stopped.
+///
+/// # Errors
+/// As [`open`]; a tier of another mirror is refused here, too.
+pub async fn open_to_rebuild(
+    manifest: &Arc<Manifest>,
+    tier: Arc<dyn Tier>,
+    concurrency: usize,
+    fuse: Fuse,
+) -> Result<Result<(OpenTier, bool), Trouble>, ManifestError> {
+    let name = tier.name().clone();
+    let seen = match tier.read_small(HEAD).await {
+        Ok(seen) => seen,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let moves_from = manifest.filled(&name)?;
+    let mut open = OpenTier {
+        state: manifest.tier(&name)?,
+        tier,
+        name,
+        concurrency,
+        filled: manifest.layout().clone(),
+        fuse,
+        head: None,
+    };
+    if let Some((bytes, etag)) = seen
+        && let Err(why) = open.recognise_lineage(manifest, &bytes, etag)
+    {
+        return Ok(Err(Trouble::refusal(why)));
+    }
+    Ok(match (open.first_object().await, moves_from) {
+        (Ok(Some(_)), Some(earlier)) => Err(Trouble::refusal(format!(
+            "tier {} holds objects under keys of {} and has not been moved to {} yet; let `standin sync` do that, or empty it first",
+            open.name,
+            earlier.layout(),
+            manifest.layout()
+        ))),
+        (Ok(first), _) => Ok((open, first.is_some())),
+        (Err(error), _) => Err(error.into()),
+    })
+}
+
 /// Reads a tier's head; one that is there must be ours.
 async fn recognised(
     manifest: &Arc<Manifest>,
@@ -156,7 +201,7 @@ impl OpenTier {
     ) -> Result<(), String> {
         let name = &self.name;
         let head: Head = serde_json::from_slice(bytes).map_err(|why| {
-            format!("tier {name}: {HEAD} cannot be read ({why}); empty the tier and give it a new name in the configuration, and it is filled again")
+            format!("tier {name}: {HEAD} cannot be read ({why}); if nobody else uses this place, remove that object, then `standin rebuild tier {name}` fills it again")
         })?;
         if head.format > FORMAT {
             return Err(format!(
@@ -171,7 +216,7 @@ impl OpenTier {
                 format!(", its keys are of {theirs} and ours of {ours}")
             };
             return Err(format!(
-                "tier {name} belongs to another mirror (lineage {}{keys}); use its state folder, or name another place",
+                "tier {name} belongs to another mirror (lineage {}{keys}); use its state folder, name another place, or, if this state folder holds nothing that counts, `standin rebuild manifest --from {name} --replace`",
                 head.lineage
             ));
         }
@@ -182,13 +227,13 @@ impl OpenTier {
         }
         if head.epoch > self.state.epoch {
             return Err(format!(
-                "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); only one machine may write to a tier: stop one of them",
+                "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); only one machine may write to a tier: stop one of them. If this state folder is the one that counts, `standin rebuild tier {name}` takes the tier back",
                 head.run, head.epoch, self.state.epoch
             ));
         }
         if head.epoch < self.state.epoch {
             return Err(format!(
-                "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? Empty it and give it a new name in the configuration, and it is filled again",
+                "tier {name} holds an older state (epoch {}, ours is {}): was it restored from a backup? `standin rebuild tier {name}` compares it and writes what is wrong",
                 head.epoch, self.state.epoch
             ));
         }
@@ -209,6 +254,46 @@ impl OpenTier {
         self.head.is_none() && self.state.epoch > 0
     }
 
+    /// Takes over a head of this mirror, of whatever epoch, and none of what it says is there.
+    fn recognise_lineage(
+        &mut self,
+        manifest: &Manifest,
+        bytes: &Bytes,
+        etag: String,
+    ) -> Result<(), String> {
+        let name = &self.name;
+        let head: Head = serde_json::from_slice(bytes).map_err(|why| {
+            format!("tier {name}: {HEAD} cannot be read ({why}); if nobody else uses this place, remove that object and run again")
+        })?;
+        if head.format > FORMAT {
+            return Err(format!(
+                "tier {name} was written by a newer version of standin; upgrade standin"
+            ));
+        }
+        let about = manifest.about();
+        if head.lineage != about.lineage.0 {
+            return Err(format!(
+                "tier {name} belongs to another mirror (lineage {}): empty it first, or name another place",
+                head.lineage
+            ));
+        }
+        self.state.epoch = self.state.epoch.max(head.epoch);
+        let record = Head::of(&about, head.epoch, &head.run, None);
+        self.head = Some(SeenHead { record, etag });
+        Ok(())
+    }
+
+    /// The objects of all checkpoints that the head names.
+    pub fn checkpoint_names(&self) -> BTreeSet<String> {
+        let head = self.head.as_ref().map(|head| &head.record);
+        let kept = head.map(|head| Kept {
+            newest: head.checkpoint.clone(),
+            earlier: head.earlier.clone(),
+        });
+        let kept = kept.unwrap_or_default();
+        kept.names().map(str::to_owned).collect()
+    }
+
     /// Decides about a tier without a head: new, unexpectedly empty, robbed of its head, or somebody else's.
     async fn welcome(&self) -> Result<(), Trouble> {
         let name = &self.name;
@@ -217,7 +302,7 @@ impl OpenTier {
         match (self.state.epoch > 0, held) {
             (false, None) => Ok(()),
             (true, None) => Err(Trouble::refusal(format!(
-                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, give the tier a new name in the configuration, and it is filled again"
+                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, `standin rebuild tier {name}` fills it again"
             ))),
             (true, Some(_)) => Err(Trouble::refusal(format!(
                 "tier {name} ({place}) has lost its {HEAD}, but not its objects: did a transfer or sync that deletes run there? Switch that off; then `standin adopt --tier {name}` takes the tier back"

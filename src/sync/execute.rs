@@ -16,7 +16,7 @@ use crate::content::ContentHash;
 use crate::delta::{Operation, Phase};
 use crate::manifest::{self, Generation, Intent, Manifest, ManifestError, Mark, RunId};
 use crate::site::{ObjectKey, PageUrl};
-use crate::tier::{Class, Confirmed, TierError};
+use crate::tier::{Class, Confirmed, ServicePlace, TierError};
 
 /// Attempts of ours, for what a tier's line does not repeat: other bytes than announced are read and sent
 /// once more, and so is what a disk failed to take.
@@ -47,6 +47,17 @@ pub struct Sync {
     pub manifest: Arc<Manifest>,
     pub bodies: Bodies,
     pub run: RunId,
+    /// Checkpoints kept in each tier.
+    pub checkpoints: usize,
+    /// Another tier of the same service, from which bodies are copied without passing through here.
+    pub across: Option<Across>,
+}
+
+/// A tier that another one of the same service can copy from.
+#[derive(Clone)]
+pub struct Across {
+    pub name: TierName,
+    pub place: Arc<ServicePlace>,
 }
 
 /// A plan that has been begun: what is in it, and up to where an earlier one was left in doubt.
@@ -551,6 +562,10 @@ async fn write_once(
         Some(result) => return Ok((operation, result)),
         None => (),
     }
+    let operation = match copied_across(sync, open, operation).await? {
+        Ok(done) => return Ok(done),
+        Err(operation) => operation,
+    };
     let (key, object) = match operation {
         Operation::Put { key, object }
         | Operation::Copy { key, object, .. }
@@ -565,4 +580,48 @@ async fn write_once(
         }),
     };
     Ok((Operation::Put { key, object }, result))
+}
+
+/// A put that another tier of the same service can serve, if there is one that has exactly this object. Otherwise
+/// the operation comes back.
+async fn copied_across(
+    sync: &Sync,
+    open: &OpenTier,
+    operation: Operation,
+) -> Result<Result<(Operation, Result<Confirmed, TierError>), Operation>, SyncError> {
+    let Some(across) = &sync.across else {
+        return Ok(Err(operation));
+    };
+    let Operation::Put { key, object } = operation else {
+        return Ok(Err(operation));
+    };
+    let (manifest, meta) = (&sync.manifest, &object.meta);
+    let state = manifest.tier(&across.name)?;
+    let changed = manifest.entry(&meta.url)?.map(|entry| entry.changed);
+    let is_there = changed.is_some_and(|changed| changed <= state.watermark)
+        && manifest.intent(&across.name)?.is_none()
+        && manifest.debt(&across.name, &meta.url)?.is_none();
+    if !is_there {
+        return Ok(Err(Operation::Put { key, object }));
+    }
+    let etag = manifest.etag(&across.name, state.etag, &key, &meta.content)?;
+    let copied = open
+        .tier
+        .copy_across(&across.place, etag.as_deref(), &key, meta)
+        .await;
+    Ok(match copied {
+        Err(
+            error @ (TierError::Unsupported { .. }
+            | TierError::Rejected { .. }
+            | TierError::Refused { .. }
+            | TierError::Mismatch { .. }),
+        ) => {
+            tracing::debug!(tier = %open.name, %error, "sent instead");
+            Err(Operation::Put { key, object })
+        }
+        result => {
+            let from = key.clone();
+            Ok((Operation::Copy { from, key, object }, result))
+        }
+    })
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::OpenTier;
 use super::{SyncError, off_thread};
-use crate::manifest::checkpoint::{self, Checkpoint, Extended};
+use crate::manifest::checkpoint::{self, Checkpoint, Kept, Whose};
 use crate::manifest::{Generation, Manifest, Meta, RunId, Verified};
 use crate::site::{Layout, LayoutName, Scheme};
 use crate::tier::{Expect, TierError};
@@ -35,6 +35,9 @@ pub struct Head {
     pub identity: Vec<(String, Scheme)>,
     pub verified: Option<Verified>,
     pub checkpoint: Checkpoint,
+    /// Those before it, newest first: tried when the newest cannot be read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub earlier: Vec<Checkpoint>,
 }
 
 impl Head {
@@ -52,6 +55,7 @@ impl Head {
             checkpoint: earlier
                 .map(|head| head.checkpoint.clone())
                 .unwrap_or_default(),
+            earlier: earlier.map(|head| head.earlier.clone()).unwrap_or_default(),
         }
     }
 
@@ -72,8 +76,8 @@ impl Head {
     }
 }
 
-/// Writes checkpoint and head of a tier that has reached a new generation; nothing when the head in
-/// the tier already says so. Objects of the checkpoint go first, the head that names them last.
+/// Writes checkpoint and head of a tier, of which `count` checkpoints are kept; nothing when what is there already
+/// says the same. Objects of the checkpoint go first, the head that names them last.
 ///
 /// # Errors
 /// Outside: what the manifest says. Inside: what the tier says.
@@ -81,31 +85,43 @@ pub async fn publish(
     manifest: &Arc<Manifest>,
     open: &mut OpenTier,
     run: &RunId,
+    count: usize,
 ) -> Result<Result<(), TierError>, SyncError> {
     let state = open.state.clone();
     let Some(head) = open.head.clone() else {
         return Ok(Ok(()));
     };
-    let says_all = head.record.generation == state.watermark && head.record.layout() == open.filled;
-    if state.head == state.watermark && says_all {
+    if manifest.generation() == Generation::NONE {
         return Ok(Ok(()));
     }
-    let extended = match send_checkpoint(manifest, open, head.record.checkpoint.clone()).await? {
-        Ok(extended) => extended,
+    let known = Kept {
+        newest: head.record.checkpoint.clone(),
+        earlier: head.record.earlier.clone(),
+    };
+    let newest = match send_checkpoint(manifest, open, known.newest.clone()).await? {
+        Ok(newest) => newest,
         Err(error) => return Ok(Err(error)),
     };
+    let is_told = state.head == state.watermark
+        && head.record.generation == state.watermark
+        && head.record.layout() == open.filled;
+    if is_told && newest == known.newest {
+        return Ok(Ok(()));
+    }
+    let (kept, stale) = known.with(newest, count);
     let record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
     let mut record = record.filled_by(&open.filled);
     record.generation = state.watermark;
     record.verified = state.verified;
-    record.checkpoint = extended.checkpoint;
+    record.checkpoint = kept.newest;
+    record.earlier = kept.earlier;
     open.fuse.pass("tier.head")?;
     let expect = Some(Expect::Etag(head.etag));
     let etag = match open.tier.write_small(HEAD, record.encode(), expect).await {
         Ok(etag) => etag,
         Err(error) => return Ok(Err(error)),
     };
-    for name in extended.stale {
+    for name in stale {
         if let Err(error) = open.tier.delete_small(&name).await {
             tracing::warn!(%error, name, "an old checkpoint object stays in the tier");
         }
@@ -123,10 +139,11 @@ async fn send_checkpoint(
     manifest: &Arc<Manifest>,
     open: &OpenTier,
     known: Checkpoint,
-) -> Result<Result<Extended, TierError>, SyncError> {
+) -> Result<Result<Checkpoint, TierError>, SyncError> {
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+    let name = open.name.clone();
     let making = off_thread(manifest, move |manifest| {
-        checkpoint::extend(manifest, known, |part, bytes| {
+        checkpoint::extend(manifest, Whose::Tier(&name), known, |part, bytes| {
             sender.blocking_send((part.name.clone(), bytes)).is_ok()
         })
     });
@@ -140,6 +157,6 @@ async fn send_checkpoint(
         Ok::<_, SyncError>(Ok(()))
     };
     let (made, written) = futures_util::join!(making, writing);
-    let extended = made?;
-    Ok(written?.map(|()| extended))
+    let made = made?;
+    Ok(written?.map(|()| made))
 }

@@ -27,8 +27,8 @@ use crate::store::StoreError;
 use crate::tier::{Class, Tier, TierError, Traffic};
 
 pub use bodies::Bodies;
-pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look};
-pub use execute::{FAILURES_IN_A_ROW_MAX, Outcome, Sync};
+pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look, open_to_rebuild};
+pub use execute::{Across, FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
 pub use moves::{Collisions, Cost, Moves};
 pub use plan::{Planned, Step, plan_of};
@@ -111,7 +111,7 @@ pub struct TierProgress {
 }
 
 impl TierProgress {
-    /// So many operations, or objects, are there.
+    /// So many operations, or objects, are to be done.
     pub fn plan(&self, operations: u64) {
         self.planned.store(operations, Ordering::Relaxed);
     }

@@ -32,7 +32,7 @@ pub use gcs::GcsTier;
 pub use line::{Kind, Line, Traffic};
 pub use object::{
     Body, Capabilities, Confirmed, EtagMeaning, Expect, Fetched, ListPage, Listed, ObjectMeta,
-    Prices, Provenance, Seen, Stated,
+    Prices, Provenance, Seen, ServicePlace, Stated,
 };
 pub use pieces::{PIECE_BYTES, Pieces};
 pub use s3::S3Tier;
@@ -80,6 +80,27 @@ pub trait Tier: Send + Sync {
         key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError>;
+
+    /// Makes `key` from the object under the same key of another tier, inside the service that both lie in; as
+    /// [`Tier::copy`] otherwise. [`TierError::Unsupported`] where the service cannot, or is another one.
+    async fn copy_across(
+        &self,
+        _from: &ServicePlace,
+        _etag: Option<&str>,
+        key: &ObjectKey,
+        _meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        Err(TierError::Unsupported {
+            tier: self.name().clone(),
+            at: key.to_string(),
+            cause: "this kind of tier does not copy from another",
+        })
+    }
+
+    /// Where the tier lies inside its service; `None` where nothing can be copied out of it in that way.
+    fn service_place(&self) -> Option<ServicePlace> {
+        None
+    }
 
     /// Replaces the metadata alone. `meta` describes the bytes that are stored, `etag` is what was
     /// recorded for them. Where they differ or are missing, and where the service says nothing by which

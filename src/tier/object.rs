@@ -119,6 +119,16 @@ pub struct Capabilities {
     pub copies_cheaply: bool,
 }
 
+/// Where a tier lies inside a service, as another tier of the same service names it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ServicePlace {
+    /// Equal for two tiers whose credentials reach both: endpoint, region and who asks.
+    pub service: String,
+    pub bucket: String,
+    /// Keys begin with it; with its separator, or empty.
+    pub prefix: String,
+}
+
 /// What operations on objects cost in requests.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Prices {

@@ -5,9 +5,11 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use standin::config::TierName;
 use standin::content::{ContentHash, Digest, KeptHeaders};
 use standin::db::Fuse;
-use standin::manifest::checkpoint::{self, Checkpoint, Part};
+use standin::manifest::checkpoint::{self, Checkpoint, Part, Whose};
+use standin::manifest::restore::{self, Told};
 use standin::manifest::{
     Change, Counts, Debt, Entry, EtagKind, Evidence, Filled, Generation, GenerationRecord, Gone,
     Intent, Lineage, Manifest, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect,
@@ -329,6 +331,7 @@ fn golden_part(name: &str) -> (Vec<u8>, Vec<(PageUrl, Entry)>) {
         hash: ContentHash::of(&bytes),
         bytes: bytes.len() as u64,
         rows: 2,
+        after: None,
     };
     let rows = checkpoint::read_part(&part, &bytes).unwrap();
     (bytes, rows)
@@ -338,7 +341,7 @@ fn golden_part(name: &str) -> (Vec<u8>, Vec<(PageUrl, Entry)>) {
 fn a_checkpoint_part_of_any_version_reads_as_it_was_written() {
     // Promise: any tier's checkpoint makes the manifest again, whichever version wrote it. The golden
     // parts are read; what is written today unpacks to the newest one's rows (the compressor may
-    // differ). In the oldest, rows hold records of format 1.
+    // differ). In the oldest, rows hold records of format 1; rows of parts of format 1 have no kind.
     let first = |entry: Entry| Entry {
         changed: Generation(1),
         first: Generation(1),
@@ -348,9 +351,11 @@ fn a_checkpoint_part_of_any_version_reads_as_it_was_written() {
         (url("https://www.example.org/"), first(page())),
         (url("https://www.example.org/old"), redirect()),
     ];
-    let (golden, read) = golden_part("part-v1-records-v2");
+    assert_eq!(golden_part("part-v1-records-v2").1, rows);
+    let [today, _] = written_today(&rows);
+    let (golden, read) = golden_part("part-v2");
     assert_eq!(read, rows);
-    assert_eq!(unpacked(&written_today(&rows)), unpacked(&golden));
+    assert_eq!(unpacked(&today), unpacked(&golden));
     let without_times: Vec<_> = rows
         .into_iter()
         .map(|(url, entry)| (url, carried(entry)))
@@ -358,11 +363,49 @@ fn a_checkpoint_part_of_any_version_reads_as_it_was_written() {
     assert_eq!(golden_part("part-v1").1, without_times);
 }
 
-/// The one part of a checkpoint of a fresh manifest with these outcomes.
-fn written_today(rows: &[(PageUrl, Entry)]) -> Vec<u8> {
+#[test]
+fn what_a_checkpoint_says_about_itself_reads_as_it_was_written() {
+    // Promise: whose it is, what its tier owes and what could not be had come back from the golden part, as records
+    // of the kinds that are written today, and in their order.
+    let bytes = golden_hex("tests/golden/checkpoint/about-v2.hex");
+    let part = Part {
+        name: ".standin/checkpoint/about".into(),
+        hash: ContentHash::of(&bytes),
+        bytes: bytes.len() as u64,
+        rows: 5,
+        after: None,
+    };
+    let mut kinds = String::new();
+    let mut meta = None;
+    let mut owed = None;
+    checkpoint::read_rows(&part, &bytes, |key, payload| {
+        kinds.push(char::from(key[0]));
+        match restore::checked(key, payload)? {
+            Told::Meta(told) => meta = Some(told),
+            Told::Debt(url) => owed = Some(url),
+            _ => (),
+        }
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(kinds, "mtgud");
+    let meta = meta.unwrap();
+    assert_eq!(meta.generation, Generation(1));
+    assert_eq!(meta.lineage.0, "92705032495430901258608028022086302096");
+    assert_eq!(owed, Some(url("https://www.example.org/old")));
+}
+
+/// The two parts of a checkpoint, in a tier that owes something, of a fresh manifest with these outcomes: the
+/// entries, and what is said about them.
+fn written_today(rows: &[(PageUrl, Entry)]) -> [Vec<u8>; 2] {
     let folder = tempfile::tempdir().unwrap();
     let layout = Layout::new(LayoutName::Plain, []);
     let manifest = Manifest::open(folder.path(), &layout, Fuse::none()).unwrap();
+    let pending = Staged::Pending {
+        from: Some(rows[0].0.clone()),
+        why: "it could not be had".into(),
+    };
+    let pending = (url("https://www.example.org/soon"), pending);
     let staged = rows.iter().map(|(url, entry)| {
         let staged = Staged::Outcome {
             outcome: entry.outcome.clone(),
@@ -372,15 +415,26 @@ fn written_today(rows: &[(PageUrl, Entry)]) -> Vec<u8> {
         Ok((url.clone(), staged))
     });
     manifest
-        .commit(&RunId(RUN.into()), 0, Evidence::Whole, staged)
+        .commit(
+            &RunId(RUN.into()),
+            0,
+            Evidence::Whole,
+            staged.chain([Ok(pending)]),
+        )
+        .unwrap();
+    let tier = TierName::parse("primary").unwrap();
+    manifest
+        .owe(&tier, &rows[1].0, "it was refused".into())
         .unwrap();
     let mut parts = Vec::new();
-    let made = checkpoint::extend(&manifest, Checkpoint::default(), |_, bytes| {
+    let whose = Whose::Tier(&tier);
+    let made = checkpoint::extend(&manifest, whose, Checkpoint::default(), |_, bytes| {
         parts.push(bytes.to_vec());
         true
     });
-    assert_eq!(made.unwrap().checkpoint.base.len(), 1);
-    parts.pop().unwrap()
+    let made = made.unwrap();
+    assert_eq!((made.base.len(), made.about.len()), (1, 1));
+    parts.try_into().unwrap()
 }
 
 /// Magic and rows of a part.
@@ -397,6 +451,7 @@ fn the_head_keeps_its_text() {
         hash: ContentHash::from_bytes([0x44; 32]),
         bytes: 1_000,
         rows: 12,
+        after: None,
     };
     let head = Head {
         format: 1,
@@ -415,7 +470,9 @@ fn the_head_keeps_its_text() {
             generation: Generation(300),
             base: vec![part("base")],
             increments: vec![part("increment")],
+            about: Vec::new(),
         },
+        earlier: Vec::new(),
     };
     let golden = fs::read_to_string(golden_path("tests/golden/head/head-v1.json")).unwrap();
     assert_eq!(

@@ -81,6 +81,9 @@ const IN_A_FIRST_RUN: &[&str] = &[
     "db.word:1",
     "manifest.standing:1",
     "manifest.stands:1",
+    "checkpoint.part:1",
+    "checkpoint.part:2",
+    "checkpoint.index:1",
 ];
 
 /// In a run that finds an edit of the same size, other headers, a new page, one that is gone (410), one that is
@@ -342,13 +345,15 @@ fn is_settled(manifest: &Manifest, name: &str, small: &BTreeMap<String, Vec<u8>>
     );
     let mut rows = BTreeMap::new();
     let mut named = BTreeSet::from([".standin/head"]);
+    for kept in std::iter::once(&head.checkpoint).chain(&head.earlier) {
+        named.extend(kept.parts().map(|part| part.name.as_str()));
+    }
     for part in head
         .checkpoint
         .base
         .iter()
         .chain(&head.checkpoint.increments)
     {
-        named.insert(&part.name);
         let entries = checkpoint::read_part(part, &small[&part.name]).expect("a part is whole");
         rows.extend(
             entries
@@ -498,7 +503,8 @@ const IN_AN_AUDIT: &[&str] = &["audit.page:3"];
 
 #[test]
 fn every_place_of_the_source_is_killed_at() {
-    // A pass is `….pass("place")`; those of the fuse's own tests are not meant.
+    // A pass is `….pass("place")`; those of the fuse's own tests are not meant. What only happens after a loss is
+    // killed at every single pass in `rebuild.rs`.
     let mut places = BTreeSet::new();
     for path in paths_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src")) {
         if path.ends_with("fuse.rs") {
@@ -506,7 +512,10 @@ fn every_place_of_the_source_is_killed_at() {
         }
         let text = String::from_utf8_lossy(&std::fs::read(&path).expect("it is ours")).into_owned();
         for call in text.split(".pass(\"").skip(1) {
-            places.insert(call.split('"').next().expect("there is one").to_owned());
+            let place = call.split('"').next().expect("there is one");
+            if !place.starts_with("rebuild.") && place != "store.remove" {
+                places.insert(place.to_owned());
+            }
         }
     }
     let tables = [

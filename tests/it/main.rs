@@ -38,6 +38,7 @@ mod nothing_lost;
 mod plan;
 mod policy;
 mod publish;
+mod rebuild;
 mod reheader;
 mod relayout;
 mod second_look;

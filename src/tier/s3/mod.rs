@@ -34,9 +34,10 @@ use super::error::one_line;
 use super::metadata::Found;
 use super::{
     Body, Capabilities, Confirmed, Expect, Fetched, Kind, Line, ListPage, Listed, ObjectMeta,
-    Prices, Seen, Stated, Tier, TierError, Traffic,
+    Prices, Seen, ServicePlace, Stated, Tier, TierError, Traffic,
 };
 use crate::config::{S3Options, TierName};
+use crate::content::ContentHash;
 use crate::site::ObjectKey;
 use errors::{Asked, Operation, Said};
 use fields::Fields;
@@ -249,7 +250,7 @@ impl S3Tier {
     /// compared with `meta`.
     async fn copy_object(
         &self,
-        from: &ObjectKey,
+        source: (&str, String),
         etag: Option<&str>,
         key: &ObjectKey,
         meta: &ObjectMeta,
@@ -262,9 +263,9 @@ impl S3Tier {
             ));
         }
         let full = self.place.object_key(key)?;
-        let source = self.place.object_key(from)?;
-        let source = utf8_percent_encode(&source, NON_ALPHANUMERIC);
-        let source = format!("{}/{source}", self.bucket());
+        let (bucket, from) = source;
+        let source = utf8_percent_encode(&from, NON_ALPHANUMERIC);
+        let source = format!("{bucket}/{source}");
         let fields = self.fields(key, meta).await?;
         let client = self.client().await?;
         let send = || async {
@@ -290,7 +291,7 @@ impl S3Tier {
                 .unwrap_or_else(|| CopyObjectResult::builder().build()),
             // Nobody else's doing: the source is not what was recorded.
             Err(TierError::Precondition { .. }) => {
-                let cause = format!("{} has another ETag than was recorded", from.as_str());
+                let cause = format!("{from} has another ETag than was recorded");
                 return Err(self.place.mismatch(at, cause));
             }
             Err(error) => return Err(error),
@@ -518,13 +519,47 @@ impl Tier for S3Tier {
         key: &ObjectKey,
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
-        let result = self.copy_object(from, etag, key, meta).await?;
+        let source = (self.bucket(), self.place.object_key(from)?);
+        let result = self.copy_object(source, etag, key, meta).await?;
         // The same ETag as was recorded for these bytes says as much as a checksum.
         let copied = result.e_tag().map(unquoted);
         if copied.is_none() || copied.as_deref() != etag {
             self.must_state(key.as_str(), &result)?;
         }
         self.confirm(key.as_str(), result.e_tag(), meta.size)
+    }
+
+    async fn copy_across(
+        &self,
+        from: &ServicePlace,
+        etag: Option<&str>,
+        key: &ObjectKey,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
+        let ours = self.service_place().map(|ours| ours.service);
+        if ours.as_ref() != Some(&from.service) {
+            let cause = "the other tier is of another service, or of other credentials";
+            return Err(self.place.unsupported(key.as_str(), cause));
+        }
+        let source = (from.bucket.as_str(), format!("{}{key}", from.prefix));
+        let result = self.copy_object(source, etag, key, meta).await?;
+        let copied = result.e_tag().map(unquoted);
+        if copied.is_none() || copied.as_deref() != etag {
+            self.must_state(key.as_str(), &result)?;
+        }
+        self.confirm(key.as_str(), result.e_tag(), meta.size)
+    }
+
+    /// By the settings: who asks is told by the key's id, where there is one.
+    fn service_place(&self) -> Option<ServicePlace> {
+        let options = &self.options;
+        let who = options.access_key_id.as_ref().map(|id| id.expose());
+        let asked = (&options.endpoint, &options.region, who, self.owner());
+        Some(ServicePlace {
+            service: ContentHash::of(format!("{asked:?}").as_bytes()).to_string(),
+            bucket: options.bucket.clone(),
+            prefix: self.place.prefix.clone(),
+        })
     }
 
     async fn delete(&self, keys: &[ObjectKey]) -> Result<Vec<(ObjectKey, TierError)>, TierError> {

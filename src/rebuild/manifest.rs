@@ -1,0 +1,705 @@
+//! The manifest, made again.
+//!
+//! It is built in a folder beside the old one and takes its place only when it is whole; what was there is moved
+//! aside, never deleted. Of all checkpoints that can be reached the newest is tried first, and one that is damaged,
+//! cut off, of another mirror or of a newer format is named and the next one tried. Where none can be read, the
+//! objects' own metadata is. Then a listing says what the tier holds today, and what each tier owes is recorded, so
+//! that the next run has nothing to do but that.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::listing::Later;
+use super::objects::{self, Estimate, Progress};
+use super::source::{self, Found, Place};
+use super::{Client, RebuildError, Reconciled, io_error, listing, off_thread, store};
+use crate::config::TierName;
+use crate::db::{Fuse, replace_file};
+use crate::manifest::{
+    EtagKind, Filled, Generation, Lineage, Manifest, ManifestError, Meta, TierState, kept, restore,
+};
+use crate::site::Layout;
+use crate::store::Store;
+use crate::sync::{Head, TierProgress};
+use crate::tier::EtagMeaning;
+
+const LAGS: &str = "changed since the tier was last filled, and the log of it is lost";
+
+/// What it is made from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    /// The best there is.
+    Any,
+    Tier(TierName),
+    /// The checkpoints in a state directory, or in a copy of one.
+    Folder(PathBuf),
+}
+
+/// What becomes of a manifest that opens well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    Keep,
+    Replace,
+}
+
+/// What is asked for.
+pub struct ManifestOrder<'a> {
+    pub state: &'a Path,
+    pub layout: &'a Layout,
+    pub wanted: Wanted,
+    pub existing: Existing,
+    pub tiers: Vec<Client>,
+    /// Today's rules of the canonical form, for when nobody can tell those of then.
+    pub rules: Vec<String>,
+    /// Asked before every object of a tier is looked at.
+    pub may: &'a dyn Fn(&Estimate) -> bool,
+    pub progress: &'a TierProgress,
+    pub fuse: Fuse,
+}
+
+/// How a tier stands after it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TierStanding {
+    pub name: String,
+    /// `known`, or why not.
+    pub outcome: String,
+    pub watermark: Generation,
+    pub debts: u64,
+    pub requests: u64,
+}
+
+/// What was made.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ManifestReport {
+    pub lineage: String,
+    pub generation: Generation,
+    pub pages: u64,
+    pub redirects: u64,
+    pub gone: u64,
+    /// What it was made from.
+    pub source: String,
+    /// Generation of the checkpoint; none where the objects' metadata served.
+    pub checkpoint: Option<Generation>,
+    /// Checkpoints that were not to be believed, and places that could not be read.
+    pub refused: Vec<String>,
+    /// The listing that was compared.
+    pub listing: Option<Reconciled>,
+    /// Bodies found in the local store.
+    pub blobs: u64,
+    /// Where the manifest from before lies now.
+    pub moved_to: Option<PathBuf>,
+    pub tiers: Vec<TierStanding>,
+}
+
+/// A manifest that has been made and is not in its place yet.
+struct Built {
+    manifest: Arc<Manifest>,
+    dir: PathBuf,
+    /// The place whose listing is to be compared.
+    listed: Option<Client>,
+}
+
+/// Makes the manifest of a state directory again, whose lock the caller holds.
+///
+/// # Errors
+/// [`RebuildError::Refused`] where there is nothing to make it from, or a manifest that opens well; and what the
+/// tiers, the database and the file system say.
+pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, RebuildError> {
+    let expected = existing_lineage(order).await?;
+    let mut report = ManifestReport::default();
+    let found = look_around(order, &mut report).await;
+    let lineage = lineage_of(order, &found, expected, &mut report)?;
+    let ours: Vec<Found> = found
+        .into_iter()
+        .filter(|found| Some(&found.lineage) == lineage.as_ref())
+        .collect();
+    let built = match from_checkpoints(order, &ours, &mut report).await? {
+        Some(built) => built,
+        None => from_objects(order, &ours, lineage.as_ref(), &mut report).await?,
+    };
+    acquaint(order, &built, &ours, &mut report).await?;
+    report.blobs = found_blobs(order, &built.manifest).await?;
+    let about = built.manifest.about();
+    report.lineage = about.lineage.0;
+    report.generation = about.generation;
+    report.pages = about.counts.pages;
+    report.redirects = about.counts.redirects;
+    report.gone = about.counts.gone;
+    let Built { manifest, dir, .. } = built;
+    let manifest = Arc::into_inner(manifest).expect("whoever worked with it has ended");
+    manifest.close(&[])?;
+    report.moved_to = put_in_place(order, &dir)?;
+    Ok(report)
+}
+
+/// The lineage of the manifest that is there; one that opens well stays, unless told otherwise.
+async fn existing_lineage(order: &ManifestOrder<'_>) -> Result<Option<Lineage>, RebuildError> {
+    let (state, layout) = (order.state.to_path_buf(), order.layout.clone());
+    let there = tokio::task::spawn_blocking(move || Manifest::look(&state, &layout));
+    let there = there.await.expect("looking does not panic");
+    match there {
+        Ok(Some((_, generation))) if order.existing == Existing::Keep => {
+            Err(RebuildError::Refused(format!(
+                "the manifest in {} opens well and holds generation {generation}; say --replace to make it again all the same (the one that is there is moved aside)",
+                order.state.display()
+            )))
+        }
+        Ok(there) => Ok(there.map(|(lineage, _)| lineage)),
+        Err(error @ (ManifestError::Layout { .. } | ManifestError::Newer { .. })) => {
+            Err(error.into())
+        }
+        Err(ManifestError::Db(error @ crate::db::DbError::Busy { .. })) => Err(error.into()),
+        Err(error) => {
+            tracing::info!(%error, "the manifest that is there");
+            Ok(Manifest::lineage_beside(order.state))
+        }
+    }
+}
+
+/// Everything that can be read and may know something.
+async fn look_around(order: &ManifestOrder<'_>, report: &mut ManifestReport) -> Vec<Found> {
+    let mut places = Vec::new();
+    match &order.wanted {
+        Wanted::Folder(folder) => {
+            let inner = kept::place(folder);
+            places.push(Place::Folder(if inner.is_dir() {
+                inner
+            } else {
+                folder.clone()
+            }));
+        }
+        Wanted::Any => places.push(Place::Folder(kept::place(order.state))),
+        Wanted::Tier(_) => (),
+    }
+    places.extend(order.tiers.iter().cloned().map(Place::Tier));
+    let mut found = Vec::new();
+    for place in places {
+        match place.look().await {
+            Ok(Some(one)) => found.push(one),
+            Ok(None) => (),
+            Err(why) => report.refused.push(why),
+        }
+    }
+    found
+}
+
+/// Whose manifest it is to be: of the place that was named, of the manifest that is there, or of the first place
+/// that says one. All others are named as refused.
+fn lineage_of(
+    order: &ManifestOrder<'_>,
+    found: &[Found],
+    expected: Option<Lineage>,
+    report: &mut ManifestReport,
+) -> Result<Option<Lineage>, RebuildError> {
+    let named = found
+        .iter()
+        .find(|found| match (&order.wanted, &found.place) {
+            (Wanted::Tier(name), Place::Tier(client)) => client.name == *name,
+            (Wanted::Folder(_), Place::Folder(_)) => true,
+            _ => false,
+        });
+    let named = named.map(|found| found.lineage.clone());
+    if let (Some(named), Some(expected)) = (&named, &expected)
+        && named != expected
+        && order.existing == Existing::Keep
+    {
+        return Err(RebuildError::Refused(format!(
+            "what was named is of another mirror (lineage {}) than this state folder (lineage {}); say --replace to take it over",
+            named.0, expected.0
+        )));
+    }
+    let first = || found.first().map(|found| found.lineage.clone());
+    let lineage = named.or(expected).or_else(first);
+    for other in found {
+        if Some(&other.lineage) != lineage.as_ref() {
+            report.refused.push(format!(
+                "{} belongs to another mirror (lineage {})",
+                other.place.describe(),
+                other.lineage.0
+            ));
+        }
+    }
+    Ok(lineage)
+}
+
+/// From the newest checkpoint that can be believed; `None` when there is none.
+async fn from_checkpoints(
+    order: &ManifestOrder<'_>,
+    ours: &[Found],
+    report: &mut ManifestReport,
+) -> Result<Option<Built>, RebuildError> {
+    let mut candidates = Vec::new();
+    for found in ours {
+        if is_wanted(order, &found.place) {
+            candidates.extend(found.checkpoints.iter().map(|one| (found, one)));
+        }
+    }
+    // A stable sort: of equal ones the first place counts, which is the nearest.
+    candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.generation));
+    for (found, checkpoint) in candidates {
+        let dir = restore::place_of_work(order.state);
+        remove_folder(&dir)?;
+        match restored(order, &dir, found, checkpoint).await {
+            Ok(manifest) => {
+                report.source = format!("the checkpoint in {}", found.place.describe());
+                report.checkpoint = Some(checkpoint.generation);
+                let listed = match &found.place {
+                    Place::Tier(client) => Some(client.clone()),
+                    Place::Folder(_) => best_tier(ours),
+                };
+                return Ok(Some(Built {
+                    manifest,
+                    dir,
+                    listed,
+                }));
+            }
+            Err(RebuildError::Manifest(
+                error @ (ManifestError::Checkpoint { .. } | ManifestError::Record { .. }),
+            )) => report.refused.push(format!(
+                "the checkpoint of generation {} in {}: {error}",
+                checkpoint.generation,
+                found.place.describe()
+            )),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+fn is_wanted(order: &ManifestOrder<'_>, place: &Place) -> bool {
+    match (&order.wanted, place) {
+        (Wanted::Any, _) | (Wanted::Folder(_), Place::Folder(_)) => true,
+        (Wanted::Tier(name), Place::Tier(client)) => client.name == *name,
+        _ => false,
+    }
+}
+
+/// The tier that holds the newest generation.
+fn best_tier(ours: &[Found]) -> Option<Client> {
+    let mut tiers: Vec<_> = ours
+        .iter()
+        .filter_map(|found| match (&found.place, &found.head) {
+            (Place::Tier(client), Some(head)) => Some((head.generation, client)),
+            _ => None,
+        })
+        .collect();
+    tiers.sort_by_key(|(generation, _)| std::cmp::Reverse(*generation));
+    tiers.first().map(|(_, client)| (*client).clone())
+}
+
+async fn restored(
+    order: &ManifestOrder<'_>,
+    dir: &Path,
+    found: &Found,
+    checkpoint: &crate::manifest::checkpoint::Checkpoint,
+) -> Result<Arc<Manifest>, RebuildError> {
+    let manifest = new_manifest(order, dir).await?;
+    let told = source::take_in(&manifest, &found.place, checkpoint).await?;
+    order.fuse.pass("rebuild.taken")?;
+    let wrong = |why: &str| ManifestError::Checkpoint {
+        name: format!("generation {}", checkpoint.generation),
+        why: why.to_owned(),
+    };
+    let meta = match (told, &found.head) {
+        (Some(meta), _) => *meta,
+        // Of a version that kept entries alone.
+        (None, Some(head)) => Meta {
+            lineage: found.lineage.clone(),
+            layout: head.layout,
+            asset_hosts: head.asset_hosts.clone(),
+            identity: head.identity.clone(),
+            generation: checkpoint.generation,
+            rules: rules_of(order, &manifest).await?,
+            ..manifest.about()
+        },
+        (None, None) => return Err(wrong("it does not say what it is of").into()),
+    };
+    if meta.lineage != found.lineage {
+        return Err(wrong("it belongs to another mirror").into());
+    }
+    if meta.generation != checkpoint.generation {
+        return Err(wrong("it is of another generation than it is said to be").into());
+    }
+    if meta.layout() != *order.layout {
+        return Err(ManifestError::Layout {
+            made: meta.layout().to_string(),
+            configured: order.layout.to_string(),
+        }
+        .into());
+    }
+    off_thread(&manifest, move |manifest| manifest.conclude(meta)).await?;
+    Ok(manifest)
+}
+
+async fn new_manifest(
+    order: &ManifestOrder<'_>,
+    dir: &Path,
+) -> Result<Arc<Manifest>, RebuildError> {
+    fs::create_dir_all(dir).map_err(io_error(dir))?;
+    let (dir, layout, fuse) = (dir.to_owned(), order.layout.clone(), order.fuse.clone());
+    let opened = tokio::task::spawn_blocking(move || Manifest::open(&dir, &layout, fuse)).await;
+    Ok(Arc::new(opened.expect("opening does not panic")?))
+}
+
+async fn rules_of(
+    order: &ManifestOrder<'_>,
+    manifest: &Arc<Manifest>,
+) -> Result<Vec<Vec<String>>, RebuildError> {
+    let newest = off_thread(manifest, |manifest| {
+        let mut newest = 0;
+        for entry in manifest.entries(None) {
+            let page = entry?.1.outcome;
+            newest = newest.max(page.page().map_or(0, |page| page.rules));
+        }
+        Ok(newest)
+    });
+    Ok(objects::rules_as_today(&order.rules, newest.await?))
+}
+
+/// From the metadata of a tier's objects. Goes on where an earlier attempt was killed.
+async fn from_objects(
+    order: &ManifestOrder<'_>,
+    ours: &[Found],
+    lineage: Option<&Lineage>,
+    report: &mut ManifestReport,
+) -> Result<Built, RebuildError> {
+    let client = match &order.wanted {
+        Wanted::Tier(name) => order.tiers.iter().find(|one| one.name == *name).cloned(),
+        Wanted::Any => match best_tier(ours) {
+            Some(client) => Some(client),
+            None => first_filled(order, report).await,
+        },
+        Wanted::Folder(_) => None,
+    };
+    let Some(client) = client else {
+        let why = report.refused.join("; ");
+        let why = if why.is_empty() {
+            ""
+        } else {
+            &format!(" ({why})")
+        };
+        return Err(RebuildError::Refused(format!(
+            "nothing is left to make the manifest from{why}: a run without one crawls the site anew"
+        )));
+    };
+    let head = ours.iter().find_map(|found| match &found.place {
+        Place::Tier(one) if one.name == client.name => found.head.clone(),
+        _ => None,
+    });
+    let dir = restore::place_of_work(order.state).with_extension("objects");
+    if let Some(head) = head.as_ref().filter(|head| head.layout() != *order.layout) {
+        return Err(ManifestError::Layout {
+            made: head.layout().to_string(),
+            configured: order.layout.to_string(),
+        }
+        .into());
+    }
+    let begun = match Progress::read(&dir, &client) {
+        // What is half made may itself be damaged by now.
+        Some(progress) => new_manifest(order, &dir)
+            .await
+            .ok()
+            .map(|made| (made, progress)),
+        None => None,
+    };
+    let (manifest, progress) = match begun {
+        Some(begun) => begun,
+        None => {
+            ask(order, &client).await?;
+            remove_folder(&dir)?;
+            (new_manifest(order, &dir).await?, Progress::begin(&client))
+        }
+    };
+    let kind = etag_kind(&client).await?;
+    let progress = objects::read_all(
+        &manifest,
+        &client,
+        kind,
+        &dir,
+        progress,
+        (order.progress, &order.fuse),
+    )
+    .await?;
+    let meta = meta_of(order, &manifest, head.as_ref(), lineage, &progress);
+    off_thread(&manifest, move |manifest| manifest.conclude(meta)).await?;
+    report.source = format!("the objects of tier {}", client.name);
+    Ok(Built {
+        manifest,
+        dir,
+        listed: Some(client),
+    })
+}
+
+/// What a manifest says of itself that was read off objects: what the head says, and what the objects do.
+fn meta_of(
+    order: &ManifestOrder<'_>,
+    manifest: &Manifest,
+    head: Option<&Head>,
+    lineage: Option<&Lineage>,
+    progress: &Progress,
+) -> Meta {
+    let generation = head.map_or(Generation(1), |head| head.generation);
+    let fresh = manifest.about();
+    Meta {
+        lineage: lineage.cloned().unwrap_or(fresh.lineage.clone()),
+        generation: generation.max(progress.generation),
+        identity: match head {
+            Some(head) => head.identity.clone(),
+            None => progress.identity.clone().into_iter().collect(),
+        },
+        rules: objects::rules_as_today(&order.rules, progress.rules),
+        ..fresh
+    }
+}
+
+/// Looking at every object is not done without a word.
+async fn ask(order: &ManifestOrder<'_>, client: &Client) -> Result<(), RebuildError> {
+    let estimate = objects::estimate(client).await?;
+    order.progress.plan(estimate.objects);
+    if estimate.objects == 0 {
+        return Err(RebuildError::Refused(format!(
+            "tier {} holds nothing to make the manifest from",
+            client.name
+        )));
+    }
+    if !(order.may)(&estimate) {
+        return Err(RebuildError::Refused(format!(
+            "without a checkpoint every object has to be looked at: {} objects in tier {}, about {} requests; say --yes to do that",
+            estimate.objects, estimate.tier, estimate.requests
+        )));
+    }
+    Ok(())
+}
+
+async fn first_filled(order: &ManifestOrder<'_>, report: &mut ManifestReport) -> Option<Client> {
+    for client in &order.tiers {
+        match client.tier.list(None, 1).await {
+            Ok(page) if !page.objects.is_empty() || page.more => return Some(client.clone()),
+            Ok(_) => (),
+            Err(error) => report.refused.push(error.to_string()),
+        }
+    }
+    None
+}
+
+async fn etag_kind(client: &Client) -> Result<EtagKind, RebuildError> {
+    Ok(match client.tier.probe().await?.etag {
+        EtagMeaning::Md5 => EtagKind::Md5,
+        EtagMeaning::Content => EtagKind::Content,
+        EtagMeaning::Opaque => EtagKind::Opaque,
+    })
+}
+
+/// Makes the tiers of this mirror known: what each has, what it can do, and what it owes.
+async fn acquaint(
+    order: &ManifestOrder<'_>,
+    built: &Built,
+    ours: &[Found],
+    report: &mut ManifestReport,
+) -> Result<(), RebuildError> {
+    let manifest = &built.manifest;
+    let states = states_of(manifest, ours).await?;
+    // The one that may hold what came after the checkpoint goes first: the others are then held against that, too.
+    let listed = built.listed.as_ref().map(|client| client.name.clone());
+    let mut clients: Vec<_> = order
+        .tiers
+        .iter()
+        .filter(|client| states.contains_key(&client.name))
+        .collect();
+    clients.sort_by_key(|client| Some(&client.name) != listed.as_ref());
+    for client in clients {
+        let (state, is_told) = states[&client.name].clone();
+        if let Some(filled) = other_layout(manifest, ours, &client.name) {
+            // Its listing shows other keys; what it is in doubt about is found by the move that is to come.
+            let (name, after) = (client.name.clone(), state.watermark);
+            off_thread(manifest, move |manifest| {
+                if manifest.filled(&name)?.is_none() {
+                    manifest.begin_moving(&name, &filled)?;
+                }
+                manifest.owe_changed_after(&name, after, LAGS)
+            })
+            .await?;
+            continue;
+        }
+        let is_listed = Some(&client.name) == listed.as_ref();
+        if state.watermark == Generation::NONE {
+            continue;
+        }
+        if is_listed || !is_told {
+            let done = listing::reconcile(manifest, client, state.etag, Later::IsTaken).await?;
+            order.fuse.pass("rebuild.listed")?;
+            if done.newer > 0 {
+                let generation = done.generation;
+                let meta = Meta {
+                    generation,
+                    ..manifest.about()
+                };
+                off_thread(manifest, move |manifest| manifest.conclude(meta)).await?;
+            }
+            if is_listed {
+                report.listing = Some(done);
+            }
+        } else {
+            let (name, after) = (client.name.clone(), state.watermark);
+            off_thread(manifest, move |manifest| {
+                manifest.owe_changed_after(&name, after, LAGS)
+            })
+            .await?;
+        }
+    }
+    introduce(order, manifest, states, report).await
+}
+
+/// By which layout a tier is filled, if that is not the manifest's.
+fn other_layout(manifest: &Manifest, ours: &[Found], name: &TierName) -> Option<Filled> {
+    let head = ours.iter().find_map(|found| match &found.place {
+        Place::Tier(client) if client.name == *name => found.head.as_ref(),
+        _ => None,
+    })?;
+    let layout = head.layout();
+    (head.generation > Generation::NONE && layout != *manifest.layout())
+        .then(|| Filled::by(&layout))
+}
+
+type States = BTreeMap<TierName, (TierState, bool)>;
+
+/// What each tier's own checkpoint and head say of it, and whether a checkpoint did: its debts are taken in then.
+async fn states_of(manifest: &Arc<Manifest>, ours: &[Found]) -> Result<States, RebuildError> {
+    let mut states = States::new();
+    for found in ours {
+        let (Place::Tier(client), Some(head)) = (&found.place, &found.head) else {
+            continue;
+        };
+        let told = source::take_in_state(manifest, client, found).await?;
+        let is_told = told.is_some();
+        let mut state = match told {
+            Some(told) => told,
+            None if head.generation == Generation::NONE => TierState::default(),
+            None => TierState {
+                etag: etag_kind(client).await?,
+                ..TierState::default()
+            },
+        };
+        state.epoch = head.epoch;
+        state.verified = head.verified;
+        state.head = head.generation;
+        state.watermark = head.generation;
+        states.insert(client.name.clone(), (state, is_told));
+    }
+    Ok(states)
+}
+
+/// Records how the tiers stand, now that it is known what each of them owes.
+async fn introduce(
+    order: &ManifestOrder<'_>,
+    manifest: &Arc<Manifest>,
+    mut states: States,
+    report: &mut ManifestReport,
+) -> Result<(), RebuildError> {
+    for client in &order.tiers {
+        let outcome = match states.remove(&client.name) {
+            Some((mut state, _)) => {
+                if state.watermark > Generation::NONE {
+                    state.watermark = manifest.generation();
+                }
+                let name = client.name.clone();
+                off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await?;
+                "known".to_owned()
+            }
+            None => "unknown: it has no head of this mirror, or cannot be read".to_owned(),
+        };
+        report.tiers.push(TierStanding {
+            name: client.name.to_string(),
+            outcome,
+            watermark: manifest.tier(&client.name)?.watermark,
+            debts: manifest.debts(&client.name).count() as u64,
+            requests: client.tier.traffic().requests(),
+        });
+    }
+    Ok(())
+}
+
+/// Notes what the local store has: its files say so themselves.
+async fn found_blobs(
+    order: &ManifestOrder<'_>,
+    manifest: &Arc<Manifest>,
+) -> Result<u64, RebuildError> {
+    let dir = order.state.join("store");
+    if !dir.is_dir() {
+        return Ok(0);
+    }
+    let (manifest, fuse) = (Arc::clone(manifest), order.fuse.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let store = Store::open(&dir, fuse)?;
+        store::reindex(&manifest, &store)
+    });
+    found.await.expect("reading frames does not panic")
+}
+
+/// Exchanges the manifest. The small file that says what was committed goes first: until the database is there as
+/// well, every verb says that the manifest is not whole and names this one.
+fn put_in_place(order: &ManifestOrder<'_>, built: &Path) -> Result<Option<PathBuf>, RebuildError> {
+    let state = order.state;
+    let names = ["manifest", "manifest.metadata-before-open"];
+    let is_there = names.iter().any(|name| state.join(name).exists());
+    let aside = is_there.then(|| free_place(state));
+    let marker = state.join("manifest.json");
+    if let Some(aside) = &aside {
+        fs::create_dir_all(aside).map_err(io_error(aside))?;
+        if marker.exists() {
+            let kept = aside.join("manifest.json");
+            fs::copy(&marker, &kept).map_err(io_error(&kept))?;
+        }
+    }
+    order.fuse.pass("rebuild.exchange")?;
+    Progress::forget(built)?;
+    let tiers = state.join("tiers.json");
+    crate::db::remove_file(&tiers).map_err(io_error(&tiers))?;
+    let bytes = fs::read(built.join("manifest.json")).map_err(io_error(built))?;
+    replace_file(&marker, |file| io::Write::write_all(file, &bytes)).map_err(io_error(&marker))?;
+    order.fuse.pass("rebuild.marked")?;
+    if let Some(aside) = &aside {
+        for name in names {
+            rename_if_there(&state.join(name), &aside.join(name))?;
+        }
+    }
+    order.fuse.pass("rebuild.aside")?;
+    rename_if_there(&built.join("manifest"), &state.join("manifest"))?;
+    fs::File::open(state)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io_error(state))?;
+    order.fuse.pass("rebuild.exchanged")?;
+    // What an interrupted crawl had staged was staged against the other manifest.
+    for name in ["frontier", "frontier-only"] {
+        remove_folder(&state.join(name))?;
+    }
+    let work = restore::place_of_work(state);
+    remove_folder(&work.with_extension("objects"))?;
+    remove_folder(&work)?;
+    Ok(aside)
+}
+
+fn free_place(state: &Path) -> PathBuf {
+    let places = (1_u32..).map(|number| state.join(format!("manifest-before-rebuild-{number}")));
+    let mut free = places.filter(|place| !place.exists());
+    free.next().expect("numbers do not end")
+}
+
+fn rename_if_there(from: &Path, to: &Path) -> Result<(), RebuildError> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(io_error(from)),
+    }
+}
+
+fn remove_folder(folder: &Path) -> Result<(), RebuildError> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(io_error(folder)),
+    }
+}
