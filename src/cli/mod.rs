@@ -180,13 +180,15 @@ fn explain_failure(error: &anyhow::Error) -> (u8, String) {
         EXIT_USAGE
     } else {
         use crate::manifest::ManifestError;
+        use crate::rebuild::RebuildError;
         use crate::run::RunError;
         match error.downcast_ref::<RunError>() {
             Some(RunError::Locked(_)) => EXIT_BUSY,
             Some(
                 RunError::Config(_)
                 | RunError::Http(_)
-                | RunError::Manifest(ManifestError::Layout { .. } | ManifestError::Moving { .. }),
+                | RunError::Manifest(ManifestError::Layout { .. } | ManifestError::Moving { .. })
+                | RunError::Rebuild(RebuildError::Manifest(ManifestError::Layout { .. })),
             ) => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

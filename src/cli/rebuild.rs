@@ -32,7 +32,12 @@ pub async fn main(args: &Args, verb: &RebuildVerb) -> anyhow::Result<Outcome> {
                 },
                 may: &may,
             };
-            let done = run::rebuild_manifest(&config, &asked, &around).await?;
+            let working = run::rebuild_manifest(&config, &asked, &around);
+            // A bar would write over the question.
+            let done = match yes {
+                true => run_shown(args, &live, working).await?,
+                false => working.await?,
+            };
             outcome("rebuild manifest", &done, &manifest(&done.report)?)
         }
         RebuildVerb::Store => {

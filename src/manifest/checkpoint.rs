@@ -133,6 +133,8 @@ impl Kept {
         if !self.newest.is_empty() && self.newest.generation != newest.generation {
             earlier.insert(0, self.newest.clone());
         }
+        // After a rebuild from an older one, what had come after that is no history of this manifest.
+        earlier.retain(|one| one.generation < newest.generation);
         earlier.truncate(count.saturating_sub(1));
         let kept = Kept { newest, earlier };
         let named: BTreeSet<&str> = kept.names().collect();

@@ -530,8 +530,14 @@ async fn acquaint(
         if state.watermark == Generation::NONE {
             continue;
         }
-        if is_listed || !is_told {
-            let done = listing::reconcile(manifest, client, state.etag, Later::IsTaken).await?;
+        // One that has gone on without what the manifest is made from, or says nothing, is looked at as well.
+        let is_ahead = state.watermark > manifest.generation();
+        if is_listed || !is_told || is_ahead {
+            let later = match is_listed {
+                true => Later::IsTaken,
+                false => Later::IsReplaced,
+            };
+            let done = listing::reconcile(manifest, client, state.etag, later).await?;
             order.fuse.pass("rebuild.listed")?;
             if done.newer > 0 {
                 let generation = done.generation;

@@ -49,7 +49,7 @@ pub async fn tier(order: &TierOrder<'_>) -> Result<Result<TierReport, Trouble>, 
         Ok(opened) => opened,
         Err(trouble) => return Ok(Err(trouble)),
     };
-    let left = match tier.list_small(".standin/checkpoint/").await {
+    let left = match tier.list_small(sync::PARTS).await {
         Ok(left) => left,
         Err(error) => return Ok(Err(error.into())),
     };

@@ -1,6 +1,9 @@
 //! The small object `.standin/head` by which a tier says whose it is and what it holds. What a reader
 //! needs who has nothing but the tier: lineage, epoch, generation, layout, checkpoint, last proof.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +14,11 @@ use crate::manifest::{Generation, Manifest, Meta, RunId, Verified};
 use crate::site::{Layout, LayoutName, Scheme};
 use crate::tier::{Expect, TierError};
 
-use std::sync::Arc;
-
 /// Where the head lies in every tier.
 pub const HEAD: &str = ".standin/head";
+
+/// How the names of all parts of checkpoints begin.
+pub const PARTS: &str = ".standin/checkpoint/";
 
 /// Format of the head. A reader refuses a larger one.
 pub const FORMAT: u32 = 1;
@@ -108,7 +112,21 @@ pub async fn publish(
     if is_told && newest == known.newest {
         return Ok(Ok(()));
     }
-    let (kept, stale) = known.with(newest, count);
+    let is_new_base = !known.newest.is_empty() && known.newest.base != newest.base;
+    let (kept, mut stale) = known.with(newest, count);
+    if is_new_base {
+        // Now and then: what kills have left between a part and its head.
+        let named: BTreeSet<String> = kept.names().map(str::to_owned).collect();
+        match open.tier.list_small(PARTS).await {
+            Ok(there) => {
+                stale = there
+                    .into_iter()
+                    .filter(|name| !named.contains(name))
+                    .collect()
+            }
+            Err(error) => return Ok(Err(error)),
+        }
+    }
     let record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
     let mut record = record.filled_by(&open.filled);
     record.generation = state.watermark;

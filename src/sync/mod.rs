@@ -29,7 +29,7 @@ use crate::tier::{Class, Tier, TierError, Traffic};
 pub use bodies::Bodies;
 pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look, open_to_rebuild};
 pub use execute::{Across, FAILURES_IN_A_ROW_MAX, Outcome, Sync};
-pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, publish};
+pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, PARTS, publish};
 pub use moves::{Collisions, Cost, Moves};
 pub use plan::{Planned, Step, plan_of};
 
