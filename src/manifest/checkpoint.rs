@@ -176,7 +176,8 @@ pub fn extend(
         wanted: true,
     };
     let mut checkpoint = known;
-    if checkpoint.base.is_empty() || grown || checkpoint.generation > generation {
+    let was_told = !checkpoint.base.is_empty() && !grown && checkpoint.generation <= generation;
+    if !was_told {
         let entries = manifest.db.scan(&[keys::ENTRY]);
         let etags = whose
             .tiers()
@@ -201,8 +202,9 @@ pub fn extend(
         checkpoint.increments.truncate(merged);
         checkpoint.increments.extend(fresh);
     }
+    let is_newer = !was_told || checkpoint.generation < generation;
     checkpoint.generation = generation;
-    checkpoint.about = writer.about(manifest, whose, &checkpoint.about)?;
+    checkpoint.about = writer.about(manifest, whose, &checkpoint.about, is_newer)?;
     Ok(checkpoint)
 }
 
@@ -305,31 +307,41 @@ impl<S: FnMut(&Part, Bytes) -> bool> Writer<S> {
         Ok(parts)
     }
 
-    /// What is no entry. A part that is known already is not sent again.
+    /// What is no entry, the tier's own part first. A part that is known already is not sent again. `is_newer` is
+    /// false where the entries are as they were: what is said about the mirror then waits for the next generation,
+    /// unless the tier has something to say.
     fn about(
         &mut self,
         manifest: &Manifest,
         whose: Whose<'_>,
         known: &[Part],
+        is_newer: bool,
     ) -> Result<Vec<Part>, ManifestError> {
-        let mut parts: Vec<Part> = Vec::new();
-        let generation = self.generation;
         if !self.wanted {
             return Ok(known.to_vec());
         }
-        pack(about_rows(manifest, whose)?, |rows, count| {
+        let mut parts = self.parts_but(known, tier_rows(manifest, whose)?)?;
+        if !is_newer && parts.iter().all(|part| known.contains(part)) {
+            return Ok(known.to_vec());
+        }
+        parts.extend(self.parts_but(known, mirror_rows(manifest))?);
+        Ok(parts)
+    }
+
+    /// Makes parts of rows, and sends those that are not known.
+    fn parts_but(&mut self, known: &[Part], rows: Rows<'_>) -> Result<Vec<Part>, ManifestError> {
+        let mut parts: Vec<Part> = Vec::new();
+        let generation = self.generation;
+        pack(rows, |rows, count| {
             let (part, bytes) = seal(rows, count, generation, parts.len());
             match known.iter().find(|known| known.hash == part.hash) {
-                Some(known) => {
-                    parts.push(known.clone());
-                    true
-                }
+                Some(known) => parts.push(known.clone()),
                 None => {
-                    let wanted = (self.send)(&part, bytes);
+                    self.wanted = (self.send)(&part, bytes);
                     parts.push(part);
-                    wanted
                 }
             }
+            self.wanted
         })?;
         Ok(parts)
     }
@@ -337,9 +349,9 @@ impl<S: FnMut(&Part, Bytes) -> bool> Writer<S> {
 
 type Rows<'a> = Box<dyn Iterator<Item = Result<KeyAndPayload, ManifestError>> + 'a>;
 
-/// The records about the manifest and about tiers, without what changes on every run: it would be sent on every
-/// run, and who rebuilds has no use for it.
-fn about_rows<'a>(manifest: &'a Manifest, whose: Whose<'a>) -> Result<Rows<'a>, ManifestError> {
+/// The records about the mirror, without what changes on every run: it would be sent on every run, and who rebuilds
+/// has no use for it.
+fn mirror_rows(manifest: &Manifest) -> Rows<'_> {
     let meta = Meta {
         counts: Counts::default(),
         crawls: 0,
@@ -357,6 +369,12 @@ fn about_rows<'a>(manifest: &'a Manifest, whose: Whose<'a>) -> Result<Rows<'a>, 
         let why = AS_OF_CHECKPOINT.to_owned();
         Ok((keys::pending(&url), codec::encode(&Pending { from, why })))
     });
+    let meta = (keys::META.to_vec(), codec::encode(&meta));
+    Box::new(std::iter::once(Ok(meta)).chain(generations).chain(pending))
+}
+
+/// The records about tiers, in the same way.
+fn tier_rows<'a>(manifest: &'a Manifest, whose: Whose<'a>) -> Result<Rows<'a>, ManifestError> {
     let mut tiers = Vec::new();
     for name in whose.tiers() {
         let known = manifest.tier(name)?;
@@ -383,9 +401,7 @@ fn about_rows<'a>(manifest: &'a Manifest, whose: Whose<'a>) -> Result<Rows<'a>, 
             Ok((key, codec::encode(&debt)))
         })
     });
-    let meta = (keys::META.to_vec(), codec::encode(&meta));
-    let few = std::iter::once(meta).chain(tiers).map(Ok);
-    Ok(Box::new(few.chain(generations).chain(pending).chain(debts)))
+    Ok(Box::new(tiers.into_iter().map(Ok).chain(debts)))
 }
 
 /// Gathers rows into parts; `close` says false when nobody wants more.

@@ -10,6 +10,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::support::binary::{Mirror, Ran, bucket_tier, folder_tier, paths_below, site};
+use crate::support::gcs_server::GcsServer;
 use crate::support::origin::{Origin, Page};
 use crate::support::s3_server::{About, S3Server};
 
@@ -533,4 +534,69 @@ fn buckets_come_back_inside_their_service() {
             .filter(|(key, _)| !key.contains("/.standin/"))
             .count()
     );
+}
+
+#[test]
+fn a_bucket_of_google_comes_back_and_brings_back() {
+    // Promise: from a bucket of Google Cloud Storage alone, by its checkpoint or by its objects, the state, the store
+    // and an emptied folder come back; emptied itself, it is filled again.
+    let origin = origin();
+    let gcs = GcsServer::start(&["third"]);
+    let tier = format!(
+        "[[tier]]\nname = \"third\"\nurl = \"gs://third/copy\"\nendpoint = \"{}\"\ncredentials = {{ anonymous = true }}\n",
+        gcs.endpoint()
+    );
+    let mirror = Mirror::new(&(site(&origin) + &folder_tier("one") + &tier));
+    mirror.run(&["run"]).expect(0);
+    let right = mirror.objects("tiers/one");
+    let is_right = |mirror: &Mirror| {
+        nothing_to_do(mirror);
+        assert_eq!(mirror.objects("tiers/one"), right);
+    };
+    fs::remove_dir_all(mirror.path("state")).unwrap();
+    fs::remove_dir_all(mirror.path("tiers")).unwrap();
+    let made = mirror
+        .run(&["rebuild", "manifest", "--json"])
+        .expect(0)
+        .json();
+    assert_eq!(
+        (&made["checkpoint"], &made["listing"]["looked_at"]),
+        (&1.into(), &0.into()),
+        "{made:#}"
+    );
+    mirror.run(&["rebuild", "tier", "one"]).expect(0);
+    is_right(&mirror);
+    mirror.run(&["rebuild", "store"]).expect(0);
+    gcs.clear("third");
+    mirror.run(&["run"]).expect(2);
+    mirror.run(&["rebuild", "tier", "third"]).expect(0);
+    is_right(&mirror);
+    let parts = gcs.objects("third").into_keys();
+    for name in parts.filter(|name| name.contains("/.standin/checkpoint/")) {
+        gcs.remove("third", &name);
+    }
+    fs::remove_dir_all(mirror.path("state")).unwrap();
+    let order = ["rebuild", "manifest", "--from", "third", "--yes", "--json"];
+    let made = mirror.run(&order).expect(0).json();
+    assert_eq!(made["source"], "the objects of tier third", "{made:#}");
+    is_right(&mirror);
+}
+
+#[test]
+fn a_tier_that_is_new_to_a_rebuilt_manifest_is_filled() {
+    // Promise: that the log of changes begins later is no reason to take a new tier for whole.
+    let scene = Scene::new();
+    scene.lose("state");
+    scene.mirror.run(&["rebuild", "manifest"]).expect(0);
+    let tiers: String = TIERS.iter().map(|name| folder_tier(name)).collect();
+    let config = site(&scene.origin) + &tiers + &folder_tier("four");
+    let mirror = scene.mirror.copied(&config);
+    let report = mirror.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(
+        report["tiers"][3]["put"],
+        scene.before["one"].len(),
+        "{report:#}"
+    );
+    assert_eq!(mirror.objects("tiers/four"), scene.before["one"]);
+    nothing_to_do(&mirror);
 }
