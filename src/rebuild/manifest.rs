@@ -387,10 +387,7 @@ async fn from_objects(
             "nothing is left to make the manifest from{why}: a run without one crawls the site anew"
         )));
     };
-    let head = ours.iter().find_map(|found| match &found.place {
-        Place::Tier(one) if one.name == client.name => found.head.clone(),
-        _ => None,
-    });
+    let head = head_of(ours, &client.name).cloned();
     let dir = restore::place_of_work(order.state).with_extension("objects");
     if let Some(head) = head.as_ref().filter(|head| head.layout() != *order.layout) {
         return Err(ManifestError::Layout {
@@ -561,12 +558,16 @@ async fn acquaint(
     introduce(order, manifest, states, report).await
 }
 
-/// By which layout a tier is filled, if that is not the manifest's.
-fn other_layout(manifest: &Manifest, ours: &[Found], name: &TierName) -> Option<Filled> {
-    let head = ours.iter().find_map(|found| match &found.place {
+fn head_of<'a>(ours: &'a [Found], name: &TierName) -> Option<&'a Head> {
+    ours.iter().find_map(|found| match &found.place {
         Place::Tier(client) if client.name == *name => found.head.as_ref(),
         _ => None,
-    })?;
+    })
+}
+
+/// By which layout a tier is filled, if that is not the manifest's.
+fn other_layout(manifest: &Manifest, ours: &[Found], name: &TierName) -> Option<Filled> {
+    let head = head_of(ours, name)?;
     let layout = head.layout();
     (head.generation > Generation::NONE && layout != *manifest.layout())
         .then(|| Filled::by(&layout))
