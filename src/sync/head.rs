@@ -151,6 +151,32 @@ pub async fn publish(
     Ok(Ok(()))
 }
 
+/// Says in the head of a tier that it is filled by another layout now, and of a generation no more than it said. That
+/// must be there before the manifest forgets that the tier was moved: else nobody would know it by its head again.
+///
+/// # Errors
+/// Outside: a test has cut the run short. Inside: what the tier says.
+pub(super) async fn say_layout(
+    open: &mut OpenTier,
+    layout: &Layout,
+) -> Result<Result<(), TierError>, SyncError> {
+    let Some(head) = open.head.clone() else {
+        return Ok(Ok(()));
+    };
+    let mut record = head.record.filled_by(layout);
+    // What was proven are objects under other keys.
+    record.verified = None;
+    open.fuse.pass("tier.layout")?;
+    let expect = Some(Expect::Etag(head.etag));
+    let etag = match open.tier.write_small(HEAD, record.encode(), expect).await {
+        Ok(etag) => etag,
+        Err(error) => return Ok(Err(error)),
+    };
+    open.fuse.pass("tier.moved")?;
+    open.head = Some(super::claim::SeenHead { record, etag });
+    Ok(Ok(()))
+}
+
 /// Makes the parts of a checkpoint on a thread of its own and writes each as it comes: one part is in
 /// memory and one on its way.
 async fn send_checkpoint(

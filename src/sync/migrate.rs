@@ -1,6 +1,7 @@
 //! A tier moved from one layout to another, in place: see [`super::moves`] for what that takes. It is a plan like any
 //! other, with its intent, its marks and its watermark, and with one rule more: the tier has the new layout when
-//! every one of its objects is confirmed under its new key, and until then nothing goes from an old one.
+//! every one of its objects is confirmed under its new key, and until then nothing goes from an old one. Its head says
+//! so before the manifest does: whatever comes between, the tier is known by both layouts.
 
 use std::sync::Arc;
 
@@ -10,9 +11,9 @@ use futures_util::stream::FuturesUnordered;
 use super::claim::OpenTier;
 use super::execute::{Book, Outcome, Sync, is_confirmed, write};
 use super::moves::Moves;
-use super::{SyncError, TierProgress, Trouble, off_thread};
+use super::{SyncError, TierProgress, Trouble, head, off_thread};
 use crate::config::TierName;
-use crate::manifest::{Filled, Intent, Manifest, ManifestError};
+use crate::manifest::{Filled, Generation, Intent, Manifest, ManifestError};
 
 /// Pages looked at before the other tiers have a turn: some milliseconds.
 const LOOKED_AT_MAX: u32 = 100;
@@ -52,7 +53,12 @@ impl Sync {
         }
         let report = book.into_report();
         if down.is_none() && report.failed == 0 {
+            down = head::say_layout(open, &layout).await?.err();
+        }
+        if down.is_none() && report.failed == 0 {
             open.state.watermark = to;
+            // The head is to be written once more, with what is there now and its proof.
+            open.state.head = Generation::NONE;
             open.state.listed_up_to = None;
             open.state.verified = None;
             let (name, state) = (open.name.clone(), open.state.clone());

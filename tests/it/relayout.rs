@@ -3,6 +3,8 @@
 //! all are confirmed under their new ones, and a kill anywhere, a tier that was away, or a page that goes
 //! meanwhile change nothing about the end. The oracle is a tier as the new layout would have filled it.
 
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
 use serde_json::json;
 use standin::config::{Keep, TierName};
 use standin::db::Fuse;
@@ -11,7 +13,7 @@ use standin::site::{Layout, LayoutName, PageUrl};
 
 use crate::support::binary::{Mirror, bucket_tier, folder_tier, key_start, site};
 use crate::support::origin::{Origin, Page};
-use crate::support::s3_server::{S3Server, Seen};
+use crate::support::s3_server::{About, S3Server, Seen};
 use crate::support::world::{BUCKET, Holding, LOCAL, REMOTE, World};
 
 /// Pages whose keys change in all the ways there are. In `govuk`, `/x/index` gets the key that `/x/` had in `plain`,
@@ -181,8 +183,55 @@ fn a_move_that_is_killed_anywhere_is_finished_by_the_next_run() {
         assert_eq!(world.holding(REMOTE), expected, "after {passes} passes");
         assert_eq!(report.tiers[0].debts, 0, "after {passes} passes");
         assert_eq!(report.collided, 2, "after {passes} passes");
+        assert_eq!(report.tiers[0].trouble, None, "after {passes} passes");
+        assert_eq!(head_of(&world)["layout"], "govuk", "after {passes} passes");
     }
     assert!(killed > 30, "only {killed} places were tried");
+}
+
+fn head_of(world: &World) -> serde_json::Value {
+    let head = world.small(REMOTE, ".standin/head").expect("a head");
+    serde_json::from_slice(&head).expect("JSON")
+}
+
+#[test]
+fn a_tier_that_fails_when_all_is_moved_is_known_by_its_head_again() {
+    // Whatever request it is that fails between the last delete and the last head: the next run goes on, and the head says
+    // in the end what is there.
+    for which in ["?list-type", "/.standin/checkpoint", "/.standin/head"] {
+        let mut world = world();
+        world
+            .config
+            .tiers
+            .retain(|tier| tier.name.as_str() == REMOTE);
+        let expected = relaid(&world.holding(REMOTE), LayoutName::Govuk);
+        world.config.site.layout = LayoutName::Govuk;
+        world.migrate_layout(&Fuse::none()).expect("it is taken on");
+        world.origin.set("/foo", Page::html("another /foo"));
+        world.stages(Stages::Crawl, &Fuse::none()).expect("it runs");
+        // The first head that is written is the claim.
+        let spared = AtomicUsize::new(usize::from(which.ends_with("head")));
+        let fails = move |seen: &Seen| {
+            let is_it = format!("{}?{}", seen.path, seen.query).contains(which);
+            is_it
+                && (seen.method == "PUT" || seen.about == About::Listing)
+                && spared
+                    .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+                    .is_err()
+        };
+        world.s3.fail_next(100, fails, 403);
+        let report = run(&mut world, Stages::Sync);
+        assert!(world.s3.faults_left() < 100, "{which}: the fault has fired");
+        assert!(report.tiers[0].trouble.is_some(), "{which}: {report:?}");
+        world.s3.calm();
+        let report = run(&mut world, Stages::Sync);
+        assert_eq!(report.tiers[0].trouble, None, "{which}");
+        assert_eq!(world.holding(REMOTE).len(), expected.len(), "{which}");
+        let head = head_of(&world);
+        assert_eq!(head["layout"], "govuk", "{which}");
+        assert_eq!(head["generation"], 2, "{which}");
+        assert_eq!(head["verified"]["generation"], 2, "{which}");
+    }
 }
 
 #[test]
