@@ -104,7 +104,7 @@ pub enum ManifestError {
     Layout { made: String, configured: String },
     /// A tier that has objects of two layouts, and now a third is wanted.
     #[error(
-        "tier {tier} is being moved from {from} to {to}: set `site.layout` and `site.asset_hosts` to that and run again until it is done, then change them"
+        "tier {tier} is being moved from {from} to {to}: set `site.layout` and `site.asset_hosts` to that and run again until it is done, then change them; if the tier is lost, take it out of the configuration"
     )]
     Moving {
         tier: String,

@@ -12,13 +12,14 @@ use crate::db::Batch;
 use crate::site::{Layout, Reach};
 
 impl Manifest {
-    /// Takes another layout on. Nothing in any tier changes by it.
+    /// Takes another layout on. Nothing in any tier changes by it. A tier that is between two layouts and not among
+    /// `configured` any more is given up: nobody could bring its move to the end.
     ///
     /// # Errors
-    /// [`ManifestError::Moving`] while a tier is between two layouts, and what the database says.
-    pub fn relayout(&mut self, to: &Layout) -> Result<(), ManifestError> {
-        for tier in self.known_tiers()? {
-            let moving = self.filled(&tier)?.filter(|filled| filled.moving);
+    /// [`ManifestError::Moving`] while one of `configured` is between two layouts, and what the database says.
+    pub fn relayout(&mut self, to: &Layout, configured: &[TierName]) -> Result<(), ManifestError> {
+        for tier in configured {
+            let moving = self.filled(tier)?.filter(|filled| filled.moving);
             if let Some(filled) = moving {
                 return Err(ManifestError::Moving {
                     tier: tier.to_string(),
@@ -52,10 +53,17 @@ impl Manifest {
         let gateway_only = self.index_all()?;
         let mut batch = Batch::default();
         for tier in self.known_tiers()? {
-            let filled = self
-                .filled(&tier)?
-                .map_or(earlier.clone(), |filled| filled.layout());
             let key = keys::tier(keys::FILLED, &tier);
+            let filled = self.filled(&tier)?;
+            if filled.as_ref().is_some_and(|filled| filled.moving) {
+                // Nobody of the configuration: those were looked at before this was begun.
+                self.forget_tier(&tier)?;
+                batch.remove(&key);
+                batch.remove(&keys::tier(keys::TIER, &tier));
+                tracing::warn!(%tier, "given up: it is in no configuration, and was lost in the middle of a move to another layout; before it is used again it has to be emptied");
+                continue;
+            }
+            let filled = filled.map_or(earlier.clone(), |filled| filled.layout());
             if filled == self.layout {
                 batch.remove(&key);
             } else {

@@ -109,7 +109,8 @@ pub fn migrate_layout(config: &Config, fuse: Fuse) -> Result<(), RunError> {
     let mut manifest = manifest_as_recorded(config, fuse)?;
     let wanted = layout_of(config);
     if *manifest.layout() != wanted {
-        manifest.relayout(&wanted)?;
+        let tiers: Vec<_> = config.tiers.iter().map(|tier| tier.name.clone()).collect();
+        manifest.relayout(&wanted, &tiers)?;
     }
     Ok(())
 }

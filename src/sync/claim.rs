@@ -225,6 +225,12 @@ impl OpenTier {
             // A run of ours was killed between taking the epoch and noting that it had.
             self.state.epoch = head.epoch;
         }
+        if self.state.epoch == 0 && head.epoch > 0 {
+            return Err(format!(
+                "tier {name} is one of this mirror's, but not under this name (run {}, epoch {}): was it renamed, given up in the middle of a move, or taken by a copy of the state folder on another machine? Name it as it was, or empty it, and it is filled again",
+                head.run, head.epoch
+            ));
+        }
         if head.epoch > self.state.epoch {
             return Err(format!(
                 "tier {name} was taken by run {} of another machine (epoch {}, ours is {}); only one machine may write to a tier: stop one of them. If this state folder is the one that counts, `standin rebuild tier {name}` takes the tier back",

@@ -335,6 +335,53 @@ fn a_tier_between_two_layouts_is_brought_to_the_end_before_a_third() {
 }
 
 #[test]
+fn a_tier_that_was_lost_in_the_middle_of_a_move_blocks_nothing_once_it_is_not_configured() {
+    // What it holds is of no layout, so it is given up; should it come back it is refused until it is empty.
+    let mut world = world();
+    let tiers = world.config.tiers.clone();
+    world
+        .config
+        .tiers
+        .retain(|tier| tier.name.as_str() == REMOTE);
+    world.config.site.layout = LayoutName::Govuk;
+    world.migrate_layout(&Fuse::none()).expect("it is taken on");
+    world
+        .stages(Stages::Sync, &Fuse::at("tier.written", 1))
+        .expect_err("it is cut short");
+    world.config.site.layout = LayoutName::Plain;
+    let refused = world
+        .migrate_layout(&Fuse::none())
+        .expect_err("it is configured")
+        .to_string();
+    assert!(
+        refused.contains("take it out of the configuration"),
+        "{refused}"
+    );
+
+    world.config.tiers = tiers.clone();
+    world
+        .config
+        .tiers
+        .retain(|tier| tier.name.as_str() == LOCAL);
+    world.migrate_layout(&Fuse::none()).expect("it is taken on");
+    let report = run(&mut world, Stages::All);
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+
+    let before = world.holding(REMOTE);
+    world.config.tiers = tiers;
+    let report = run(&mut world, Stages::All);
+    assert_eq!(report.verdict, Verdict::Failed);
+    let row = report.tiers.iter().find(|row| row.name == REMOTE).unwrap();
+    let why = row.trouble.as_deref().expect("it is refused");
+    assert!(why.contains("given up"), "{why}");
+    assert_eq!(world.holding(REMOTE), before, "nothing is written there");
+    world.s3.clear(BUCKET);
+    let report = run(&mut world, Stages::All);
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+    assert_eq!(world.holding(REMOTE), world.holding(LOCAL));
+}
+
+#[test]
 fn the_plan_shows_what_a_move_costs_and_changes_nothing() {
     let origin = Origin::start();
     origin.set(
