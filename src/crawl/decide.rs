@@ -12,6 +12,9 @@ pub enum Decision {
     Validators,
     /// A new outcome; `store` says whether its body has to be kept.
     Stage { outcome: Outcome, store: bool },
+    /// What is recorded, or what differs from it in nothing that counts; but the recorded bytes are nowhere any more, so
+    /// these are kept.
+    Again { outcome: Outcome },
     /// A stored page answered 404, so many crawls in a row.
     Missing { status: u16 },
     /// Not there, and never was.
@@ -51,8 +54,14 @@ pub fn page(
         };
     let same_headers = old.status == body.status
         && old.headers.canonical(rules_then) == body.headers.canonical(rules_then);
-    if !survives || !same_page {
+    if !same_page {
         return stage(body, true);
+    }
+    if !survives {
+        return match same_headers {
+            true => again(body),
+            false => stage(body, true),
+        };
     }
     if !same_headers {
         // Headers and body are kept of the same answer, so a page with a nonce is stored again.
@@ -88,11 +97,14 @@ pub fn not_modified(recorded: Option<&Entry>, cache_control: Option<&str>) -> De
 /// A published file: every difference of its bytes is one that its author has made.
 pub fn file(recorded: Option<&Entry>, body: Body, survives: bool) -> Decision {
     let old = recorded.and_then(|entry| entry.outcome.page());
-    let same_bytes = old.is_some_and(|old| old.content == body.digest.content) && survives;
+    let same_bytes = old.is_some_and(|old| old.content == body.digest.content);
     if same_bytes && old.is_some_and(|old| is_published(old, &body.headers)) {
-        return Decision::Same;
+        return match survives {
+            true => Decision::Same,
+            false => again(body),
+        };
     }
-    stage(body, !same_bytes)
+    stage(body, !(same_bytes && survives))
 }
 
 /// Whether a page is recorded as a file with these headers is published.
@@ -126,7 +138,17 @@ pub fn gone(recorded: Option<&Entry>, status: u16, strikes: u32, needed: u32) ->
 }
 
 fn stage(body: Body, store: bool) -> Decision {
-    let outcome = Outcome::Page(Page {
+    let outcome = outcome_of(body);
+    Decision::Stage { outcome, store }
+}
+
+fn again(body: Body) -> Decision {
+    let outcome = outcome_of(body);
+    Decision::Again { outcome }
+}
+
+fn outcome_of(body: Body) -> Outcome {
+    Outcome::Page(Page {
         status: body.status,
         content: body.digest.content,
         canonical: body.canonical,
@@ -136,8 +158,7 @@ fn stage(body: Body, store: bool) -> Decision {
         headers: body.headers,
         etag: body.etag,
         last_modified: body.last_modified,
-    });
-    Decision::Stage { outcome, store }
+    })
 }
 
 #[cfg(test)]
@@ -185,6 +206,7 @@ mod tests {
             Decision::Validators => "validators",
             Decision::Stage { store: true, .. } => "store",
             Decision::Stage { store: false, .. } => "headers",
+            Decision::Again { .. } => "again",
             Decision::Missing { .. } => "missing",
             Decision::Broken { .. } => "broken",
         }
@@ -200,7 +222,8 @@ mod tests {
             (body("pagf n1", "pagf", "'nonce-1'"), true, "store"),
             (body("page n1", "page", "'none'"), true, "headers"),
             (body("page n2", "page", "'none'"), true, "store"),
-            (body("page n2", "page", "'nonce-2'"), false, "store"),
+            (body("page n2", "page", "'nonce-2'"), false, "again"),
+            (body("page n2", "page", "'none'"), false, "store"),
         ];
         for (index, (answer, survives, expected)) in table.into_iter().enumerate() {
             let decision = page(Some(&old()), answer, survives, &today());
@@ -224,7 +247,8 @@ mod tests {
             (&old, plain("page n1", "page n1"), true, "same"),
             (&old, plain("page n2", "page n2"), true, "store"),
             (&old, plain("page n2", "page"), true, "store"),
-            (&old, plain("page n1", "page n1"), false, "store"),
+            (&old, plain("page n1", "page n1"), false, "again"),
+            (&crawled, plain("page n1", "page n1"), false, "store"),
             (&crawled, plain("page n1", "page n1"), true, "headers"),
         ];
         for (index, (recorded, body, survives, expected)) in table.into_iter().enumerate() {

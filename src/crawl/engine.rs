@@ -111,7 +111,7 @@ pub async fn crawl(
         silent: BTreeSet::new(),
         unruled: BTreeSet::new(),
         given_up: BTreeSet::new(),
-        survival: Survival::new(Arc::clone(&means.manifest), order.confirmed)?,
+        survival: Survival::new(Arc::clone(&means.manifest), &order.tiers)?,
         workshop: Workshop::new(Arc::clone(&visitor)),
         reports: 0,
         begun: (order.clock)(),

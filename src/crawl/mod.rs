@@ -50,9 +50,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use regex::RegexSet;
 use serde::{Deserialize, Serialize};
 
+use crate::config::TierName;
 use crate::content::CanonicalRules;
 use crate::db::DbError;
-use crate::manifest::{Entry, Generation, ManifestError};
+use crate::manifest::{Entry, ManifestError};
 use crate::site::{PageUrl, Scope};
 use crate::store::StoreError;
 
@@ -96,8 +97,8 @@ pub struct CrawlOrder {
     pub sitemap_loss_max: f64,
     /// Consecutive crawls that must see a 404 before the page counts as gone.
     pub missing_runs: u32,
-    /// What some tier has confirmed: bytes of older entries survive even where the store dropped them.
-    pub confirmed: Generation,
+    /// Who may have the bytes of a page that the store has dropped.
+    pub tiers: Vec<TierName>,
     /// The scope has changed since pages were last parsed: parse all of them again.
     pub reparse: bool,
     /// What the mirror says in `Cache-Control`, in the place of what the origin sends.

@@ -9,7 +9,7 @@ use super::links::Found;
 use super::visit::{Seen, SeenPage};
 use super::{CrawlCounts, CrawlError, FormTally, HostTally};
 use crate::content::{Role, Sitemap};
-use crate::manifest::{Entry, Staged};
+use crate::manifest::{Entry, Outcome, Staged};
 use crate::site::Admission;
 
 impl Engine<'_> {
@@ -161,8 +161,11 @@ impl Engine<'_> {
             };
             return Ok((Some(staged), None));
         }
-        let store = matches!(decision, Decision::Stage { store: true, .. })
-            && self.manifest.locate(&received.digest.content)?.is_none();
+        let is_kept = matches!(
+            decision,
+            Decision::Stage { store: true, .. } | Decision::Again { .. }
+        );
+        let store = is_kept && self.manifest.locate(&received.digest.content)?.is_none();
         let staged = self.stage(job, decision);
         Ok((staged, store.then_some((received.digest, received.body))))
     }
@@ -302,18 +305,17 @@ impl Engine<'_> {
                 let from = job.from.clone();
                 Some(Staged::Pending { from, why })
             }
+            Decision::Again { outcome } => {
+                counts.unchanged += 1;
+                Some(outcome_as_decided(outcome))
+            }
             Decision::Stage { outcome, .. } => {
                 match (was_live, outcome.is_live()) {
                     (_, false) => counts.gone += 1,
                     (false, true) => counts.new += 1,
                     (true, true) => counts.changed += 1,
                 }
-                // Time and place are noted further on, for outcomes of every kind in one place each.
-                Some(Staged::Outcome {
-                    outcome,
-                    located: None,
-                    fetched: 0,
-                })
+                Some(outcome_as_decided(outcome))
             }
         }
     }
@@ -397,6 +399,15 @@ impl Engine<'_> {
 
     fn rules_version(&self) -> u32 {
         u32::try_from(self.order.rules.len() - 1).expect("few versions of the rules")
+    }
+}
+
+/// Time and place are noted further on, for outcomes of every kind in one place each.
+fn outcome_as_decided(outcome: Outcome) -> Staged {
+    Staged::Outcome {
+        outcome,
+        located: None,
+        fetched: 0,
     }
 }
 

@@ -4,46 +4,101 @@
 use std::sync::Arc;
 
 use super::CrawlError;
-use crate::manifest::{Entry, Generation, Manifest};
+use crate::config::TierName;
+use crate::manifest::{Entry, Generation, Manifest, ManifestError};
 use crate::site::PageUrl;
 
 pub struct Survival {
     manifest: Arc<Manifest>,
-    /// What some tier has confirmed: bytes of older entries survive even where the store dropped them.
-    confirmed: Generation,
+    tiers: Vec<Holder>,
+    /// Up to where some tier has every page.
+    has_all: Generation,
     /// Some URL is not the primary one of its key.
     keys_are_shared: bool,
 }
 
+/// A tier, and what it may lack of what it has confirmed.
+struct Holder {
+    name: TierName,
+    watermark: Generation,
+    owes: bool,
+    keys: Keys,
+}
+
+/// By which layout a tier has its objects. Of several URLs on one key a tier holds only the winner's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keys {
+    Ours,
+    /// Another: who wins there was noted when the manifest's changed.
+    Earlier,
+    /// What wins under one alone may be gone from there already.
+    Between,
+}
+
 impl Survival {
-    pub fn new(manifest: Arc<Manifest>, confirmed: Generation) -> Result<Survival, CrawlError> {
+    pub fn new(manifest: Arc<Manifest>, tiers: &[TierName]) -> Result<Survival, CrawlError> {
+        let keys_are_shared = manifest.has_aliases()?;
+        let holders = tiers.iter().map(|name| Holder::of(&manifest, name));
+        let tiers = holders.collect::<Result<Vec<_>, _>>()?;
+        let whole = tiers
+            .iter()
+            .filter(|tier| !tier.owes && tier.keys == Keys::Ours && !keys_are_shared);
+        let has_all = whole.map(|tier| tier.watermark).max();
         Ok(Survival {
-            keys_are_shared: manifest.has_aliases()?,
+            has_all: has_all.unwrap_or(Generation::NONE),
+            keys_are_shared,
             manifest,
-            confirmed,
+            tiers,
         })
     }
 
-    /// True when a copy of the recorded bytes is in the store or in a tier. Of several URLs on one key a
-    /// tier holds only the winner's.
+    /// True when a copy of the recorded bytes is in the store or in a tier.
     pub fn of(&self, url: &PageUrl, recorded: Option<&Entry>) -> Result<bool, CrawlError> {
         let Some((entry, page)) = recorded.and_then(|e| Some((e, e.outcome.page()?))) else {
             return Ok(false);
         };
-        let is_confirmed = entry.changed <= self.confirmed;
-        if is_confirmed && !self.keys_are_shared {
+        if entry.changed <= self.has_all || self.manifest.locate(&page.content)?.is_some() {
             return Ok(true);
         }
-        if self.manifest.locate(&page.content)?.is_some() {
-            return Ok(true);
+        for tier in &self.tiers {
+            if entry.changed <= tier.watermark && self.is_in(tier, url)? {
+                return Ok(true);
+            }
         }
-        Ok(is_confirmed && self.wins_its_key(url)?)
+        Ok(false)
     }
 
-    fn wins_its_key(&self, url: &PageUrl) -> Result<bool, CrawlError> {
+    /// Whether a tier has a page that has not changed since its watermark.
+    fn is_in(&self, tier: &Holder, url: &PageUrl) -> Result<bool, ManifestError> {
+        if tier.owes && self.manifest.debt(&tier.name, url)?.is_some() {
+            return Ok(false);
+        }
+        if tier.keys != Keys::Ours && self.manifest.is_hidden(&tier.name, url)? {
+            return Ok(false);
+        }
+        Ok(tier.keys == Keys::Earlier || !self.keys_are_shared || self.has_its_key(tier, url)?)
+    }
+
+    /// Whether none that outranks the page was there at the tier's watermark, or is there now.
+    fn has_its_key(&self, tier: &Holder, url: &PageUrl) -> Result<bool, ManifestError> {
         let key = self.manifest.layout().place(url).key;
         let group = self.manifest.on_key(&key, url.scheme())?;
-        let winner = group.iter().find(|(_, entry)| entry.outcome.is_live());
-        Ok(winner.is_some_and(|(winner, _)| winner == url))
+        let mut above = group.iter().take_while(|(other, _)| other != url);
+        Ok(above.all(|(_, entry)| !entry.outcome.is_live() && entry.changed <= tier.watermark))
+    }
+}
+
+impl Holder {
+    fn of(manifest: &Manifest, name: &TierName) -> Result<Holder, ManifestError> {
+        Ok(Holder {
+            watermark: manifest.tier(name)?.watermark,
+            owes: manifest.debts(name).next().transpose()?.is_some(),
+            keys: match manifest.filled(name)? {
+                None => Keys::Ours,
+                Some(filled) if filled.moving => Keys::Between,
+                Some(_) => Keys::Earlier,
+            },
+            name: name.clone(),
+        })
     }
 }

@@ -243,6 +243,12 @@ impl Manifest {
         })
     }
 
+    /// Every URL that is not the primary one of its key.
+    pub(super) fn indexed(&self) -> impl Iterator<Item = Result<PageUrl, ManifestError>> + '_ {
+        let scan = self.db.scan(&[keys::ALIAS]);
+        scan.map(|record| url_behind_key(&record?.0))
+    }
+
     pub(super) fn index_alias(&self, batch: &mut Batch, url: &PageUrl) {
         if !self.layout.is_primary(url) {
             batch.put(&keys::alias(&self.layout.place(url).key, url), &[]);

@@ -17,6 +17,7 @@ pub const SHARED: &[u8] = b"s";
 pub const RELAYOUT: &[u8] = b"y";
 pub const FILLED: u8 = b'v';
 pub const LOG_BEGINS: &[u8] = b"r";
+pub const HIDDEN: u8 = b'o';
 pub const TIER: u8 = b't';
 pub const INTENT: u8 = b'i';
 pub const DEBT: u8 = b'd';

@@ -9,7 +9,7 @@ use super::record::{Filled, TierState};
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
 use crate::db::Batch;
-use crate::site::{Layout, Reach};
+use crate::site::{Layout, PageUrl, Reach};
 
 impl Manifest {
     /// Takes another layout on. Nothing in any tier changes by it. A tier that is between two layouts and not among
@@ -46,6 +46,7 @@ impl Manifest {
         let Some(wanted) = codec::get::<Filled>(&self.db, keys::RELAYOUT)? else {
             return Ok(());
         };
+        self.note_hidden()?;
         let earlier = std::mem::replace(&mut self.layout, wanted.layout());
         for kind in [keys::ALIAS, keys::COLLISION] {
             self.drop_all(&[kind])?;
@@ -60,6 +61,7 @@ impl Manifest {
                 self.forget_tier(&tier)?;
                 batch.remove(&key);
                 batch.remove(&keys::tier(keys::TIER, &tier));
+                self.drop_all(&keys::tier(keys::HIDDEN, &tier))?;
                 tracing::warn!(%tier, "given up: it is in no configuration, and was lost in the middle of a move to another layout; before it is used again it has to be emptied");
                 continue;
             }
@@ -100,6 +102,40 @@ impl Manifest {
         Ok(gateway_only)
     }
 
+    /// Notes, for every tier that is filled by the layout of until now, the pages that may not be in it because another
+    /// has their key. Comes before the index goes that knows them; done twice, it notes some more than it need.
+    fn note_hidden(&self) -> Result<(), ManifestError> {
+        let mut tiers = Vec::new();
+        for tier in self.known_tiers()? {
+            if self.filled(&tier)?.is_none() {
+                tiers.push(tier);
+            }
+        }
+        let mut batch = Batch::default();
+        for url in self.indexed() {
+            let url = url?;
+            for tier in &tiers {
+                batch.put(&keys::in_tier(keys::HIDDEN, tier, url.as_str()), &[]);
+            }
+            if batch.len() >= FOLD_BATCH {
+                self.db.apply(std::mem::take(&mut batch))?;
+                self.flush_when_many()?;
+            }
+        }
+        self.db.apply(batch)?;
+        Ok(self.db.flush()?)
+    }
+
+    /// Whether a page may not be in a tier that is filled by another layout than the manifest's, because another has its
+    /// key there.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_hidden(&self, tier: &TierName, url: &PageUrl) -> Result<bool, ManifestError> {
+        let key = keys::in_tier(keys::HIDDEN, tier, url.as_str());
+        Ok(self.db.contains(&key)?)
+    }
+
     /// By which layout a tier is filled, where that is another than the manifest's.
     ///
     /// # Errors
@@ -132,7 +168,8 @@ impl Manifest {
         batch.remove(&keys::tier(keys::INTENT, tier));
         codec::put(&mut batch, &keys::tier(keys::TIER, tier), state);
         self.db.apply(batch)?;
-        Ok(self.db.flush()?)
+        self.db.flush()?;
+        self.drop_all(&keys::tier(keys::HIDDEN, tier))
     }
 
     /// Every tier that was ever claimed, in the configuration or not.

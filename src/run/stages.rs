@@ -10,7 +10,7 @@ use super::house::{self, House};
 use super::report::{HeldBack, RunReport, Verdict};
 use super::{RunError, Source, Stages, Surroundings, common, guards};
 use crate::audit::{self, AuditError, Findings, Scrub};
-use crate::config::{Config, Keep, RobotsPolicy};
+use crate::config::{Config, Keep, RobotsPolicy, TierName};
 use crate::content::ContentHash;
 use crate::crawl::{
     self, CrawlCounts, CrawlError, CrawlOrder, Crawled, FetchError, FolderOrder, Frontier, Means,
@@ -224,7 +224,7 @@ async fn publish_folder(
         home: house::home_of(config, &scope)?,
         scope,
         rules: u32::try_from(rules).expect("few versions of the rules"),
-        confirmed: confirmed(config, &manifest)?,
+        tiers: names_of(config),
         memory: usize::try_from(config.crawl.memory).unwrap_or(usize::MAX),
         notes: config.state.dir.join("publish.seen"),
         cache_control: config.site.cache_control.clone(),
@@ -316,7 +316,7 @@ async fn prepare(
         forms: house::forms_of(crawl)?,
         sitemap_loss_max: config.guard.sitemap_loss_max,
         missing_runs: config.guard.missing_runs,
-        confirmed: confirmed(config, manifest)?,
+        tiers: names_of(config),
         reparse: meta.generation > Generation::NONE && meta.scope != scope_fingerprint(config),
         cache_control: config.site.cache_control.clone(),
         state: config.state.dir.clone(),
@@ -330,15 +330,8 @@ async fn prepare(
     }))
 }
 
-/// Up to where some tier has everything: the bytes of older entries survive there.
-fn confirmed(config: &Config, manifest: &Manifest) -> Result<Generation, ManifestError> {
-    let mut newest = Generation::NONE;
-    for tier in &config.tiers {
-        if manifest.debts(&tier.name).next().is_none() {
-            newest = newest.max(manifest.tier(&tier.name)?.watermark);
-        }
-    }
-    Ok(newest)
+fn names_of(config: &Config) -> Vec<TierName> {
+    config.tiers.iter().map(|tier| tier.name.clone()).collect()
 }
 
 /// Identifies what decides which links are found, and are pages of the site. A page that has not changed is not parsed
@@ -537,11 +530,7 @@ struct Visit {
 }
 
 impl Visit {
-    fn refused(
-        sync: &sync::Sync,
-        name: &crate::config::TierName,
-        trouble: Trouble,
-    ) -> Result<Visit, RunError> {
+    fn refused(sync: &sync::Sync, name: &TierName, trouble: Trouble) -> Result<Visit, RunError> {
         Ok(Visit {
             report: sync::refused(name, trouble.why.clone(), &sync.manifest)?,
             trouble: Some(trouble),

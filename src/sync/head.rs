@@ -166,13 +166,12 @@ pub(super) async fn say_layout(
     let mut record = head.record.filled_by(layout);
     // What was proven are objects under other keys.
     record.verified = None;
-    open.fuse.pass("tier.layout")?;
+    open.fuse.pass("tier.head")?;
     let expect = Some(Expect::Etag(head.etag));
     let etag = match open.tier.write_small(HEAD, record.encode(), expect).await {
         Ok(etag) => etag,
         Err(error) => return Ok(Err(error)),
     };
-    open.fuse.pass("tier.moved")?;
     open.head = Some(super::claim::SeenHead { record, etag });
     Ok(Ok(()))
 }

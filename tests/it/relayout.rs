@@ -450,6 +450,67 @@ fn a_page_that_a_collision_hid_comes_back_with_the_layout_that_has_room_for_it()
 }
 
 #[test]
+fn a_page_that_is_in_no_tier_is_fetched_again_alone_and_is_no_change() {
+    // Where nothing is kept locally: what a page owes, or loses to another, is its own affair. All others are still asked
+    // whether they have changed, and none counts as changed by it; neither before a move nor in its run nor later.
+    let mut world = World::new();
+    world.config.site.layout = LayoutName::Plain;
+    world.config.state.keep = Keep::UntilConfirmed;
+    world.config.guard.changes_max = 0.5;
+    let many: Vec<String> = (0..60).map(|number| format!("/p{number}")).collect();
+    let paths = many.iter().map(String::as_str);
+    let paths: Vec<&str> = paths.chain(["/x/", "/x/index.html"]).collect();
+    let links = paths.iter().map(|path| format!("<a href={path}>p</a>"));
+    world
+        .origin
+        .set("/", Page::html(links.collect::<String>()).etag("\"home\""));
+    for path in &paths {
+        world.origin.set(
+            path,
+            Page::html(format!("page {path}")).etag(&format!("\"{path}\"")),
+        );
+    }
+    let check = |world: &mut World, asked: u64, what: &str| {
+        let report = run(world, Stages::All);
+        let crawl = &report.crawl;
+        assert_eq!((crawl.changed, crawl.new), (0, 0), "{what}: {crawl:?}");
+        assert_eq!(crawl.not_modified, asked, "{what}: {crawl:?}");
+        assert_ne!(
+            report.verdict,
+            Verdict::Failed,
+            "{what}: {:?}",
+            report.reasons
+        );
+        report
+    };
+    run(&mut world, Stages::All);
+    check(&mut world, 62, "one has lost its key");
+
+    let manifest = world.manifest();
+    for (tier, path) in [(LOCAL, "/p1"), (REMOTE, "/p1"), (REMOTE, "/p2")] {
+        let name = TierName::parse(tier).expect("a name");
+        let url = PageUrl::parse(&world.origin.url(path)).expect("a URL");
+        manifest
+            .owe(&name, &url, "a test".into())
+            .expect("it is noted");
+    }
+    drop(manifest);
+    let report = check(&mut world, 61, "one page is owed by every tier");
+    assert!(
+        report.tiers.iter().all(|tier| tier.debts == 0),
+        "{report:?}"
+    );
+
+    world.config.site.layout = LayoutName::Govuk;
+    world.migrate_layout(&Fuse::none()).expect("it is taken on");
+    let report = check(&mut world, 62, "the run of the move");
+    assert_eq!(report.verdict, Verdict::Ok, "{:?}", report.reasons);
+    assert_eq!(world.holding(REMOTE).len(), 63);
+    assert_eq!(world.holding(LOCAL), world.holding(REMOTE));
+    check(&mut world, 63, "all have a key of their own");
+}
+
+#[test]
 fn a_tier_that_waits_to_be_moved_is_told() {
     let origin = Origin::start();
     let s3 = S3Server::start(&["mirror"]);

@@ -30,8 +30,9 @@ use super::frontier::{Finished, Frontier, Position};
 use super::survival::Survival;
 use super::writer::{Report, Writer};
 use super::{CrawlError, CrawlProgress, Crawled, Trouble};
+use crate::config::TierName;
 use crate::content::{ContentHash, Digest, KeptHeaders};
-use crate::manifest::{Entry, Generation, Gone, Manifest, Outcome, Staged};
+use crate::manifest::{Entry, Gone, Manifest, Outcome, Staged};
 use crate::site::{Admission, PageUrl, Reach, Scope};
 use crate::store::{FILE_BYTES_MIN, Located, Store};
 use kinds::Charset;
@@ -67,8 +68,8 @@ pub struct FolderOrder {
     pub scope: Scope,
     /// Today's version of the canonical form.
     pub rules: u32,
-    /// What some tier has confirmed.
-    pub confirmed: Generation,
+    /// Who may have the bytes of a file that the store has dropped.
+    pub tiers: Vec<TierName>,
     /// Bytes of bodies that may be in memory at once.
     pub memory: usize,
     /// Where last time's notes are, and this time's will be.
@@ -170,7 +171,7 @@ impl Publishing {
         incoming: PathBuf,
         position: Position,
     ) -> Result<Publishing, (Box<Position>, CrawlError)> {
-        let survival = match Survival::new(Arc::clone(&manifest), order.confirmed) {
+        let survival = match Survival::new(Arc::clone(&manifest), &order.tiers) {
             Ok(survival) => survival,
             Err(error) => return Err((Box::new(position), error)),
         };
@@ -499,14 +500,24 @@ impl Publishing {
             last_modified: None,
         };
         let survives = self.survival.of(&url, recorded)?;
-        let Decision::Stage { outcome, store } = decide::file(recorded, body, survives) else {
-            self.position.counts.unchanged += 1;
-            return Ok(None);
+        let counts = &mut self.position.counts;
+        let (outcome, store) = match decide::file(recorded, body, survives) {
+            Decision::Again { outcome } => {
+                counts.unchanged += 1;
+                (outcome, true)
+            }
+            Decision::Stage { outcome, store } => {
+                match is_live {
+                    true => counts.changed += 1,
+                    false => counts.new += 1,
+                }
+                (outcome, store)
+            }
+            _ => {
+                counts.unchanged += 1;
+                return Ok(None);
+            }
         };
-        match is_live {
-            true => self.position.counts.changed += 1,
-            false => self.position.counts.new += 1,
-        }
         let store = store && self.manifest.locate(&digest.content)?.is_none();
         let located = match store {
             true => self.brought_before(&url, &digest)?,
