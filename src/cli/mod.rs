@@ -24,16 +24,20 @@ mod rebuild;
 mod relayout;
 mod render;
 mod run;
+mod spool;
 mod status;
 mod suggest;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, LogFormat, Verb};
+use spool::Spool;
 
 /// Bad usage or configuration, as in BSD's sysexits.
 const EXIT_USAGE: u8 = 64;
@@ -62,6 +66,22 @@ impl Outcome {
     }
 }
 
+/// All that a verb has to say.
+struct Answer {
+    /// What comes before the text, and is the document for machines where there is no other: too long to be a value.
+    spool: Option<Spool>,
+    outcome: Outcome,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Answer {
+        Answer {
+            spool: None,
+            outcome,
+        }
+    }
+}
+
 /// The whole program.
 pub fn main() -> ExitCode {
     crate::http::install_crypto();
@@ -70,32 +90,23 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     listen(&args);
-    let aside = Aside::unless(prints_as_it_goes(&args.verb));
     // One thread drives all waiting: a second one costs CPU and gains nothing here. Work that blocks or
     // computes has threads of its own.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(interruptible(&args)),
-        Err(error) => Err(anyhow::Error::new(error).context("starting the runtime")),
-    };
-    drop(aside);
-    match outcome {
-        Ok(outcome) => say(&args, &outcome.text, &outcome.json, outcome.code),
+    match runtime {
+        Ok(runtime) => runtime.block_on(begin_to_end(Arc::new(args))),
         Err(error) => {
-            let (code, message) = explain_failure(&error);
-            complain(&args, &message, code)
+            let error = anyhow::Error::new(error).context("starting the runtime");
+            complain(&args, &one_line(&error), EXIT_FAILED)
         }
     }
 }
 
 /// Verbs that do not wait with their output until they are done.
 fn prints_as_it_goes(verb: &Verb) -> bool {
-    matches!(
-        verb,
-        Verb::Get { .. } | Verb::Ls { .. } | Verb::Plan { .. } | Verb::Demo { .. }
-    )
+    matches!(verb, Verb::Get { .. } | Verb::Ls { .. } | Verb::Demo { .. })
 }
 
 /// Keeps stdout for the report alone: sled prints there what it thinks of a damaged file. Until this is dropped,
@@ -128,20 +139,79 @@ impl Drop for Aside {
     }
 }
 
-/// A verb, or the end of it by a signal. Nothing has to be tidied up: every run can be killed anywhere,
-/// and the next one goes on.
-async fn interruptible(args: &Args) -> anyhow::Result<Outcome> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        outcome = dispatch(args) => outcome,
-        _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted; run again to go on from here"),
-        _ = terminate.recv() => anyhow::bail!("terminated; run again to go on from here"),
+/// A verb and the printing of its answer; either may be ended by a signal.
+async fn begin_to_end(args: Arc<Args>) -> ExitCode {
+    let done = async {
+        let mut signals = Signals::new()?;
+        let aside = Aside::unless(prints_as_it_goes(&args.verb));
+        let answer = signals.or(dispatch(&args)).await;
+        drop(aside);
+        Ok((signals, answer?))
+    };
+    let (mut signals, answer) = match done.await {
+        Ok(done) => done,
+        Err(error) => {
+            let (code, message) = explain_failure(&error);
+            return complain(&args, &message, code);
+        }
+    };
+    let said = apart(move || Ok(say(&args, answer)));
+    match signals.or(said).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            // A part of the answer may be out already, so that nothing more may follow it.
+            eprintln!("standin: {}", one_line(&error));
+            ExitCode::from(EXIT_FAILED)
+        }
     }
 }
 
-async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
-    match &args.verb {
+/// The signals that end the program. Nothing has to be tidied up: every run can be killed anywhere, and the next one
+/// goes on.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Some work, or the end of it by a signal.
+    async fn or<T>(&mut self, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+        tokio::select! {
+            done = work => done,
+            _ = self.interrupt.recv() => anyhow::bail!("interrupted; run again to go on from here"),
+            _ = self.terminate.recv() => anyhow::bail!("terminated; run again to go on from here"),
+        }
+    }
+}
+
+/// Does what blocks on a thread of its own, so that signals are heard meanwhile. Nobody waits for that thread once
+/// the program ends.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> anyhow::Result<T> {
+    let (done, doing) = tokio::sync::oneshot::channel();
+    let thread = std::thread::spawn(move || {
+        // The receiver is gone only when a signal has ended the program.
+        drop(done.send(work()));
+    });
+    match doing.await {
+        Ok(done) => done,
+        Err(_) => match thread.join() {
+            Err(panic) => std::panic::resume_unwind(panic),
+            Ok(()) => unreachable!("it sends before it ends"),
+        },
+    }
+}
+
+async fn dispatch(args: &Arc<Args>) -> anyhow::Result<Answer> {
+    let outcome = match &args.verb {
         Verb::Mirror { url, into } => mirror::main(args, url, into.as_deref()).await,
         Verb::Publish { dir } => publish::main(args, dir).await,
         Verb::Demo { dir, keep } => demo::main(args, dir.as_deref(), *keep).await,
@@ -159,7 +229,10 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         Verb::Crawl => run::main(args, crate::run::Stages::Crawl).await,
         Verb::Sync => run::main(args, crate::run::Stages::Sync).await,
         Verb::Verify => run::main(args, crate::run::Stages::Verify).await,
-        Verb::Plan { tier } => plan::main(args, tier.as_deref()),
+        Verb::Plan { tier } => {
+            let (args, tier) = (Arc::clone(args), tier.clone());
+            return apart(move || plan::main(&args, tier.as_deref())).await;
+        }
         Verb::Adopt { .. } => adopt::main(args).await,
         Verb::Audit(_) => audit::main(args).await,
         Verb::Rebuild(verb) => rebuild::main(args, verb).await,
@@ -170,8 +243,12 @@ async fn dispatch(args: &Args) -> anyhow::Result<Outcome> {
         }
         Verb::Suggest { urls, times, pause } => suggest::main(args, urls, *times, *pause).await,
         Verb::Status => status::main(args),
-        Verb::Explain { url } => explain::main(args, url),
-    }
+        Verb::Explain { url } => {
+            let (args, url) = (Arc::clone(args), url.clone());
+            apart(move || explain::main(&args, &url)).await
+        }
+    };
+    outcome.map(Answer::from)
 }
 
 /// Which exit code an error deserves, and its one line.
@@ -213,50 +290,65 @@ fn one_line(error: &anyhow::Error) -> String {
 /// Help and version go out as they are; anything else is one error.
 fn usage(error: &clap::Error) -> ExitCode {
     if !error.use_stderr() {
-        // Nothing can be done about a closed stdout.
-        drop(error.print());
-        return ExitCode::SUCCESS;
+        return ExitCode::from(written(error.print(), 0));
     }
     if std::env::args().any(|argument| argument == "--json") {
         let text = error.to_string();
         let what = text.split("\n\nUsage:").next().unwrap_or(&text);
         let what = what.strip_prefix("error: ").unwrap_or(what);
         let line = what.split_whitespace().collect::<Vec<_>>().join(" ");
-        println!("{}", serde_json::json!({ "error": line }));
-    } else {
-        drop(error.print());
+        return ExitCode::from(put_error(&line, EXIT_USAGE));
     }
+    // Nothing can be done about a closed stderr.
+    drop(error.print());
     ExitCode::from(EXIT_USAGE)
 }
 
-fn say(args: &Args, text: &str, json: &serde_json::Value, code: u8) -> ExitCode {
-    let mut out = std::io::stdout().lock();
-    let written = if args.json && json.is_null() {
-        Ok(())
-    } else if args.json {
-        serde_json::to_writer_pretty(&mut out, json)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(out))
-    } else if args.quiet {
-        Ok(())
-    } else {
-        write!(out, "{text}")
-    };
-    match written {
-        Ok(()) => ExitCode::from(code),
+fn say(args: &Args, answer: Answer) -> u8 {
+    let code = answer.outcome.code;
+    written(put(args, answer, &mut io::stdout().lock()), code)
+}
+
+fn put(args: &Args, answer: Answer, out: &mut impl Write) -> io::Result<()> {
+    let Answer { spool, outcome } = answer;
+    if let Some(spool) = spool {
+        spool.pour(out)?;
+    }
+    if args.json && !outcome.json.is_null() {
+        serde_json::to_writer_pretty(&mut *out, &outcome.json)?;
+        writeln!(out)?;
+    } else if !args.json && !args.quiet {
+        out.write_all(outcome.text.as_bytes())?;
+    }
+    out.flush()
+}
+
+/// The exit code once something was written to stdout, or was not.
+fn written(result: io::Result<()>, code: u8) -> u8 {
+    match result {
+        Ok(()) => code,
         // A reader that has seen enough (`| head`) changes nothing about what was done.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => ExitCode::from(code),
-        Err(_) => ExitCode::from(EXIT_FAILED),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => code,
+        Err(error) => {
+            eprintln!("standin: stdout: {error}");
+            EXIT_FAILED
+        }
     }
 }
 
 fn complain(args: &Args, message: &str, code: u8) -> ExitCode {
-    if args.json {
-        println!("{}", serde_json::json!({ "error": message }));
-    } else {
+    if !args.json {
         eprintln!("standin: {message}");
+        return ExitCode::from(code);
     }
-    ExitCode::from(code)
+    ExitCode::from(put_error(message, code))
+}
+
+/// An error as the one document for machines.
+fn put_error(message: &str, code: u8) -> u8 {
+    let mut out = io::stdout().lock();
+    let line = writeln!(out, "{}", serde_json::json!({ "error": message }));
+    written(line.and_then(|()| out.flush()), code)
 }
 
 /// Logs go to stderr; how much of them is `-v`, `-q` or `RUST_LOG`. What became of each URL has a target of

@@ -3,12 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::args::Args;
-use super::{EXIT_FAILED, Outcome, one_line, relayout, render};
+use super::spool::Spool;
+use super::{Answer, EXIT_FAILED, Outcome, one_line, relayout, render};
 use crate::config::{self, TierConfig};
 use crate::db::Fuse;
 use crate::delta::{Cause, Operation, Reason};
@@ -21,42 +23,49 @@ use crate::tier::Prices;
 /// Objects named of each kind; the rest is counted.
 const NAMED_MAX: usize = 20;
 
-pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Outcome> {
+/// The answer, which is printed only after lock and database were let go of: a reader may take its time.
+pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Answer> {
     let config = config::load(args.config.as_deref())?;
     let tiers = match only {
         None => config.tiers.iter().collect(),
         Some(name) => vec![config.tier_named(name).map_err(RunError::Config)?],
     };
-    let _lock = Lock::acquire(&config.state.dir, "plan", &RunId("plan".into()))?;
+    let lock = Lock::acquire(&config.state.dir, "plan", &RunId("plan".into()))?;
     let held_back = run::held_back(&config.state.dir)?;
     let standing = Standing::read(&config.state.dir);
     let names = tiers.iter().map(|tier| &tier.name);
     let complete =
         standing.filter(|standing| standing.is_complete(&run::layout_of(&config), names));
     if let Some(standing) = complete {
-        return Ok(nothing(&tiers, standing.generation, held_back.as_ref()));
+        return Ok(nothing(&tiers, standing.generation, held_back.as_ref()).into());
     }
     let manifest = match run::manifest_of(&config, Fuse::none()) {
-        Err(ManifestError::Layout { .. }) => return relayout::wanted(&config),
+        Err(ManifestError::Layout { .. }) => return Ok(relayout::wanted(&config)?.into()),
         manifest => manifest.map_err(RunError::from)?,
     };
     if let Some(shown) = relayout::under_way(&config, &manifest)? {
-        return Ok(shown);
+        return Ok(shown.into());
     }
     let planning = Planning {
         manifest: &manifest,
         tiers: priced(&tiers)?,
         held_back,
+        place: manifest.scratch("plan.spool"),
     };
-    let outcome = match (args.json, args.quiet, args.verbose) {
-        (true, ..) => planning.document(io::stdout().lock())?,
-        (false, true, _) => Outcome::printed(0),
-        (false, false, 0) => planning.summary(Names::First, io::sink())?,
-        (false, false, _) => planning.summary(Names::All, io::stdout().lock())?,
+    let answer = match (args.json, args.quiet, args.verbose) {
+        (true, ..) => planning.document()?,
+        (false, true, _) => Outcome::printed(0).into(),
+        (false, false, 0) => planning.summary(Names::First)?,
+        (false, false, _) => planning.summary(Names::All)?,
     };
     // The next time nothing is to be done, the file beside the database knows.
-    run::leave(manifest, &config).map_err(RunError::from)?;
-    Ok(outcome)
+    let left = run::leave(manifest, &config).map_err(RunError::from)?;
+    // Whoever waits for the lock must find the database closed. Printing waits for neither.
+    std::thread::spawn(move || {
+        drop(left);
+        drop(lock);
+    });
+    Ok(answer)
 }
 
 /// What each operation on a tier costs is known to its client.
@@ -183,6 +192,8 @@ struct Planning<'a> {
     manifest: &'a Manifest,
     tiers: Vec<(&'a TierConfig, Prices)>,
     held_back: Option<HeldBack>,
+    /// For what of a long answer is not kept in memory.
+    place: PathBuf,
 }
 
 impl Planning<'_> {
@@ -195,10 +206,10 @@ impl Planning<'_> {
         })
     }
 
-    /// Writes one document operation by operation, so that a plan of any size takes no memory. What cannot be read
+    /// One document, written operation by operation, so that a plan of any size takes no memory. What cannot be read
     /// half way through is told inside of it, for it has begun by then.
-    fn document(&self, out: impl Write) -> anyhow::Result<Outcome> {
-        let mut out = Paper::new(out);
+    fn document(&self) -> anyhow::Result<Answer> {
+        let mut out = Paper::new(&self.place);
         out.put(format_args!(
             "{{\"generation\":{},\"answered_from\":\"manifest\",\"held_back\":{},\"tiers\":[",
             self.manifest.generation(),
@@ -239,17 +250,15 @@ impl Planning<'_> {
             None => out.put(format_args!("]}}\n")),
             Some(line) => out.put(format_args!("],\"error\":{}}}\n", text_of(line))),
         }
-        out.end()?;
-        Ok(Outcome::printed(if error.is_some() {
-            EXIT_FAILED
-        } else {
-            0
-        }))
+        Ok(Answer {
+            spool: Some(out.end(&self.place)?),
+            outcome: Outcome::printed(error.map_or(0, |_| EXIT_FAILED)),
+        })
     }
 
     /// Sums for people, with some or all objects by name.
-    fn summary(&self, names: Names, out: impl Write) -> anyhow::Result<Outcome> {
-        let mut out = Paper::new(out);
+    fn summary(&self, names: Names) -> anyhow::Result<Answer> {
+        let mut out = Paper::new(&self.place);
         let mut text = String::new();
         for (tier, prices) in &self.tiers {
             let mut groups: BTreeMap<(u8, &str), Group> = BTreeMap::new();
@@ -284,11 +293,13 @@ impl Planning<'_> {
                 text += &group.text(order, word, names);
             }
         }
-        out.end()?;
-        Ok(Outcome {
-            code: 0,
-            text: text + &guards_say(self.held_back.as_ref()),
-            json: serde_json::Value::Null,
+        Ok(Answer {
+            spool: Some(out.end(&self.place)?),
+            outcome: Outcome {
+                code: 0,
+                text: text + &guards_say(self.held_back.as_ref()),
+                json: serde_json::Value::Null,
+            },
         })
     }
 }
@@ -388,36 +399,33 @@ impl fmt::Display for Told<'_> {
     }
 }
 
-/// Where a long answer goes. Whoever reads it may stop half way (`| head`), which changes nothing.
-struct Paper<W: Write> {
-    out: BufWriter<W>,
+/// Where a long answer goes. That it could not be written is told at its end.
+struct Paper {
+    spool: Spool,
     torn: Option<io::Error>,
 }
 
-impl<W: Write> Paper<W> {
-    fn new(out: W) -> Paper<W> {
+impl Paper {
+    fn new(place: &Path) -> Paper {
         Paper {
-            out: BufWriter::with_capacity(1 << 16, out),
+            spool: Spool::new(place.into()),
             torn: None,
         }
     }
 
     fn put(&mut self, text: fmt::Arguments<'_>) {
         if self.torn.is_none() {
-            self.torn = self.out.write_fmt(text).err();
+            self.torn = self.spool.write_fmt(text).err();
         }
     }
 
-    fn end(mut self) -> io::Result<()> {
-        let ended = match self.torn.take() {
-            None => self.out.flush(),
-            Some(error) => Err(error),
-        };
-        // What is still in the buffer is not tried again.
-        drop(self.out.into_parts());
-        match ended {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-            _ => Ok(()),
+    fn end(self, place: &Path) -> Result<Spool, RunError> {
+        match self.torn {
+            None => Ok(self.spool),
+            Some(source) => Err(RunError::Io {
+                path: place.into(),
+                source,
+            }),
         }
     }
 }

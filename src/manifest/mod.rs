@@ -48,7 +48,7 @@ pub use record::{
     Lineage, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared,
     TierState, Verified,
 };
-pub use standing::{Standing, TierStanding};
+pub use standing::{Left, Standing, TierStanding};
 pub use tiers::{Confirmation, Doubt, TierDelta};
 
 use marker::Marker;

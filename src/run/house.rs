@@ -18,7 +18,7 @@ use crate::crawl::{
 };
 use crate::db::Fuse;
 use crate::http::{self, ClientOptions};
-use crate::manifest::{Manifest, ManifestError, Meta, RunId};
+use crate::manifest::{Left, Manifest, ManifestError, Meta, RunId};
 use crate::site::{Admission, Layout, PageUrl, Scheme, Scope};
 use crate::store::Store;
 use crate::tier::{DirectoryTier, GcsTier, S3Tier, Tier, TierError};
@@ -80,7 +80,7 @@ pub fn close(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
 ///
 /// # Errors
 /// What the manifest says.
-pub fn leave(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
+pub fn leave(manifest: Manifest, config: &Config) -> Result<Left, ManifestError> {
     manifest.leave(&names(config))
 }
 

@@ -196,8 +196,8 @@ async fn crawl_site(
         order.only = Some(pages);
     }
     if matches!(source, Source::Lost(_)) {
-        // No answer may be that nothing has changed.
-        order.confirmed = Generation::NONE;
+        // No answer may be that nothing has changed, whatever a tier is said to have.
+        order.tiers = Vec::new();
     }
     let means = Means {
         manifest: taking.manifest,

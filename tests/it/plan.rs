@@ -3,6 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
+use rustix::process::Signal;
 use serde_json::Value;
 use standin::config::TierName;
 use standin::content::{ContentHash, KeptHeaders};
@@ -15,7 +17,7 @@ use standin::site::{Layout, LayoutName, PageUrl};
 use standin::sync;
 use standin::tier::{DirectoryTier, Tier};
 
-use crate::support::binary::{Mirror, bucket_tier, folder_tier, key_start, site};
+use crate::support::binary::{Mirror, bucket_tier, folder_tier, key_start, site, until};
 use crate::support::origin::{Origin, Page};
 use crate::support::s3_server::{S3Server, Seen};
 use crate::support::scene::Scene;
@@ -309,6 +311,61 @@ fn another_configuration_is_not_answered_from_the_file() {
             "whoever opens the database mends it"
         );
     }
+}
+
+#[test]
+fn a_verb_that_only_reads_ends_at_a_signal() {
+    // Promise: whatever a plan or an explanation waits for (here for a configuration that never comes), SIGTERM and
+    // SIGINT end it at once.
+    let mirror = Mirror::bare();
+    let pipe = mirror.path("standin.toml");
+    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).expect("it is ours");
+    for (signal, word) in [(Signal::TERM, "terminated"), (Signal::INT, "interrupted")] {
+        for verb in [&["plan"][..], &["explain", "http://site.test/"]] {
+            let reader = mirror.start(verb);
+            let flags = OFlags::WRONLY | OFlags::NONBLOCK;
+            let mut writer = None;
+            until("the configuration is read", || {
+                writer = open(&pipe, flags, Mode::empty()).ok();
+                writer.is_some()
+            });
+            let ended = reader.ends_at(signal).expect(2);
+            assert!(ended.stderr.contains(word), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_reader_that_takes_its_time_holds_up_nobody() {
+    // Promise: while nobody reads a long plan to its end, lock and database are free, and a signal ends the printing;
+    // whoever reads gets all of it, and no file stays.
+    const PAGES: usize = 300;
+    let origin = Origin::start();
+    let path = |number: usize| format!("/{number:03}{}", "x".repeat(200));
+    let links = (0..PAGES).map(|number| format!("<a href=\"{}\">x</a>", path(number)));
+    origin.set("/", Page::html(links.collect::<String>()));
+    for number in 0..PAGES {
+        origin.set(&path(number), Page::html(format!("number {number}")));
+    }
+    let mirror = Mirror::new(&[site(&origin), folder_tier("folder")].concat());
+    mirror.run(&["crawl"]).expect(0);
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut printing = mirror.start(&["plan", "--json"]);
+        printing.begins_to_print();
+        until("the state directory is free", || {
+            mirror.run(&["plan", "-q"]).code == Some(0)
+        });
+        let cut = printing.ends_at(signal).expect(2);
+        assert!(!cut.stdout.contains("\"error\""), "{}", cut.stdout);
+    }
+    let whole = mirror.run(&["plan", "--json"]).expect(0);
+    assert!(
+        whole.stdout.len() > 1 << 17,
+        "more than memory and a pipe take"
+    );
+    let planned = operations(&whole.json(), "folder", &origin);
+    assert_eq!(planned.len(), PAGES + 1);
+    assert!(!mirror.path("state/plan.spool").exists());
 }
 
 /// What the database says that a tier lacks.

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -158,6 +160,23 @@ impl Running {
             .id()
     }
 
+    /// Waits for the first byte that it prints.
+    pub fn begins_to_print(&mut self) {
+        let child = self.child.as_mut().expect("it has not been waited for");
+        let stdout = child.stdout.as_mut().expect("it is a pipe");
+        let mut byte = [0];
+        stdout.read_exact(&mut byte).expect("it prints something");
+    }
+
+    /// Sends a signal that must end it, without anybody reading what it prints.
+    pub fn ends_at(mut self, signal: Signal) -> Ran {
+        let child = self.child.as_mut().expect("it has not been waited for");
+        kill_process(Pid::from_child(child), signal).expect("it is our child");
+        let has_ended = || child.try_wait().expect("it is our child").is_some();
+        until("it ends at a signal", has_ended);
+        self.wait()
+    }
+
     pub fn wait(mut self) -> Ran {
         let child = self.child.take().expect("it is waited for once");
         let output = child.wait_with_output().expect("it is our child");
@@ -214,7 +233,7 @@ pub fn key_start(origin: &Origin) -> String {
 }
 
 /// Waits until something is so; panics when it is not within ten seconds.
-pub fn until(what: &str, is_so: impl Fn() -> bool) {
+pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < Duration::from_secs(10), "never: {what}");
