@@ -59,7 +59,10 @@ pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Answer> {
         (false, false, _) => planning.summary(Names::All)?,
     };
     // The next time nothing is to be done, the file beside the database knows.
-    let left = run::leave(manifest, &config).map_err(RunError::from)?;
+    let (left, written) = run::leave(manifest, &config);
+    if let Err(error) = written {
+        tracing::warn!(%error, "the next plan opens the database again");
+    }
     // Whoever waits for the lock must find the database closed. Printing waits for neither.
     std::thread::spawn(move || {
         drop(left);
@@ -104,7 +107,7 @@ fn nothing(tiers: &[&TierConfig], generation: Generation, held_back: Option<&Hel
     });
     let lines = tiers.iter().map(|tier| {
         format!(
-            "{}: nothing to do, generation {generation} is there\n",
+            "{}: nothing to do, generation {generation} is recorded as there\n",
             tier.name
         )
     });
@@ -325,7 +328,7 @@ impl Group {
 
 fn sums(name: &str, planned: &Planned, watermark: Generation, newest: Generation) -> String {
     if planned.operations() == 0 {
-        return format!("{name}: nothing to do, generation {newest} is there\n");
+        return format!("{name}: nothing to do, generation {newest} is recorded as there\n");
     }
     format!(
         "{name}: {} to put ({}), {} to copy, {} to re-header, {} to delete; {} requests about objects, from generation \

@@ -9,6 +9,7 @@ mod fuse;
 mod handle;
 mod scan;
 mod small_file;
+mod stamp;
 mod value;
 
 use std::io;
@@ -21,6 +22,7 @@ use handle::Handle;
 pub use fuse::{Blown, Fuse};
 pub use scan::Scan;
 pub use small_file::{remove_file, replace_file};
+pub use stamp::stamp;
 
 /// sled keeps every leaf in memory that it has written since it was opened, whatever its cache may hold: it never
 /// learns that their bytes are on disk. So after the flush that brings the leaves written to this number the database

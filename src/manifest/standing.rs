@@ -17,18 +17,20 @@ use super::marker::{self, Marker};
 use super::record::{Generation, Lineage};
 use super::{Manifest, ManifestError};
 use crate::config::TierName;
-use crate::db::{Db, Fuse, replace_file};
+use crate::db::{Db, Fuse, replace_file, stamp};
 use crate::site::{Layout, LayoutName};
 
 const FILE: &str = "tiers.json";
 
 /// Raised whenever what the file says comes to mean something else; of another format it counts as absent.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What the file says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     format: u32,
+    /// Of the database that it speaks of. One that was put back from a copy has another.
+    database: Vec<String>,
     lineage: Lineage,
     pub generation: Generation,
     layout: LayoutName,
@@ -58,13 +60,16 @@ impl Standing {
         let standing: Standing = serde_json::from_slice(&bytes).ok()?;
         let marker = Marker::read(state).ok()??;
         let is_of_it = marker.names(&standing.lineage, standing.generation);
-        let is_there = super::database(state).is_dir();
-        (standing.format == FORMAT && is_of_it && is_there).then_some(standing)
+        let is_same = stamp(&super::database(state)).ok()? == standing.database;
+        (standing.format == FORMAT && is_of_it && is_same).then_some(standing)
     }
 
-    fn write(&self, state: &Path, fuse: &Fuse) -> Result<(), ManifestError> {
+    /// Puts the file in its place, once the database is as it will be until somebody opens it again.
+    fn write(mut self, state: &Path, fuse: &Fuse) -> Result<(), ManifestError> {
+        let database = super::database(state);
+        self.database = stamp(&database).map_err(marker::failed(&database))?;
         let path = place(state);
-        let bytes = serde_json::to_vec(self).expect("a plain record always serialises");
+        let bytes = serde_json::to_vec(&self).expect("a plain record always serialises");
         if fs::read(&path).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
@@ -113,13 +118,13 @@ impl Manifest {
     /// need not be waited for.
     ///
     /// # Errors
-    /// As there.
-    pub fn leave(self, tiers: &[TierName]) -> Result<Left, ManifestError> {
-        self.db.flush()?;
-        let standing = self.standing(tiers)?;
+    /// As there; what the process has found out is as true.
+    pub fn leave(self, tiers: &[TierName]) -> (Left, Result<(), ManifestError>) {
+        let flushed = self.db.flush().map_err(ManifestError::from);
+        let standing = flushed.and_then(|()| self.standing(tiers));
         let Manifest { db, dir, fuse, .. } = self;
-        standing.write(&dir, &fuse)?;
-        Ok(Left(db))
+        let written = standing.and_then(|standing| standing.write(&dir, &fuse));
+        (Left(db), written)
     }
 
     fn standing(&self, tiers: &[TierName]) -> Result<Standing, ManifestError> {
@@ -138,6 +143,7 @@ impl Manifest {
         }
         Ok(Standing {
             format: FORMAT,
+            database: Vec::new(),
             lineage: about.lineage,
             generation: about.generation,
             layout: about.layout,

@@ -80,7 +80,7 @@ pub fn close(manifest: Manifest, config: &Config) -> Result<(), ManifestError> {
 ///
 /// # Errors
 /// What the manifest says.
-pub fn leave(manifest: Manifest, config: &Config) -> Result<Left, ManifestError> {
+pub fn leave(manifest: Manifest, config: &Config) -> (Left, Result<(), ManifestError>) {
     manifest.leave(&names(config))
 }
 

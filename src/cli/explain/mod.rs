@@ -53,7 +53,7 @@ pub fn main(args: &Args, asked: &str) -> anyhow::Result<Outcome> {
     tiers
         .iter()
         .for_each(|tier: &Holding| tier.tell(&mut sheet));
-    Ok(Outcome {
+    let told = Outcome {
         code: 0,
         text: sheet.text(),
         json: serde_json::json!({
@@ -78,7 +78,12 @@ pub fn main(args: &Args, asked: &str) -> anyhow::Result<Outcome> {
             "history": history,
             "tiers": tiers,
         }),
-    })
+    };
+    // What lies beside the database for plans speaks of it as it was before it was opened.
+    if let Err(error) = house.close(&config) {
+        tracing::warn!(%error, "the next plan opens the database again");
+    }
+    Ok(told)
 }
 
 /// The URL that was asked about, and what the configuration says of it.

@@ -261,7 +261,8 @@ pub fn paths_below(root: &Path) -> Vec<PathBuf> {
     paths
 }
 
-fn copy_all(from: &Path, to: &Path) {
+/// Copies every file below a folder.
+pub fn copy_all(from: &Path, to: &Path) {
     for path in paths_below(from) {
         let target = to.join(path.strip_prefix(from).expect("it is below"));
         fs::create_dir_all(target.parent().expect("it has one")).expect("it is ours");
