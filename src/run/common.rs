@@ -4,6 +4,7 @@
 //! Only a sample is looked at: pages spread over all that changed, whose old bodies are still in the store, up to a
 //! bound in number, size and time. Nothing is kept of it during the crawl; what was staged says what has changed.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -45,6 +46,9 @@ pub struct CommonChange {
     /// Pages that have changed there, of so many that were looked at.
     pub pages: u64,
     pub of: u64,
+    /// Of these pages, those that share what stood there and what stands there now with another one: noise is made
+    /// anew for each page, an edit is not.
+    pub alike: u64,
     /// It looks like something that the site says, and not like noise.
     pub is_content: bool,
     /// What would take it out of the comparison.
@@ -61,6 +65,7 @@ impl fmt::Display for CommonChange {
             example_url: url,
             example_before: before,
             example_after: after,
+            alike,
             ..
         } = self;
         let at = match &**place {
@@ -71,6 +76,12 @@ impl fmt::Display for CommonChange {
             f,
             "{pages} of {of} pages that were looked at have changed in the same place: {at}, \"{before}\" is now \"{after}\" on {url}"
         )?;
+        if *alike > 0 {
+            return write!(
+                f,
+                "; {alike} of them have changed from the same to the same, so this looks like a change of the site's own, as when its template is edited"
+            );
+        }
         let sure = self.rule.as_ref().filter(|rule| rule.doubt.is_none());
         match (sure, self.is_content) {
             (Some(proposal), _) => {
@@ -111,12 +122,24 @@ struct Shared {
     pages: u64,
     url: PageUrl,
     place: Place,
+    /// What became of what, with the number of the first page on which it did.
+    changes: BTreeMap<u64, u64>,
+    /// The numbers of pages of which another one has changed from the same to the same.
+    alike: BTreeSet<u64>,
     /// With how many pages each was proposed for.
     rules: Vec<(Proposal, u64)>,
 }
 
 impl Shared {
-    fn add(&mut self, proposal: Option<Proposal>) {
+    /// One more page that has changed here.
+    fn add(&mut self, proposal: Option<Proposal>, changes: &BTreeSet<u64>) {
+        for change in changes {
+            if let Some(first) = self.changes.get(change) {
+                self.alike.extend([*first, self.pages]);
+            } else {
+                self.changes.insert(*change, self.pages);
+            }
+        }
         self.pages += 1;
         let Some(proposal) = proposal else { return };
         match self.rules.iter_mut().find(|(known, _)| *known == proposal) {
@@ -136,6 +159,20 @@ fn key(place: &Place) -> [String; 4] {
     [place.kin.clone(), place.part.clone(), before, after]
 }
 
+/// The first place of each key, with what became of all of them.
+fn by_key(places: Vec<Place>) -> BTreeMap<[String; 4], Place> {
+    let mut found: BTreeMap<[String; 4], Place> = BTreeMap::new();
+    for place in places {
+        match found.entry(key(&place)) {
+            Entry::Vacant(free) => {
+                free.insert(place);
+            }
+            Entry::Occupied(mut known) => known.get_mut().changes.extend(place.changes),
+        }
+    }
+    found
+}
+
 impl Sample {
     /// The most common place, where it is one.
     ///
@@ -152,27 +189,29 @@ impl Sample {
                 continue;
             };
             of += 1;
-            let mut counted = BTreeSet::new();
-            for mut place in places {
-                let key = key(&place);
-                if !counted.insert(key.clone()) {
-                    continue;
-                }
-                let proposal = place.proposal.take();
+            for (key, place) in by_key(places) {
+                let (proposal, changes) = (place.proposal.clone(), place.changes.clone());
                 let found = shared.entry(key).or_insert_with(|| Shared {
                     pages: 0,
                     url: changed.url.clone(),
                     place,
+                    changes: BTreeMap::new(),
+                    alike: BTreeSet::new(),
                     rules: Vec::new(),
                 });
-                found.add(proposal);
+                found.add(proposal, &changes);
             }
             if Instant::now() >= deadline {
                 break;
             }
         }
         // Of two as common the one that is noise: it is what can be mended here.
-        let rank = |shared: &Shared| (shared.pages, !shared.place.is_content);
+        let rank = |shared: &Shared| {
+            (
+                shared.pages,
+                !shared.place.is_content && shared.alike.is_empty(),
+            )
+        };
         let most = shared.into_values().max_by_key(rank);
         Ok(most
             .filter(|shared| is_common(shared.pages, of))
@@ -278,7 +317,9 @@ fn is_common(pages: u64, of: u64) -> bool {
 
 fn named(shared: Shared, of: u64) -> CommonChange {
     let place = shared.place;
-    let rules = shared.rules.into_iter();
+    // A rule for an edit would hide the next one.
+    let is_own = !shared.alike.is_empty();
+    let rules = shared.rules.into_iter().filter(|_| !is_own);
     let rule = rules.max_by_key(|(_, pages)| *pages);
     CommonChange {
         place: place.path,
@@ -288,7 +329,8 @@ fn named(shared: Shared, of: u64) -> CommonChange {
         example_after: place.after,
         pages: shared.pages,
         of,
-        is_content: place.is_content,
+        alike: shared.alike.len() as u64,
+        is_content: is_own || place.is_content,
         rule: rule.map(|(proposal, _)| proposal),
     }
 }
@@ -309,6 +351,7 @@ mod tests {
             example_after: "two".into(),
             pages: 18,
             of: 20,
+            alike: 0,
             is_content,
             rule: doubt.map(|doubt| Proposal {
                 rule: Rule::Selectors("footer".into()),
@@ -333,6 +376,12 @@ mod tests {
         for (common, end) in rows {
             assert_eq!(common.to_string(), format!("{begin}{end}"));
         }
+        let alike = CommonChange {
+            alike: 17,
+            ..common(None, true)
+        };
+        let end = "17 of them have changed from the same to the same, so this looks like a change of the site's own, as when its template is edited";
+        assert_eq!(alike.to_string(), format!("{begin}{end}"));
         assert!(is_common(10, 20) && !is_common(9, 20) && !is_common(1, 1));
     }
 }

@@ -320,6 +320,52 @@ fn a_run_in_which_most_pages_changed_says_what_they_have_in_common() {
 }
 
 #[test]
+fn what_became_the_same_on_many_pages_is_no_noise_whatever_it_looks_like() {
+    // Promise: a new style sheet, new opening hours, a deadline that was moved, another document: each looks like a
+    // token or a time, and is the same on every page. It is told as the site's own change, and no rule is named.
+    let rows = [
+        (
+            "<link rel=stylesheet href=\"/a.css?v=0012cd34ef56ab99\">",
+            "<link rel=stylesheet href=\"/a.css?v=ab12cd34ef56ab12\">",
+        ),
+        (
+            "<footer>Open at 08:00:00</footer>",
+            "<footer>Open at 09:00:00</footer>",
+        ),
+        (
+            "<aside class=d>Generated until 2026-12-05 10:00</aside>",
+            "<aside class=d>Generated until 2026-12-06 10:00</aside>",
+        ),
+        (
+            "<footer>Tel 1632960961</footer>",
+            "<footer>Tel 1632960968</footer>",
+        ),
+        (
+            "<a class=pdf href=\"/d?id=0012cd34ef56ab99\">Form</a>",
+            "<a class=pdf href=\"/d?id=ab12cd34ef56ab12\">Form</a>",
+        ),
+    ];
+    for (before, after) in rows {
+        let world = World::new(GUARDED);
+        site_of(&world, 60, before);
+        world.mirror.run(&["run"]).expect(0);
+        site_of(&world, 60, after);
+        let report = world.mirror.run(&["run", "--json"]).expect(2).json();
+        let common = &report["common_change"];
+        assert_eq!(common["alike"], 20, "{common:#}");
+        assert_eq!(common["is_content"], true, "{common:#}");
+        assert_eq!(common["rule"], Value::Null, "{common:#}");
+        let reason = report["reasons"][0].as_str().expect("a text");
+        assert!(
+            reason.contains(
+                "; 20 of them have changed from the same to the same, so this looks like a change of the site's own"
+            ),
+            "{reason}"
+        );
+    }
+}
+
+#[test]
 fn a_template_that_was_edited_everywhere_is_told_as_the_sites_own_change() {
     let world = World::new("");
     site_of(&world, 60, "<footer><p>Copyright 2025</p></footer>");
@@ -328,7 +374,7 @@ fn a_template_that_was_edited_everywhere_is_told_as_the_sites_own_change() {
     let told = world.mirror.run(&["run"]).expect(0);
     for part in [
         "  note: 20 of 20 pages that were looked at have changed in the same place: html > body > footer > p (text), ",
-        "; this looks like a change of the site's own, as when its template is edited\n",
+        "; 20 of them have changed from the same to the same, so this looks like a change of the site's own, as when its template is edited\n",
     ] {
         assert!(told.stdout.contains(part), "{part}\n{}", told.stdout);
     }

@@ -12,6 +12,8 @@ mod propose;
 mod shape;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -37,6 +39,9 @@ const MEANT: [&str; 4] = [
 
 /// For the values of one header, which a server keeps below some kilobytes.
 const HEADER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Of places that are alike, so many are told apart by what has become of them.
+const CHANGES_MAX: usize = 64;
 
 /// Places that are shown and get a rule; the rest is counted.
 const PLACES_MAX: usize = 20;
@@ -98,6 +103,10 @@ pub struct Place {
     /// It looks like something that the page says.
     pub is_content: bool,
     pub proposal: Option<Proposal>,
+    /// One number for each pair of what stood there and what stands there now, of the first of the places that are
+    /// alike. Pages that share one have changed in the same way, and not each in its own.
+    #[serde(skip)]
+    pub changes: BTreeSet<u64>,
 }
 
 impl Place {
@@ -244,6 +253,7 @@ pub fn compare_headers(
             column: 0,
             count: 1,
             is_content: !is_noise,
+            changes: [change(before.as_bytes(), after.as_bytes())].into(),
             proposal: Some(Proposal {
                 rule: Rule::Headers(name.to_owned()),
                 doubt,
@@ -251,6 +261,13 @@ pub fn compare_headers(
         }
     };
     names.into_iter().filter(differs).map(place).collect()
+}
+
+/// A number that is the same for the same before and after.
+fn change(before: &[u8], after: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (before, after).hash(&mut hasher);
+    hasher.finish()
 }
 
 fn cut(text: &str) -> String {

@@ -1,7 +1,7 @@
 //! Differences that are alike, and the smallest rule for them. Candidates come from the simplest to the most
 //! particular; one is taken when, applied, it takes out what differs in both bodies and hardly anything else.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Instant;
 
 use regex::bytes::Regex;
@@ -10,7 +10,7 @@ use super::anchor::{self, Selector};
 use super::difference::{Difference, Part, Side, pointer};
 use super::outline::{Outline, ROOT};
 use super::shape::{self, Look};
-use super::{Form, Place, Proposal, Rule, SHOWN_AROUND, SHOWN_MAX};
+use super::{CHANGES_MAX, Form, Place, Proposal, Rule, SHOWN_AROUND, SHOWN_MAX};
 use crate::content::{CanonicalRules, Charset, Document, Kind, Span, volatile_spans};
 
 /// A rule takes out at most this share of a body, in parts of a hundred; what more it would take is content.
@@ -523,6 +523,18 @@ impl Task<'_> {
         }
     }
 
+    fn changes(&self, group: &Group<'_>) -> BTreeSet<u64> {
+        let members = group.members.iter().take(CHANGES_MAX);
+        let change = |member: &&Difference| {
+            let [before, after] = [0, 1].map(|side| {
+                let span = member.side(side).span;
+                span.of(&self.forms[side].bytes)
+            });
+            super::change(before, after)
+        };
+        members.map(change).collect()
+    }
+
     /// A group as it is shown.
     pub(super) fn place(
         &self,
@@ -552,6 +564,7 @@ impl Task<'_> {
             column: 1 + String::from_utf8_lossy(&above[begin..]).chars().count(),
             count: group.members.len(),
             is_content: self.is_content(group),
+            changes: self.changes(group),
             proposal,
         }
     }
