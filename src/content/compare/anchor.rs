@@ -87,6 +87,12 @@ impl Selector {
         }
     }
 
+    /// What it selects is called something, and not only of some type.
+    pub(super) fn is_particular(&self) -> bool {
+        let anchor = self.own.anchor.as_ref();
+        anchor.is_some_and(|(name, _)| !matches!(*name, "rel" | "role" | "type"))
+    }
+
     /// It says nothing but which element it is: any such element of another page would be meant, too.
     pub(super) fn is_bare(&self) -> bool {
         self.own.anchor.is_none() && self.ancestor.is_none()

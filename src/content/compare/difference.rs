@@ -278,7 +278,7 @@ pub(super) fn pointer(outline: &Outline<'_>, element: usize) -> String {
 }
 
 /// A key as a pointer has it.
-fn escaped(key: &[u8]) -> String {
+pub(super) fn escaped(key: &[u8]) -> String {
     let quoted = [b"\"", key, b"\""].concat();
     let key = serde_json::from_slice::<String>(&quoted);
     let key = key.unwrap_or_else(|_| String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into());

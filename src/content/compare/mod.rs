@@ -7,6 +7,7 @@
 
 mod anchor;
 mod difference;
+mod doubt;
 mod outline;
 mod propose;
 mod shape;
@@ -29,13 +30,22 @@ use outline::{Outline, ROOT};
 const SHOWN_AROUND: usize = 16;
 const SHOWN_MAX: usize = 60;
 
-/// Headers that say what a page is, or name files that belong to it: whatever differs in them, readers notice.
-const MEANT: [&str; 4] = [
+/// Headers that say what a page is, who may read it and how, or name files that belong to it: whatever differs in
+/// them, readers notice.
+const MEANT: [&str; 9] = [
     "content-disposition",
     "content-language",
+    "content-security-policy",
+    "content-security-policy-report-only",
     "content-type",
     "link",
+    "strict-transport-security",
+    "vary",
+    "x-robots-tag",
 ];
+
+/// As do all that begin so.
+const MEANT_BEGIN: &str = "access-control-";
 
 /// For the values of one header, which a server keeps below some kilobytes.
 const HEADER_PATIENCE: Duration = Duration::from_secs(1);
@@ -238,6 +248,7 @@ pub fn compare_headers(
         let deadline = Instant::now() + HEADER_PATIENCE;
         let fragments = shape::fragments(before.as_bytes(), after.as_bytes(), deadline);
         let is_noise = !MEANT.contains(&name)
+            && !name.starts_with(MEANT_BEGIN)
             && !fragments.is_empty()
             && fragments.iter().all(|found| found.look.is_noise());
         let doubt = (!is_noise).then(|| "it is a part of the page as readers get it".to_owned());

@@ -7,8 +7,9 @@ use std::time::Instant;
 use regex::bytes::Regex;
 
 use super::anchor::{self, Selector};
-use super::difference::{Difference, Part, Side, pointer};
-use super::outline::{Outline, ROOT};
+use super::difference::{Difference, Part, Side, escaped as key_of, pointer};
+use super::doubt;
+use super::outline::{Outline, ROOT, Sort};
 use super::shape::{self, Look};
 use super::{CHANGES_MAX, Form, Place, Proposal, Rule, SHOWN_AROUND, SHOWN_MAX};
 use crate::content::{CanonicalRules, Charset, Document, Kind, Span, volatile_spans};
@@ -32,24 +33,8 @@ const BESIDE_MAX: usize = 10;
 /// from any other time, and in a feed its own date from those of its entries.
 const CONTEXTS: [usize; 4] = [8, 24, 64, 160];
 
-/// Elements whose names, attributes or keys have one of these in them hold what is made anew.
-const NOISY: &[&str] = &[
-    "token",
-    "csrf",
-    "xsrf",
-    "nonce",
-    "session",
-    "viewstate",
-    "timestamp",
-    "generated",
-    "elapsed",
-    "duration",
-    "took",
-    "requestid",
-    "request-id",
-    "request_id",
-    "trace",
-];
+/// Before what differs, so much is read for a word that says what it is.
+const NEAR: usize = 96;
 
 /// What is needed to find rules for the differences of two bodies. Of each pair the first is the old one.
 pub(super) struct Task<'a> {
@@ -147,23 +132,33 @@ impl Task<'_> {
         touched: &[HashSet<usize>; 2],
         tries: &mut usize,
     ) -> Option<Proposal> {
-        // Those that take out more than what differs come last.
+        // Those that take out more than what differs come last, behind those with another doubt.
         let mut wide: Vec<(Rule, usize)> = Vec::new();
+        let mut doubtful: Option<Proposal> = None;
+        let is_content = self.is_content(group);
         for candidate in self.candidates(group) {
             if *tries == 0 || Instant::now() >= self.deadline {
                 return None;
             }
-            let beside = self.beside(group, &candidate, touched);
-            if beside > 0 {
-                wide.push((candidate.rule(&group.first().part), beside));
-            } else if let Some(proposal) = self.tried(group, candidate.rule(&group.first().part), 0)
-            {
-                return Some(proposal);
+            let unsure = self.unsure(group, &candidate);
+            if unsure.is_some() && doubtful.is_some() {
+                continue;
             }
+            let beside = self.beside(group, &candidate, touched);
+            let rule = candidate.rule(&group.first().part);
             *tries -= 1;
+            if beside > 0 {
+                wide.push((rule, beside));
+            } else if let Some(mut proposal) = self.tried(group, rule, 0) {
+                proposal.doubt = proposal.doubt.or_else(|| unsure.map(str::to_owned));
+                if is_content || proposal.doubt.is_none() {
+                    return Some(proposal);
+                }
+                doubtful.get_or_insert(proposal);
+            }
         }
-        if self.is_content(group) {
-            return None;
+        if is_content || doubtful.is_some() {
+            return doubtful;
         }
         wide.sort_by_key(|(_, beside)| *beside);
         let few = |(_, beside): &(Rule, usize)| *beside <= BESIDE_MAX;
@@ -195,6 +190,37 @@ impl Task<'_> {
             return Some(format!("it takes out {percent} % of the page"));
         }
         (beside > 0).then(|| format!("it also takes out {beside} places that do not differ"))
+    }
+
+    /// Why a rule may mean more on other pages than it takes out here.
+    fn unsure(&self, group: &Group<'_>, candidate: &Candidate) -> Option<&'static str> {
+        let Difference { part, look, .. } = group.first();
+        let is_named = match (candidate, part) {
+            (Candidate::Ready(_), _) | (_, Part::Comment) => true,
+            (Candidate::Selector(_), Part::Attribute(name))
+                if doubt::is_address_attribute(name) =>
+            {
+                return Some("it takes out whole addresses, which readers follow");
+            }
+            (Candidate::Selector(selector), Part::Attribute(_)) => selector.is_particular(),
+            (Candidate::Selector(selector), Part::Raw) => {
+                let css = selector.css();
+                doubt::says_made(&css, *look) || doubt::is_noisy(&css)
+            }
+            (Candidate::Selector(selector), _) => doubt::says_made(&selector.css(), *look),
+            (Candidate::Pattern(pattern), Part::Text | Part::Line) => {
+                doubt::says_made(pattern, *look)
+            }
+            // A word of so many letters would match, too.
+            (Candidate::Pattern(pattern), _) if *look == Look::Random => {
+                doubt::says_made(pattern, *look) || doubt::is_noisy(pattern)
+            }
+            (Candidate::Pattern(pattern), Part::Raw) if !look.is_token() => {
+                doubt::says_made(pattern, *look)
+            }
+            (Candidate::Pattern(_), _) => true,
+        };
+        (!is_named).then_some("nothing in it says that what it takes out elsewhere is noise, too")
     }
 
     /// What the rule takes out of the first body, in bytes; `None` when it does not take out what differs, in both.
@@ -251,7 +277,11 @@ impl Task<'_> {
             Part::Attribute(_) | Part::Text | Part::Raw | Part::Missing if !self.is_html() => {
                 Vec::new()
             }
-            Part::Attribute(name) => anchor::selectors(self.outlines[0], element, Some(name)),
+            Part::Attribute(name) => {
+                let mut found = anchor::selectors(self.outlines[0], element, Some(name));
+                found.retain(|selector| !selector.is_bare());
+                found
+            }
             Part::Text | Part::Raw | Part::Missing if element != ROOT => {
                 let mut found = anchor::selectors(self.outlines[0], element, None);
                 found.retain(|selector| !selector.is_bare());
@@ -259,7 +289,12 @@ impl Task<'_> {
             }
             Part::Value => {
                 let rule = Rule::JsonPointers(group.kin.clone());
-                return vec![Candidate::Ready(rule)];
+                // A key of this name would be taken for all of them.
+                let is_sayable = !self.has_star(element);
+                return is_sayable
+                    .then_some(Candidate::Ready(rule))
+                    .into_iter()
+                    .collect();
             }
             _ => Vec::new(),
         };
@@ -269,7 +304,9 @@ impl Task<'_> {
             patterns.extend(self.comment(group));
         }
         let patterns = patterns.into_iter().map(Candidate::Pattern);
-        match is_whole {
+        let is_address =
+            matches!(&difference.part, Part::Attribute(name) if doubt::is_address_attribute(name));
+        match is_whole && !is_address {
             true => selectors.chain(patterns).collect(),
             false => patterns.chain(selectors).collect(),
         }
@@ -288,7 +325,7 @@ impl Task<'_> {
         touched: &[HashSet<usize>; 2],
     ) -> usize {
         let count = |side: usize| match (candidate, &group.first().part) {
-            (Candidate::Ready(_), _) => 0,
+            (Candidate::Ready(rule), _) => self.values_beside(rule.text(), &touched[side], side),
             (Candidate::Pattern(pattern), _) => match Regex::new(pattern) {
                 Ok(regex) => self.matches_beside(&regex, side),
                 Err(_) => usize::MAX,
@@ -302,6 +339,42 @@ impl Task<'_> {
             }
         };
         count(0).max(count(1))
+    }
+
+    /// One of the keys on the way to a value is a star.
+    fn has_star(&self, element: usize) -> bool {
+        let outline = self.outlines[0];
+        let mut steps = outline.upwards(element);
+        steps.any(|at| {
+            let step = outline.elements[at];
+            step.index.is_none() && step.name.of(outline.text) == b"*"
+        })
+    }
+
+    /// Values that a pointer takes out and that do not differ.
+    fn values_beside(&self, pointer: &str, touched: &HashSet<usize>, side: usize) -> usize {
+        let outline = self.outlines[side];
+        let segments: Vec<&str> = pointer.split('/').skip(1).collect();
+        // How many segments lead to each element; what stands in one that is taken out is taken out with it.
+        let mut led: Vec<Option<usize>> = vec![Some(0); outline.elements.len()];
+        for (at, element) in outline.elements.iter().enumerate().skip(1) {
+            let matches = |segment: &str| match element.index {
+                _ if segment == "*" => true,
+                Some(index) => segment == index.to_string(),
+                None => segment == key_of(element.name.of(outline.text)),
+            };
+            led[at] = match led[element.parent] {
+                Some(above) if above == segments.len() => Some(above),
+                Some(above) => matches(segments[above]).then_some(above + 1),
+                None => None,
+            };
+        }
+        let values = outline.pieces.iter();
+        let values = values.filter(|piece| piece.sort == Sort::Value);
+        let taken = values.filter(|piece| led[piece.element] == Some(segments.len()));
+        taken
+            .filter(|piece| !touched.contains(&piece.element))
+            .count()
     }
 
     /// Elements that the selector selects and whose attribute does not differ.
@@ -352,7 +425,11 @@ impl Task<'_> {
             _ => String::new(),
         };
         let pattern = |most| format!("{}{shape}{behind}", escaped(&self.context(&sides, most)));
-        let mut found: Vec<String> = CONTEXTS.into_iter().map(pattern).collect();
+        let mut found: Vec<String> = Vec::new();
+        if let Some(name) = self.shared_parameter(&sides) {
+            found.push(format!("{}={shape}", escaped(&name)));
+        }
+        found.extend(CONTEXTS.into_iter().map(pattern));
         found.dedup();
         found
     }
@@ -435,51 +512,119 @@ impl Task<'_> {
 
     /// It looks like something that the page says.
     fn is_content(&self, group: &Group<'_>) -> bool {
-        let difference = group.first();
-        if self.is_address(group) {
-            return true;
-        }
-        if difference.look.is_noise() || difference.part == Part::Comment {
-            return false;
-        }
-        let outline = self.outlines[0];
-        let is_noisy = |name: &str| {
-            let name = name.to_ascii_lowercase();
-            NOISY.iter().any(|noisy| name.contains(noisy))
+        let Difference { part, look, .. } = group.first();
+        let is_made = || {
+            let mut members = group.members.iter();
+            members.all(|member| doubt::says_made(&self.near(member), *look))
         };
-        match &difference.part {
-            Part::Attribute(name) => {
-                let attributes = outline.attributes(difference.before.element);
-                let names = attributes
-                    .iter()
-                    .filter(|(own, _)| own == "name" || own == "id");
-                let mut named = names.map(|(_, span)| span.of(outline.text));
-                !is_noisy(name) && !named.any(|text| is_noisy(&String::from_utf8_lossy(text)))
+        match part {
+            Part::Comment => false,
+            _ if self.is_address(group) => true,
+            Part::Missing | Part::Bytes => true,
+            Part::Text | Part::Line => !look.is_noise() || !is_made(),
+            Part::Raw => !look.is_noise() || !(look.is_token() || is_made()),
+            Part::Value => {
+                let key = group.kin.rsplit('/').next().unwrap_or_default();
+                let is_made = doubt::says_made(key, *look) || doubt::is_noisy(key);
+                !look.is_noise() || !is_made
             }
-            Part::Value => !is_noisy(group.kin.rsplit('/').next().unwrap_or_default()),
-            _ => true,
+            Part::Attribute(name) => self.is_content_attribute(group.first(), name),
         }
     }
 
-    /// What differs is a token in the path of a URL: a file that is called by its content, which is another one now. In
-    /// a query or behind a semicolon it is a session's.
-    fn is_address(&self, group: &Group<'_>) -> bool {
-        let difference = group.first();
-        if !difference.look.is_token() || difference.part == Part::Comment {
-            return false;
+    /// The same of an attribute's value.
+    fn is_content_attribute(&self, difference: &Difference, name: &str) -> bool {
+        let (outline, look) = (self.outlines[0], difference.look);
+        let attributes = outline.attributes(difference.before.element);
+        let value = |wanted: &str| {
+            let found = attributes.iter().find(|(own, _)| own == wanted);
+            found.map(|(_, span)| String::from_utf8_lossy(span.of(outline.text)))
+        };
+        let says = |text: &str| doubt::is_noisy(text) || doubt::says_made(text, look);
+        let is_noisy = says(name)
+            || ["id", "name"]
+                .iter()
+                .any(|own| value(own).is_some_and(|text| says(&text)));
+        let is_hidden = value("type").is_none_or(|kind| kind.eq_ignore_ascii_case("hidden"))
+            && outline.name(difference.before.element) == "input";
+        match name {
+            _ if doubt::is_read_attribute(name) => true,
+            "content" => !is_noisy,
+            "value" if !is_hidden => !is_noisy,
+            _ if name.starts_with("data-") && !look.is_token() => !is_noisy,
+            _ => !is_noisy && !look.is_noise(),
         }
+    }
+
+    /// What stands before a difference in its own element and, in lines, on its own line.
+    fn near(&self, difference: &Difference) -> String {
         let text = &self.forms[0].bytes;
         let start = difference.before.span.start;
-        let begin = difference
-            .before
-            .whole
-            .start
-            .max(start.saturating_sub(CONTEXTS[3]));
-        let before = text[begin..start].iter().rev();
+        let near = &text[start.saturating_sub(NEAR)..start];
+        let begin = match difference.part {
+            Part::Line => memchr::memrchr(b'\n', near).map_or(0, |at| at + 1),
+            Part::Text => memchr::memmem::rfind(near, b"</").map_or(0, |at| at + 2),
+            _ => 0,
+        };
+        String::from_utf8_lossy(&near[begin..]).into_owned()
+    }
+
+    /// What differs is a part of an address by which readers get something else: a token in the path of a URL, as of a
+    /// file that is called by its content, or a parameter; but for those that a server makes up for each visitor.
+    fn is_address(&self, group: &Group<'_>) -> bool {
+        let Difference { part, look, .. } = group.first();
+        let is_whole = matches!(part, Part::Attribute(name) if doubt::is_address_attribute(name));
+        if *part == Part::Comment || !(is_whole || look.is_token()) {
+            return false;
+        }
+        let is_one = |member: &&Difference| match self.parameter(member, 0) {
+            Some(name) => !doubt::is_session_parameter(&name),
+            None => {
+                is_whole
+                    || self
+                        .sign_before(member, 0)
+                        .is_some_and(|(sign, _)| sign == b'/')
+            }
+        };
+        group.members.iter().any(is_one)
+    }
+
+    /// The sign that divides an address, before what differs, and where it stands.
+    fn sign_before(&self, difference: &Difference, side: usize) -> Option<(u8, usize)> {
+        let text = &self.forms[side].bytes;
+        let Side { whole, span, .. } = difference.side(side);
+        let begin = whole.start.max(span.start.saturating_sub(CONTEXTS[3]));
+        let before = text[begin..span.start].iter().enumerate().rev();
         let mut signs =
-            before.take_while(|byte| !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'('));
-        let sign = signs.find(|byte| byte.is_ascii_whitespace() || b"/?;#&=,".contains(byte));
-        sign == Some(&b'/')
+            before.take_while(|(_, byte)| !matches!(byte, b'"' | b'\'' | b'<' | b'>' | b'('));
+        let sign = signs.find(|(_, byte)| byte.is_ascii_whitespace() || b"/?;#&=,".contains(byte));
+        sign.map(|(at, byte)| (*byte, begin + at))
+    }
+
+    /// The name of the parameter whose value differs.
+    fn parameter(&self, difference: &Difference, side: usize) -> Option<String> {
+        let (sign, end) = self.sign_before(difference, side)?;
+        if sign != b'=' {
+            return None;
+        }
+        let before = &self.forms[side].bytes[difference.side(side).whole.start..end];
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]".contains(byte);
+        let start = before.iter().rposition(|byte| !is_name(byte))?;
+        let is_parameter = matches!(before[start], b'?' | b'&' | b';');
+        let name = String::from_utf8_lossy(&before[start + 1..]);
+        (is_parameter && !name.is_empty()).then(|| name.into_owned())
+    }
+
+    /// The name of the parameter, where all have the same, right before what differs.
+    fn shared_parameter(&self, sides: &[(&Difference, usize)]) -> Option<String> {
+        let mut names = sides.iter().map(|(member, side)| {
+            let name = self.parameter(member, *side)?;
+            let (_, sign) = self.sign_before(member, *side)?;
+            (sign + 1 == member.side(*side).span.start).then_some(name)
+        });
+        let first = names.next()??;
+        let is_same = |name: Option<String>| name.as_ref() == Some(&first);
+        (doubt::is_session_parameter(&first) && names.all(is_same)).then_some(first)
     }
 
     /// What alike places have in common.

@@ -44,6 +44,10 @@ impl Look {
         self.is_noise() && (self.name().contains("token") || self.name().contains("UUID"))
     }
 
+    pub(super) fn is_duration(self) -> bool {
+        self.name() == "a duration"
+    }
+
     /// In words, such as "a time".
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -64,10 +64,10 @@ fn each_kind_of_difference_has_its_place_and_the_smallest_rule() {
             ("selectors", "div.menu@id"),
         ),
         (
-            "<footer>made at <time id=made>10:00:01</time></footer>",
-            "<footer>made at <time id=made>10:00:02</time></footer>",
-            "html > body > footer > time#made",
-            ("selectors", "time#made"),
+            "<footer>made at <time id=generated>10:00:01</time></footer>",
+            "<footer>made at <time id=generated>10:00:02</time></footer>",
+            "html > body > footer > time#generated",
+            ("selectors", "time#generated"),
         ),
         (
             "<p>Generated at 2026-11-21 10:00:01 by us</p>",
@@ -142,34 +142,181 @@ fn what_the_page_says_is_shown_and_not_called_noise() {
 }
 
 #[test]
+fn what_readers_see_or_follow_is_noise_only_where_a_word_says_so() {
+    // Promise: per row what stands on a page, with two values that look like a time or a token: when a bus leaves, a
+    // checksum, which picture is shown. No rule without a doubt.
+    let (one, other) = ("0a1b2c3d4e5f60718293", "f0e1d2c3b4a596870718");
+    let rows = [
+        ("<p>Next bus at {}</p>", "14:05:00", "14:25:00"),
+        (
+            "<p>Opening hours {} to 17:00:00</p>",
+            "09:00:00",
+            "08:00:00",
+        ),
+        (
+            "<p>Starts <time class=d>{}</time></p>",
+            "2026-12-01 10:00",
+            "2026-12-02 10:00",
+        ),
+        (
+            "<span class=t>{}</span>",
+            "2026-11-21 10:01",
+            "2026-11-21 10:02",
+        ),
+        (
+            "<p>Last updated: {}</p>",
+            "21.11.2026 10:01",
+            "21.11.2026 10:02",
+        ),
+        (
+            "<p>Deadline</p><time id=due datetime={}>soon</time>",
+            "2026-12-01T10:00:00Z",
+            "2026-12-02T10:00:00Z",
+        ),
+        ("<p>Wait: {}</p>", "12 seconds", "14 seconds"),
+        ("<p>Tel {}</p>", "1632960961", "1632960968"),
+        ("<td id=sum>sha256 {}</td>", one, other),
+        ("<h1 class=title>{}</h1>", one, other),
+        ("<img class=hero src=\"/i.php?id={}\">", one, other),
+        ("<img class=hero src=\"/{}.jpg\">", one, other),
+        (
+            "<iframe id=map src=\"https://maps.test/?q={}\"></iframe>",
+            one,
+            other,
+        ),
+        (
+            "<link rel=canonical href=\"https://x.test/?s={}\">",
+            one,
+            other,
+        ),
+        (
+            "<script src=\"/app.js?v={}\"></script>",
+            "1700000001",
+            "1700000002",
+        ),
+        ("<link rel=stylesheet href=\"/a.css?v={}\">", one, other),
+        ("<select><option value={}>Yes</option></select>", one, other),
+        ("<div id={}><p>x</p></div>", "wa1b2c3", "wd4e5f6"),
+        (
+            "<script>var opens = \"{}\";</script>",
+            "2026-12-01T10:00:00Z",
+            "2026-12-02T10:00:00Z",
+        ),
+        ("<script>var wet = \"{}\";</script>", "rain47", "snow48"),
+    ];
+    for (inside, before, after) in rows {
+        let of = |value: &str| page(&inside.replace("{}", value));
+        let comparison = html(&of(before), &of(after));
+        assert!(!comparison.is_equal(), "{inside}");
+        assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
+        assert!(!comparison.suffices, "{inside}");
+    }
+    let item = "<rss><channel><item><title>x</title><pubDate>Sat, 21 Nov 2026 10:00:0{} GMT</pubDate></item></channel></rss>";
+    let feed = |second: &str| page(&item.replace("{}", second));
+    let comparison = of(Kind::Xml, "application/xml", &feed("1"), &feed("2"));
+    assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
+}
+
+#[test]
+fn of_a_link_only_the_token_inside_is_taken_out() {
+    // Promise: a rule for a session's token in links leaves where they lead; what else differs in them has none.
+    let (one, other) = ("0A1B2C3D4E5F60718293", "F0E1D2C3B4A596870718");
+    let row = |token: &str, page: u32| {
+        self::page(&format!(
+            "<a href=\"/law;jsessionid={token}\">l</a><a href=\"/b?sid={token}&amp;x=1\">l</a><a href=\"/y?p={page}\">l</a>"
+        ))
+    };
+    let comparison = html(&row(one, 1), &row(other, 2));
+    let rules: Vec<&str> = comparison.rules().into_iter().map(Rule::text).collect();
+    assert_eq!(rules, ["jsessionid=[0-9A-F]{20}", "sid=[0-9A-F]{20}"]);
+    assert!(!comparison.suffices);
+    let comparison = html(&row(one, 1), &row(other, 1));
+    assert!(comparison.suffices, "{comparison:#?}");
+}
+
+#[test]
+fn a_pointer_that_takes_out_what_does_not_differ_is_not_proposed() {
+    // Promise: values beside count, in lists as under keys; a key called `*` cannot be said.
+    let filler = "stays ".repeat(100);
+    let list = |second: u32| {
+        format!(
+            "[{{\"name\": \"generated\", \"token\": \"2026-11-21T10:00:0{second}Z\"}}, {{\"name\": \"fee\", \"token\": \"12.50 EUR\"}}, \"{filler}\"]"
+        )
+    };
+    let star = |second: u32| {
+        format!(
+            "{{\"*\": {{\"token\": \"2026-11-21T10:00:0{second}Z\"}}, \"fee\": {{\"token\": \"12\"}}, \"text\": \"{filler}\"}}"
+        )
+    };
+    let plain =
+        |second: u32| list(second).replace("12.50 EUR", &format!("2026-11-21T10:00:0{second}Z"));
+    let value = |second: u32| plain(second).replace("\"token\"", "\"departure\"");
+    let json = |one: String, other: String| of(Kind::Json, "application/json", &one, &other);
+    for comparison in [
+        json(list(1), list(2)),
+        json(star(1), star(2)),
+        json(value(1), value(2)),
+    ] {
+        assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
+        assert!(!comparison.suffices);
+    }
+    let all = json(plain(1), plain(2));
+    assert_eq!(rule(&all.places[0]), ("json_pointers", "/*/token", true));
+    assert!(all.suffices);
+}
+
+#[test]
+fn headers_that_mean_something_are_never_noise() {
+    for name in [
+        "access-control-allow-origin",
+        "content-security-policy",
+        "content-security-policy-report-only",
+        "strict-transport-security",
+        "vary",
+        "x-robots-tag",
+    ] {
+        let kept = |token: &str| {
+            let value = format!("https://x.test/?id={token}");
+            let policy = [name.to_owned()];
+            KeptHeaders::keep_also(&policy, [(name, value.as_bytes())].into_iter())
+        };
+        let (before, after) = (kept("0a1b2c3d4e5f6071"), kept("f0e1d2c3b4a59687"));
+        let places = compare_headers(&before, &after, &CanonicalRules::default());
+        assert_eq!(places.len(), 1, "{name}");
+        assert!(places[0].is_content, "{name}");
+        assert!(!rule(&places[0]).2, "{name}");
+    }
+}
+
+#[test]
 fn what_the_rules_take_out_already_is_no_difference() {
     let before = page("<script nonce=abc></script><p>one</p>");
     let after = page("<script nonce=def></script><p>one</p>");
     assert!(html(&before, &after).is_equal());
     // And does not stand in the way of what is one; offsets are those of the body.
     let (before, after) = (
-        before.replace("<p>one", "<p id=made>10:00:01"),
-        after.replace("<p>one", "<p id=made>10:00:02"),
+        before.replace("<p>one", "<p id=generated>10:00:01"),
+        after.replace("<p>one", "<p id=generated>10:00:02"),
     );
     let comparison = html(&before, &after);
     let place = only(&comparison);
     assert_eq!(&before[place.offset..place.offset + 8], "10:00:01");
     assert_eq!((&*place.before, &*place.after), ("10:00:01", "10:00:02"));
-    assert_eq!((place.line, place.column), (4, 39));
+    assert_eq!((place.line, place.column), (4, 44));
 }
 
 #[test]
 fn a_rule_that_would_take_out_more_than_what_differs_is_another_one() {
     // Promise: the feed's own date differs in every answer, its entries' dates do not: the rule tells them apart.
-    let entries = "<entry>\n<stamp>2026-11-01T10:00:00Z</stamp>\n</entry>\n".repeat(30);
+    let entries = "<entry>\n<timestamp>2026-11-01T10:00:00Z</timestamp>\n</entry>\n".repeat(30);
     let feed = |second: u32| {
         format!(
-            "<?xml version=\"1.0\"?>\n<feed>\n<title>News</title>\n<stamp>2026-11-21T10:00:0{second}Z</stamp>\n{entries}</feed>"
+            "<?xml version=\"1.0\"?>\n<feed>\n<title>News</title>\n<timestamp>2026-11-21T10:00:0{second}Z</timestamp>\n{entries}</feed>"
         )
     };
     let comparison = of(Kind::Xml, "application/atom+xml", &feed(1), &feed(2));
     let place = only(&comparison);
-    assert_eq!(place.path, "feed > stamp");
+    assert_eq!(place.path, "feed > timestamp");
     let (_, text, is_sure) = rule(place);
     assert!(is_sure && comparison.suffices, "{text}");
 }
@@ -321,13 +468,14 @@ fn rules_that_take_quotes_with_them_leave_places_where_they_are() {
     };
     let rules = CanonicalRules::new(&declared).unwrap();
     let body = |salt: u32| {
-        let inside =
-            format!("<a href=\"/s{salt}/x\">a</a><p id=made>10:00:0{salt}</p><a title=\"b\">b</a>");
+        let inside = format!(
+            "<a href=\"/s{salt}/x\">a</a><p id=generated>10:00:0{salt}</p><a title=\"b\">b</a>"
+        );
         page(&inside)
     };
     let (before, after) = (body(1), body(2));
     let documents = [&before, &after].map(|body| document(Kind::Html, body.as_bytes()));
     let comparison = compare(&documents[0], &documents[1], &rules, soon());
-    assert_eq!(only(&comparison).path, "html > body > p#made");
+    assert_eq!(only(&comparison).path, "html > body > p#generated");
     assert!(comparison.suffices);
 }
