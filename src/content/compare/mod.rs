@@ -214,7 +214,11 @@ pub fn compare(
     let groups = task.groups();
     let shown = &groups[..groups.len().min(PLACES_MAX)];
     let proposals = task.proposals(shown);
-    let charset = Charset::of(before.kind, before.body, before.content_type);
+    // What had to be decoded to be compared is in UTF-8 already.
+    let charset = match &one.text {
+        Cow::Owned(_) => Charset::UTF_8,
+        Cow::Borrowed(_) => Charset::of(before.kind, before.body, before.content_type),
+    };
     let places = shown.iter().zip(proposals);
     let places: Vec<Place> = places
         .map(|(group, proposal)| task.place(group, proposal, charset))

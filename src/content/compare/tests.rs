@@ -386,6 +386,48 @@ fn headers_are_compared_by_name_in_their_canonical_form() {
 }
 
 #[test]
+fn what_is_shown_can_be_read_in_every_encoding() {
+    // Promise: a page in UTF-16 or windows-1252, or a sheet in the latter, is shown as its readers see it.
+    let of = |kind: Kind, content_type: &str, bodies: [Vec<u8>; 2]| {
+        let [before, after] = bodies.each_ref().map(|body| Document {
+            content_type: Some(content_type),
+            ..document(kind, body)
+        });
+        compare(&before, &after, &CanonicalRules::default(), soon())
+    };
+    let texts = ["<p>\u{e9}t\u{e9} un</p>", "<p>\u{e9}t\u{e9} deux</p>"].map(page);
+    let wide =
+        |text: &String| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+    let narrow = |text: &String| -> Vec<u8> {
+        let byte = |letter| u8::try_from(u32::from(letter)).expect("the text has no others");
+        text.chars().map(byte).collect()
+    };
+    for (kind, content_type, bodies) in [
+        (
+            Kind::Html,
+            "text/html; charset=utf-16le",
+            texts.each_ref().map(wide),
+        ),
+        (
+            Kind::Html,
+            "text/html; charset=windows-1252",
+            texts.each_ref().map(narrow),
+        ),
+        (
+            Kind::Css,
+            "text/css; charset=windows-1252",
+            texts.each_ref().map(narrow),
+        ),
+    ] {
+        let comparison = of(kind, content_type, bodies);
+        let place = only(&comparison);
+        assert!(place.before.contains("\u{e9}t\u{e9} un"), "{place:#?}");
+        assert!(place.after.contains("\u{e9}t\u{e9} deux"), "{place:#?}");
+        assert_eq!(place.line, 4);
+    }
+}
+
+#[test]
 fn whatever_is_compared_it_ends() {
     // Promise: large pages that have nothing in common, and broken ones, end at the deadline, and each place lies in
     // its body. (Deadlines that have passed are the worst case, and need no clock.)
