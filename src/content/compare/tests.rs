@@ -211,6 +211,10 @@ fn what_readers_see_or_follow_is_noise_only_where_a_word_says_so() {
         assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
         assert!(!comparison.suffices, "{inside}");
     }
+}
+
+#[test]
+fn when_an_item_was_published_is_no_noise() {
     let item = "<rss><channel><item><title>x</title><pubDate>Sat, 21 Nov 2026 10:00:0{} GMT</pubDate></item></channel></rss>";
     let feed = |second: &str| page(&item.replace("{}", second));
     let comparison = of(Kind::Xml, "application/xml", &feed("1"), &feed("2"));
