@@ -4,6 +4,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::args::Args;
 use super::{EXIT_FAILED, Outcome};
 use crate::config;
@@ -38,7 +40,12 @@ pub async fn main(
         pause: Duration::from_secs_f64(pause),
         clock: run::now,
     };
-    let report = run::suggest(&config, &order).await?;
+    // What waits on the disk goes with this, too, when the terminal is closed.
+    let mut closed = signal(SignalKind::hangup())?;
+    let report = tokio::select! {
+        report = run::suggest(&config, &order) => report?,
+        _ = closed.recv() => anyhow::bail!("interrupted: the terminal was closed"),
+    };
     Ok(outcome(&report, &config.canonical))
 }
 

@@ -2,6 +2,8 @@
 //! a change every night. Nothing is written, no lock is taken: it may be asked while a run is going.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -44,7 +46,7 @@ pub struct SuggestReport {
     pub pages: Vec<SuggestPage>,
     /// The rules for all pages that can be used as they are, and those to think about first; each once.
     pub rules: Vec<SuggestRule>,
-    /// With the first kind of rules all answers of all pages are equal.
+    /// With the first kind of rules, as they are in the end, all answers of all pages are equal.
     pub suffices: bool,
 }
 
@@ -214,9 +216,8 @@ fn report(
     let mut collected = collected(&compared);
     prune(&mut collected, pages, declared)?;
     keep_to_limits(&mut collected, declared);
-    let suffices = compared
-        .iter()
-        .all(|page| page.note.is_none() && page.comparison.suffices);
+    settle(&mut compared, &collected, pages, declared)?;
+    let suffices = compared.iter().all(|page| page.comparison.suffices);
     Ok(SuggestReport {
         pages: compared,
         rules: collected,
@@ -391,8 +392,16 @@ fn prune(
 
 /// Whether all answers of a page are the same under these rules.
 fn is_one(url: &PageUrl, told: &[Told], rules: &CanonicalRules) -> Result<bool, RunError> {
+    let bodies = || told.iter().filter_map(|told| told.body.as_ref());
+    let raw = |body: &Body| (body.digest.content, body.headers.canonical(rules));
+    let mut raws = bodies().map(raw);
+    let same = raws.next();
+    // However long they are.
+    if raws.all(|other| Some(&other) == same.as_ref()) {
+        return Ok(true);
+    }
     let mut first = None;
-    for body in told.iter().filter_map(|told| told.body.as_ref()) {
+    for body in bodies() {
         let Some(bytes) = body.bytes()? else {
             return Ok(false);
         };
@@ -403,6 +412,39 @@ fn is_one(url: &PageUrl, told: &[Told], rules: &CanonicalRules) -> Result<bool, 
         }
     }
     Ok(true)
+}
+
+/// What can be said only now that it is known which rules the table has: a rule that another page has as its content is
+/// doubtful on this one, too, and a page's answers are equal only by rules that are in force.
+fn settle(
+    compared: &mut [SuggestPage],
+    rules: &[SuggestRule],
+    pages: &[(PageUrl, Vec<Told>)],
+    declared: &DeclaredRules,
+) -> Result<(), RunError> {
+    let mut declared = declared.clone();
+    for rule in rules.iter().filter(|rule| rule.doubt.is_none()) {
+        rule.rule.add_to(&mut declared);
+    }
+    let in_force = CanonicalRules::new(&declared).ok();
+    for (page, (url, told)) in compared.iter_mut().zip(pages) {
+        for proposal in page
+            .comparison
+            .places
+            .iter_mut()
+            .filter_map(|place| place.proposal.as_mut())
+        {
+            let known = rules.iter().find(|rule| rule.rule == proposal.rule);
+            let doubt = known.and_then(|rule| rule.doubt.as_ref());
+            proposal.doubt = proposal.doubt.take().or_else(|| doubt.cloned());
+        }
+        let is_equal = match &in_force {
+            Some(rules) => is_one(url, told, rules)?,
+            None => page.comparison.is_equal(),
+        };
+        page.comparison.suffices = page.note.is_none() && is_equal;
+    }
+    Ok(())
 }
 
 /// A table has room for so many rules; those that do not fit are left to the operator's choice.
@@ -418,7 +460,8 @@ fn keep_to_limits(rules: &mut [SuggestRule], declared: &DeclaredRules) {
     }
 }
 
-/// Where bodies lie that do not stay in memory; gone with this.
+/// Where bodies lie that do not stay in memory; nobody else can look into it. Gone with this, which a signal that can be
+/// heard ends, too.
 struct Room {
     path: PathBuf,
 }
@@ -429,7 +472,8 @@ impl Room {
         getrandom::fill(&mut random).expect("the operating system has randomness");
         let name = format!("standin-suggest-{:016x}", u64::from_le_bytes(random));
         let path = std::env::temp_dir().join(name);
-        let made = std::fs::create_dir(&path);
+        // The folder above is everybody's, and pages may be seen by some only.
+        let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|source| io_error(&path, source))?;
         Ok(Room { path })
     }
@@ -447,5 +491,23 @@ fn io_error(path: &Path, source: std::io::Error) -> RunError {
     RunError::Io {
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn nobody_else_can_look_into_the_room_and_it_goes() {
+        let room = Room::new().unwrap();
+        let path = room.path.clone();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        std::fs::write(path.join("body"), "x").unwrap();
+        drop(room);
+        assert!(!path.exists());
     }
 }

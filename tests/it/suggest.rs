@@ -3,10 +3,11 @@
 //! the real binary against an origin whose pages are new in every answer.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::binary::{Mirror, Ran, folder_tier, site};
+use crate::support::binary::{Mirror, Ran, folder_tier, site, until};
 use crate::support::origin::{Origin, Page};
 
 /// Paragraphs that make a page long enough for a rule to take out little of it.
@@ -159,6 +160,82 @@ fn what_the_page_says_is_shown_and_left_to_the_operator() {
         assert!(told.stdout.contains(line), "{line}\n{}", told.stdout);
     }
     world.paste(&told);
+}
+
+#[test]
+fn the_table_is_said_to_suffice_only_by_the_rules_that_it_has() {
+    // Promise: a rule of which one page is sure is a comment when it is another one's content; then the first page is
+    // not said to become equal, neither in the text nor in the document, nor does it when the table is pasted.
+    let world = World::new("");
+    let form = |id: &str, value: &str| {
+        page(&format!(
+            "<form><input type={id} name=answer value=\"{value}\"></form>"
+        ))
+    };
+    world.origin.set("/noise", form("hidden", "{{NONCE}}"));
+    let said = |value: &str| form("text", value);
+    let turns = || vec![said("0a1b2c3d4e5f6071"), said("f0e1d2c3b4a59687")];
+    world.origin.set_in_turn("/content", turns());
+    let told = world.suggest(&["/noise", "/content"], &[]).expect(1);
+    assert!(
+        told.stdout.contains(
+            "2 of 2 pages differ from answer to answer; no rule is proposed without a doubt\n"
+        ),
+        "{}",
+        told.stdout
+    );
+    world.origin.set_in_turn("/content", turns());
+    let report = world
+        .suggest(&["/noise", "/content"], &["--json"])
+        .expect(1)
+        .json();
+    assert_eq!(report["suffices"], false, "{report:#}");
+    assert_eq!(report["pages"][0]["suffices"], false, "{report:#}");
+    let doubt = &report["pages"][0]["places"][0]["proposal"]["doubt"];
+    assert!(doubt.is_string(), "{report:#}");
+    world.paste(&told);
+    world.origin.set_in_turn("/content", turns());
+    world.suggest(&["/noise", "/content"], &[]).expect(1);
+}
+
+#[test]
+fn what_lies_on_the_disk_is_private_and_goes_with_a_signal() {
+    // Promise: a long body waits in a folder that only its owner can read, and that a signal takes away.
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::new("");
+    let own = world.mirror.path("tmp");
+    fs::create_dir(&own).expect("it is ours");
+    world.origin.set("/a", page("<i>x</i>"));
+    for signal in ["-INT", "-TERM", "-HUP"] {
+        let url = world.origin.url("/a");
+        let mut command = world.mirror.command(&["suggest", "--pause", "3600", &url]);
+        let mut child = command
+            .env("TMPDIR", &own)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        world.origin.clear_requests();
+        until("the first answer", || !world.origin.requests().is_empty());
+        let rooms: Vec<_> = fs::read_dir(&own).expect("it is ours").flatten().collect();
+        assert_eq!(rooms.len(), 1);
+        let mode = rooms[0]
+            .metadata()
+            .expect("it is there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.expect("there is a kill").success());
+        child.wait().expect("it ends");
+        assert_eq!(
+            fs::read_dir(&own).expect("it is ours").count(),
+            0,
+            "{signal}"
+        );
+    }
 }
 
 #[test]
