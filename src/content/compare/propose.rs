@@ -521,6 +521,7 @@ impl Task<'_> {
             Part::Comment => false,
             _ if self.is_address(group) => true,
             Part::Missing | Part::Bytes => true,
+            Part::Text if self.is_of_an_item(group) => true,
             Part::Text | Part::Line => !look.is_noise() || !is_made(),
             Part::Raw => !look.is_noise() || !(look.is_token() || is_made()),
             Part::Value => {
@@ -532,7 +533,13 @@ impl Task<'_> {
         }
     }
 
-    /// The same of an attribute's value.
+    /// It stands in one of the things that a feed tells of, and not in what the feed says of itself.
+    fn is_of_an_item(&self, group: &Group<'_>) -> bool {
+        let mut steps = group.kin.split(" > ");
+        !self.is_html() && steps.any(|step| step == "item" || step == "entry")
+    }
+
+    /// What an attribute's value says is content.
     fn is_content_attribute(&self, difference: &Difference, name: &str) -> bool {
         let (outline, look) = (self.outlines[0], difference.look);
         let attributes = outline.attributes(difference.before.element);
@@ -563,7 +570,10 @@ impl Task<'_> {
         let near = &text[start.saturating_sub(NEAR)..start];
         let begin = match difference.part {
             Part::Line => memchr::memrchr(b'\n', near).map_or(0, |at| at + 1),
-            Part::Text => memchr::memmem::rfind(near, b"</").map_or(0, |at| at + 2),
+            // The name of what has ended says nothing of what comes behind it.
+            Part::Text => memchr::memmem::rfind(near, b"</").map_or(0, |at| {
+                memchr::memchr(b'>', &near[at..]).map_or(near.len(), |end| at + end)
+            }),
             _ => 0,
         };
         String::from_utf8_lossy(&near[begin..]).into_owned()

@@ -215,10 +215,22 @@ fn what_readers_see_or_follow_is_noise_only_where_a_word_says_so() {
 
 #[test]
 fn when_an_item_was_published_is_no_noise() {
-    let item = "<rss><channel><item><title>x</title><pubDate>Sat, 21 Nov 2026 10:00:0{} GMT</pubDate></item></channel></rss>";
-    let feed = |second: &str| page(&item.replace("{}", second));
-    let comparison = of(Kind::Xml, "application/xml", &feed("1"), &feed("2"));
-    assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
+    let before = "<lastBuildDate>Sat, 21 Nov 2026 09:00:00 GMT</lastBuildDate>";
+    for inside in [
+        "<item><title>x</title><pubDate>{}</pubDate></item>",
+        "<item><pubDate>{}</pubDate></item>",
+        "<entry><generated>{}</generated></entry>",
+        "<sunrise>{}</sunrise>",
+    ] {
+        let of_second = |second: u32| {
+            let time = format!("Sat, 21 Nov 2026 10:00:0{second} GMT");
+            page(&format!("{before}{}", inside.replace("{}", &time)))
+        };
+        let (one, other) = (of_second(1), of_second(2));
+        let comparison = of(Kind::Xml, "application/xml", &one, &other);
+        assert!(!comparison.is_equal());
+        assert_eq!(comparison.rules(), Vec::<&Rule>::new(), "{comparison:#?}");
+    }
 }
 
 #[test]
