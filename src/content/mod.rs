@@ -158,6 +158,29 @@ pub fn volatile_spans<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Vo
     }
 }
 
+/// Whether whatever `then` takes out of a document `today` does, too: two answers that are equal under the one are so
+/// under the other. Rules of the operator count only where none of them has been taken back since, since what another
+/// one takes out here it may have left in the answer before.
+pub fn takes_no_more(
+    document: &Document<'_>,
+    then: &CanonicalRules,
+    today: &CanonicalRules,
+) -> bool {
+    let taken = volatile_spans(document, then);
+    if taken.spans.is_empty() {
+        return true;
+    }
+    let kept = match then.is_declared_in(today) {
+        true => volatile_spans(document, today),
+        false => volatile_spans(document, &CanonicalRules::default()),
+    };
+    let is_within = |(start, end): &(usize, usize)| {
+        let at = kept.spans.partition_point(|span| span.1 < *end);
+        kept.spans.get(at).is_some_and(|span| span.0 <= *start)
+    };
+    kept.text == taken.text && taken.spans.iter().all(is_within)
+}
+
 /// A document after the one pass over it.
 struct Examined<'a> {
     parsed: Parsed,

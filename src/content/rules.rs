@@ -198,6 +198,16 @@ impl CanonicalRules {
         &self.declared
     }
 
+    /// Whether all rules for bodies that were declared here are there, too.
+    pub(super) fn is_declared_in(&self, other: &CanonicalRules) -> bool {
+        let (ours, theirs) = (&self.declared, &other.declared);
+        let is_in =
+            |ours: &[String], theirs: &[String]| ours.iter().all(|rule| theirs.contains(rule));
+        is_in(&ours.selectors, &theirs.selectors)
+            && is_in(&ours.patterns, &theirs.patterns)
+            && is_in(&ours.json_pointers, &theirs.json_pointers)
+    }
+
     /// Whether patterns are looked for in such a body: in whatever is text; in scripts and JSON they were not before
     /// rules had versions.
     pub(super) fn reach(&self, kind: Kind) -> bool {

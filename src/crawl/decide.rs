@@ -10,6 +10,8 @@ pub enum Decision {
     Same,
     /// The same bytes under other validators.
     Validators,
+    /// The same page, recorded under other rules than today's.
+    Rules,
     /// A new outcome; `store` says whether its body has to be kept.
     Stage { outcome: Outcome, store: bool },
     /// What is recorded, or what differs from it in nothing that counts; but the recorded bytes are nowhere any more, so
@@ -27,33 +29,31 @@ pub struct Body {
     pub digest: Digest,
     /// Canonical hash under today's rules.
     pub canonical: ContentHash,
-    /// Canonical hash under the rules of the recorded page, where those are other ones.
-    pub canonical_then: Option<ContentHash>,
+    /// Canonical hash of the recorded page under today's rules, where it was recorded under other ones; `None` inside
+    /// where nobody knows it, and the page counts as changed.
+    pub recorded: Option<Option<ContentHash>>,
     pub rules: u32,
     pub headers: KeptHeaders,
     pub etag: Option<String>,
     pub last_modified: Option<String>,
 }
 
-/// A 200 with its body. `survives`: a copy of the recorded bytes is in the store or in a tier. `rules_then`: those of
-/// the recorded page, under which its headers are compared.
+/// A 200 with its body. `survives`: a copy of the recorded bytes is in the store or in a tier. Headers are recorded
+/// whole, and so are compared under `today`'s rules whatever the page was recorded under.
 pub fn page(
     recorded: Option<&Entry>,
     body: Body,
     survives: bool,
-    rules_then: &CanonicalRules,
+    today: &CanonicalRules,
 ) -> Decision {
     let Some(old) = recorded.and_then(|entry| entry.outcome.page()) else {
         return stage(body, true);
     };
     let same_bytes = old.content == body.digest.content;
-    let same_page = same_bytes
-        || match body.canonical_then {
-            Some(then) => then == old.canonical,
-            None => body.canonical == old.canonical,
-        };
-    let same_headers = old.status == body.status
-        && old.headers.canonical(rules_then) == body.headers.canonical(rules_then);
+    let same_page =
+        same_bytes || body.recorded.unwrap_or(Some(old.canonical)) == Some(body.canonical);
+    let same_headers =
+        old.status == body.status && old.headers.canonical(today) == body.headers.canonical(today);
     if !same_page {
         return stage(body, true);
     }
@@ -70,6 +70,9 @@ pub fn page(
     let same_validators = old.etag == body.etag && old.last_modified == body.last_modified;
     if same_bytes && !same_validators {
         return Decision::Validators;
+    }
+    if old.rules != body.rules {
+        return Decision::Rules;
     }
     Decision::Same
 }
@@ -176,7 +179,7 @@ mod tests {
             status: 200,
             digest: digest(bytes.as_bytes()),
             canonical: ContentHash::of(canonical.as_bytes()),
-            canonical_then: None,
+            recorded: None,
             rules: 0,
             headers: KeptHeaders::keep(headers.iter().map(|(n, v)| (*n, v.as_bytes()))),
             etag: None,
@@ -204,6 +207,7 @@ mod tests {
         match decision {
             Decision::Same => "same",
             Decision::Validators => "validators",
+            Decision::Rules => "rules",
             Decision::Stage { store: true, .. } => "store",
             Decision::Stage { store: false, .. } => "headers",
             Decision::Again { .. } => "again",
@@ -259,13 +263,23 @@ mod tests {
     }
 
     #[test]
-    fn new_rules_change_no_page_that_is_equal_under_the_old_ones() {
-        // Promise: a change of the canonical form does not upload the site again.
-        let mut answer = body("page n2", "under new rules", "'nonce-2'");
-        answer.rules = 1;
-        answer.canonical_then = Some(ContentHash::of(b"page"));
+    fn a_page_of_other_rules_is_unchanged_only_where_that_is_known() {
+        // Promise: a change of the canonical form does not upload the site again, and what is unknown is a change. A
+        // page that has not changed is compared under today's rules from then on, and so is one with the same bytes.
         let old = recorded(body("page n1", "page", "'nonce-1'"));
-        assert_eq!(page(Some(&old), answer, true, &today()), Decision::Same);
+        let table = [
+            ("page n2", Some("under new rules"), "rules"),
+            ("page n2", Some("another"), "store"),
+            ("page n2", None, "store"),
+            ("page n1", None, "rules"),
+        ];
+        for (bytes, known, expected) in table {
+            let mut answer = body(bytes, "under new rules", "'nonce-2'");
+            answer.rules = 1;
+            answer.recorded = Some(known.map(|known| ContentHash::of(known.as_bytes())));
+            let decision = page(Some(&old), answer, true, &today());
+            assert_eq!(name(&decision), expected, "{bytes} {known:?}");
+        }
     }
 
     #[test]

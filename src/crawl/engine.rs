@@ -80,10 +80,13 @@ pub async fn crawl(
     progress: &CrawlProgress,
 ) -> Result<Crawled, CrawlError> {
     let order = Arc::new(order);
+    let bodies = means.store.bodies();
     let writer = Writer::start(means.store, Arc::clone(&means.frontier));
     let visitor = Arc::new(Visitor {
         fetcher: means.fetcher,
         resolver: Resolver::new(order.scope.clone()),
+        manifest: Arc::clone(&means.manifest),
+        bodies,
         order: Arc::clone(&order),
     });
     let mut engine = Engine {

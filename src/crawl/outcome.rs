@@ -116,7 +116,7 @@ impl Engine<'_> {
         let SeenPage {
             received,
             canonical,
-            canonical_then,
+            recorded: known,
             links,
             choices,
             forms,
@@ -140,7 +140,7 @@ impl Engine<'_> {
             status: received.status,
             digest: received.digest,
             canonical,
-            canonical_then,
+            recorded: known,
             rules: self.rules_version(),
             headers: received
                 .headers
@@ -149,8 +149,11 @@ impl Engine<'_> {
             last_modified: received.last_modified.clone(),
         };
         let survives = self.survival.of(&job.url, recorded)?;
-        let decision = decide::page(recorded, body, survives, self.order.rules_of(recorded));
-        if matches!(decision, Decision::Same | Decision::Validators) {
+        let decision = decide::page(recorded, body, survives, self.order.rules_today());
+        if matches!(
+            decision,
+            Decision::Same | Decision::Validators | Decision::Rules
+        ) {
             self.confirmed(job, answered);
         }
         if decision == Decision::Validators {
@@ -160,6 +163,16 @@ impl Engine<'_> {
                 last_modified: received.last_modified,
             };
             return Ok((Some(staged), None));
+        }
+        if decision == Decision::Rules {
+            self.position.counts.unchanged += 1;
+            let page = recorded.and_then(|entry| entry.outcome.page());
+            let staged = page.map(|page| Staged::Rules {
+                content: page.content,
+                canonical,
+                rules: self.rules_version(),
+            });
+            return Ok((staged, None));
         }
         let is_kept = matches!(
             decision,
@@ -291,7 +304,7 @@ impl Engine<'_> {
                 counts.unchanged += u64::from(was_live);
                 None
             }
-            Decision::Validators => None,
+            Decision::Validators | Decision::Rules => None,
             Decision::Missing { status } => {
                 counts.missing += 1;
                 // A crawl of some pages is no witness against any.

@@ -14,8 +14,10 @@ use super::fetch::{Answer, Ask, FetchError, Fetcher, Received};
 use super::job::Job;
 use super::links::{Found, Resolver};
 use super::{CrawlOrder, FormTally, Held, forms};
-use crate::content::{self, Asked, ContentHash, Document, Kind, Parsed, Sitemap};
+use crate::content::{self, Asked, CanonicalRules, ContentHash, Document, Kind, Parsed, Sitemap};
+use crate::manifest::{Manifest, Page};
 use crate::site::PageUrl;
+use crate::store::Bodies;
 
 /// Markup beyond this is stored, but not searched for links: twice the largest page we heard of.
 const MARKUP_BYTES_MAX: u64 = 16 << 20;
@@ -67,8 +69,9 @@ pub enum Seen {
 pub struct SeenPage {
     pub received: Received,
     pub canonical: ContentHash,
-    /// Under the rules of the recorded page, where those are not today's.
-    pub canonical_then: Option<ContentHash>,
+    /// The canonical hash of the recorded page under today's rules, where it was recorded under other ones; `None`
+    /// inside where nobody knows it.
+    pub recorded: Option<Option<ContentHash>>,
     pub links: Vec<Found>,
     /// Where its forms lead.
     pub choices: Vec<Found>,
@@ -88,6 +91,9 @@ pub struct Visitor {
     pub fetcher: Fetcher,
     pub order: Arc<CrawlOrder>,
     pub resolver: Resolver,
+    pub manifest: Arc<Manifest>,
+    /// Bodies of earlier crawls.
+    pub bodies: Bodies,
 }
 
 impl Visitor {
@@ -171,7 +177,7 @@ impl Visitor {
         let Some(text) = text else {
             return Ok(SeenPage {
                 canonical: received.digest.content,
-                canonical_then: None,
+                recorded: None,
                 links: self.resolver.beside(&job.url, &received.header_links),
                 choices: Vec::new(),
                 forms: FormTally::default(),
@@ -190,9 +196,9 @@ impl Visitor {
             asked: self.asked(job),
         };
         let parsed = content::parse(&document, self.order.rules_today());
-        let canonical_then = self.canonical_then(job, &document);
+        let recorded = self.recorded(job, &document, parsed.canonical);
         let (mut links, mut choices, mut forms) = Default::default();
-        let is_searched = self.is_searched(job, &parsed, canonical_then);
+        let is_searched = self.is_searched(job, &parsed, recorded);
         if is_searched {
             links = self
                 .resolver
@@ -201,7 +207,7 @@ impl Visitor {
         }
         Ok(SeenPage {
             canonical: parsed.canonical,
-            canonical_then,
+            recorded,
             links,
             choices,
             forms,
@@ -221,26 +227,60 @@ impl Visitor {
         }
     }
 
-    /// The canonical hash under the rules of the recorded page, where those take out other things than today's.
-    fn canonical_then(&self, job: &Job, document: &Document<'_>) -> Option<ContentHash> {
+    /// The canonical hash of the recorded page under today's rules, of which `canonical` is the hash of this answer;
+    /// nothing where it was recorded under them.
+    fn recorded(
+        &self,
+        job: &Job,
+        document: &Document<'_>,
+        canonical: ContentHash,
+    ) -> Option<Option<ContentHash>> {
         let recorded = job.recorded.as_deref();
         let page = recorded?.outcome.page()?;
-        let then = self.order.rules_of(recorded);
-        if then == self.order.rules_today() {
+        let (then, today) = (self.order.rules_of(recorded), self.order.rules_today());
+        if then == today {
             return None;
         }
-        // The same bytes have the same form, and need no second look.
-        match page.content == document.content {
-            true => Some(page.canonical),
-            false => Some(content::parse(document, then).canonical),
+        // The same bytes have the same form. Others that are equal under the old rules are so under today's, if the
+        // old ones took out nothing that counts today.
+        let is_same = page.content == document.content
+            || (content::parse(document, then).canonical == page.canonical
+                && content::takes_no_more(document, then, today));
+        Some(match is_same {
+            true => Some(canonical),
+            false => self.stored(job, page, today),
+        })
+    }
+
+    /// The canonical hash of the recorded body under these rules, if it is still in the store and short enough to have
+    /// been parsed. Each page is read once after a change of the rules: it is recorded under today's from then on.
+    fn stored(&self, job: &Job, page: &Page, rules: &CanonicalRules) -> Option<ContentHash> {
+        if page.size > bytes_max(job) {
+            return None;
         }
+        let located = self.manifest.locate(&page.content).ok().flatten()?;
+        let body = self.bodies.read(&located).ok()?;
+        let content_type = page.headers.content_type();
+        let document = Document {
+            kind: content::kind(content_type, job.url.path()),
+            body: &body,
+            content: page.content,
+            content_type,
+            asked: Asked::default(),
+        };
+        Some(content::parse(&document, rules).canonical)
     }
 
     /// The links of an unchanged page are entries already, or noted as pending.
-    fn is_searched(&self, job: &Job, parsed: &Parsed, canonical_then: Option<ContentHash>) -> bool {
+    fn is_searched(
+        &self,
+        job: &Job,
+        parsed: &Parsed,
+        recorded: Option<Option<ContentHash>>,
+    ) -> bool {
         let page = job.recorded.as_ref().and_then(|entry| entry.outcome.page());
-        let today = canonical_then.unwrap_or(parsed.canonical);
-        let is_unchanged = page.is_some_and(|page| page.canonical == today);
+        let is_unchanged = page
+            .is_some_and(|page| recorded.unwrap_or(Some(page.canonical)) == Some(parsed.canonical));
         !is_unchanged || parsed.sitemap.is_some() || self.order.reparse || job.is_searched
     }
 

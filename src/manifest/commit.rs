@@ -10,6 +10,7 @@ use super::record::{
     Change, Counts, Entry, Generation, GenerationRecord, Missing, Outcome, Pending, RunId,
 };
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
+use crate::content::ContentHash;
 use crate::db::{Batch, KeyAndPayload};
 use crate::site::{PageUrl, Reach};
 use crate::store::{self, Located};
@@ -38,6 +39,12 @@ pub enum Staged {
     Missing { status: u16 },
     /// A URL that could not be had and was never stored: the next crawl asks again.
     Pending { from: Option<PageUrl>, why: String },
+    /// The page with this body has not changed, and is compared under other rules from now on: no change.
+    Rules {
+        content: ContentHash,
+        canonical: ContentHash,
+        rules: u32,
+    },
 }
 
 /// Whether what a crawl did not see says anything about the site.
@@ -259,6 +266,19 @@ impl Manifest {
                 {
                     page.etag = etag;
                     page.last_modified = last_modified;
+                    codec::put(&mut fold.batch, &keys::entry(url), &entry);
+                }
+            }
+            Staged::Rules {
+                content,
+                canonical,
+                rules,
+            } => {
+                if let Some(mut entry) = self.entry(url)?
+                    && let Outcome::Page(page) = &mut entry.outcome
+                    && page.content == content
+                {
+                    (page.canonical, page.rules) = (canonical, rules);
                     codec::put(&mut fold.batch, &keys::entry(url), &entry);
                 }
             }

@@ -416,7 +416,7 @@ fn is_outdated(
 ) -> Result<bool, ManifestError> {
     let answered = match staged {
         Staged::Outcome { fetched, .. } => *fetched,
-        Staged::Validators { .. } | Staged::Missing { .. } => begun,
+        Staged::Validators { .. } | Staged::Rules { .. } | Staged::Missing { .. } => begun,
         Staged::Pending { .. } => return Ok(false),
     };
     let recorded = manifest.entry(url)?.and_then(|entry| entry.fetched);
@@ -427,7 +427,7 @@ fn withdraws(staged: &Staged) -> bool {
     match staged {
         Staged::Outcome { outcome, .. } => matches!(outcome, Outcome::Gone(_)),
         Staged::Missing { .. } => true,
-        Staged::Validators { .. } | Staged::Pending { .. } => false,
+        Staged::Validators { .. } | Staged::Rules { .. } | Staged::Pending { .. } => false,
     }
 }
 

@@ -62,6 +62,42 @@ pub struct NewBlob<'a> {
     pub bytes: &'a [u8],
 }
 
+/// Reads blobs while somebody else holds the store and adds to it: frames and files never change once they are named.
+#[derive(Clone, Debug)]
+pub struct Bodies {
+    dir: PathBuf,
+}
+
+impl Bodies {
+    /// As [`Store::read`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read(&self, located: &Located) -> Result<Bytes, StoreError> {
+        let bytes = match located.place {
+            Place::Segment { number, offset } => {
+                segment::read_at(&self.dir, number, offset, located.digest.size)?
+            }
+            Place::File => {
+                let path = files_dir(&self.dir).join(located.digest.content.to_string());
+                fs::read(&path).map_err(io_error(&path))?
+            }
+        };
+        checked(bytes, located, &self.dir)
+    }
+}
+
+/// The bytes, if they are those of the name.
+fn checked(bytes: Vec<u8>, located: &Located, dir: &Path) -> Result<Bytes, StoreError> {
+    if ContentHash::of(&bytes) != located.digest.content {
+        return Err(StoreError::Damaged {
+            hash: located.digest.content,
+            path: dir.into(),
+        });
+    }
+    Ok(Bytes::from(bytes))
+}
+
 /// The blobs of one state directory. One writer; reading needs only a shared reference.
 pub struct Store {
     dir: PathBuf,
@@ -134,13 +170,14 @@ impl Store {
                 fs::read(&path).map_err(io_error(&path))?
             }
         };
-        if ContentHash::of(&bytes) != located.digest.content {
-            return Err(StoreError::Damaged {
-                hash: located.digest.content,
-                path: self.dir.clone(),
-            });
+        checked(bytes, located, &self.dir)
+    }
+
+    /// For whoever reads beside the one who writes.
+    pub fn bodies(&self) -> Bodies {
+        Bodies {
+            dir: self.dir.clone(),
         }
-        Ok(Bytes::from(bytes))
     }
 
     /// The file of a [`Place::File`] blob. Its reader checks the bytes.

@@ -308,3 +308,12 @@ fn write_all_at(file: &File, mut pieces: &mut [IoSlice<'_>], mut offset: u64) ->
     }
     Ok(())
 }
+/// Bytes of a segment that somebody else may be adding to.
+pub fn read_at(dir: &Path, number: u32, offset: u64, size: u64) -> Result<Vec<u8>, StoreError> {
+    let path = segment_path(dir, number);
+    let mut bytes = vec![0; usize::try_from(size).expect("a segment fits into memory")];
+    File::open(&path)
+        .and_then(|file| file.read_exact_at(&mut bytes, offset))
+        .map_err(io_error(&path))?;
+    Ok(bytes)
+}

@@ -493,7 +493,7 @@ impl Publishing {
             status: 200,
             digest,
             canonical: digest.content,
-            canonical_then: None,
+            recorded: None,
             rules: self.order.rules,
             headers: self.headers_of(&url, file.charset),
             etag: None,
