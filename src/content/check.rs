@@ -100,13 +100,14 @@ fn check_volatile(data: &[u8]) {
     let charset = Charset::of(Kind::Html, data, None);
     let text = text_of(&page, charset);
     let mut links = Collector::default();
-    let (_, mut volatile) = html::scan(
+    let scanned = html::scan(
         &text,
         Charset::UTF_8,
         BuiltIn::Second,
         &mut links,
         &mut Nobody,
     );
+    let mut volatile = scanned.volatile;
     assert!(
         volatile
             .iter()
@@ -120,7 +121,8 @@ fn check_volatile(data: &[u8]) {
     let again = parse(&document(Kind::Html, &form), &rules);
     if volatile.is_empty() {
         assert_eq!(first.canonical, page.content);
-    } else {
+    } else if scanned.wiring.is_empty() {
+        // Where ids are left out, which of them stands where is hashed besides.
         assert_eq!(first.canonical, ContentHash::of(&form));
     }
     // What is taken out may bring a word on the encoding within its reach: a form in UTF-16 is another text.
@@ -200,7 +202,8 @@ fn check_rules(kind: Kind, data: &[u8]) {
     let canonical = parse(&document, &RULES).canonical;
     if spans.is_empty() {
         assert_eq!(canonical, document.content);
-    } else {
+    } else if super::examine(&document, &RULES).wiring.is_empty() {
+        // Where ids are left out, which of them stands where is hashed besides.
         let spans = spans.iter().map(|(start, end)| Span {
             start: *start,
             end: *end,

@@ -283,14 +283,14 @@ fn nonce_parameter(text: &str) -> Option<(usize, usize)> {
     Some((start, start + length))
 }
 
-/// A date of this century becomes nothing. What is no date, such as `0`, and one long past, such as
-/// `Thu, 01 Jan 1970`, says "never keep this" and stays.
+/// A date becomes nothing. What is no date, such as `0`, and one long past, such as `Thu, 01 Jan 1970` or
+/// `Sat, 01 Jan 2000`, says "never keep this" and stays: no answer that is recorded was made before this program was.
 fn without_moment(value: &str) -> String {
-    // 2000-01-01, in seconds since 1970.
-    const CENTURY: Duration = Duration::from_secs(946_684_800);
+    // 2025-01-01, in seconds since 1970.
+    const LONG_PAST: Duration = Duration::from_secs(1_735_689_600);
     let moment = httpdate::parse_http_date(value).ok();
     match moment.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()) {
-        Some(moment) if moment >= CENTURY => String::new(),
+        Some(moment) if moment >= LONG_PAST => String::new(),
         _ => value.to_owned(),
     }
 }
@@ -409,6 +409,11 @@ mod tests {
                 "</a>; \u{e9}nonce=a; nonced=b",
             ),
             ("link", "</a", "</a"),
+            (
+                "expires",
+                "Sat, 01 Jan 2000 00:00:00 GMT",
+                "Sat, 01 Jan 2000 00:00:00 GMT",
+            ),
             ("expires", "Sat, 21 Nov 2026 19:54:17 GMT", ""),
             (
                 "expires",

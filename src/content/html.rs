@@ -1,9 +1,11 @@
 //! What the start tags of an HTML, XHTML or SVG document say: links, the base, volatile values.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
+use super::canonical::Wire;
 use super::links::{is_skipped, trim};
-use super::tags::{Attribute, AttributeName, Element, Nobody, Tag, Tags, Watch};
+use super::tags::{self, Attribute, AttributeName, Element, Nobody, Tag, Tags, Watch};
 use super::{
     BuiltIn, Charset, Collector, Role, Span, canonical, css, data, instruction, is_space,
     references, script, skip_space, volatile,
@@ -90,15 +92,65 @@ const REL_NOTHING: [&[u8]; 7] = [
 /// one more scan of what is in it; nobody writes more than one.
 const SRCDOC_DEPTH_MAX: u8 = 3;
 
-/// Collects the links of a document whose markup stands in ASCII; returns the base and the volatile spans,
-/// in no order.
+/// What [`scan`] finds beside links.
+pub(super) struct Scanned {
+    pub base: Option<String>,
+    /// In no order.
+    pub volatile: Vec<Span>,
+    /// The random ids that are among them, and what refers to them.
+    pub wiring: Vec<Wire>,
+}
+
+/// Ids in which something is random, and what refers to such.
+#[derive(Default)]
+struct Ids {
+    /// With whether they may be left out.
+    names: Vec<(Span, bool)>,
+    references: Vec<(Span, Reason)>,
+}
+
+/// What a reference says about its target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// It belongs to the element at hand: such an id is there for this page alone.
+    Belongs,
+    /// It leads there, which other pages may do as well.
+    Leads,
+}
+
+impl Reason {
+    fn of(attribute: &[u8], element: &[u8]) -> Option<Reason> {
+        let (attribute, element) = (attribute.to_ascii_lowercase(), element.to_ascii_lowercase());
+        let element = element.as_slice();
+        match attribute.as_slice() {
+            b"for" => matches!(element, b"label" | b"output").then_some(Reason::Belongs),
+            b"list" => (element == b"input").then_some(Reason::Belongs),
+            b"headers" => matches!(element, b"td" | b"th").then_some(Reason::Belongs),
+            b"form" => matches!(
+                element,
+                b"button"
+                    | b"fieldset"
+                    | b"input"
+                    | b"object"
+                    | b"output"
+                    | b"select"
+                    | b"textarea"
+            )
+            .then_some(Reason::Belongs),
+            name if name.starts_with(b"aria-") => Some(Reason::Belongs),
+            _ => Some(Reason::Leads),
+        }
+    }
+}
+
+/// Collects the links of a document whose markup stands in ASCII.
 pub(super) fn scan(
     body: &[u8],
     charset: Charset,
     built_in: BuiltIn,
     links: &mut Collector,
     watch: &mut impl Watch,
-) -> (Option<String>, Vec<Span>) {
+) -> Scanned {
     let mut page = Page {
         body,
         charset,
@@ -106,11 +158,13 @@ pub(super) fn scan(
         room: Vec::new(),
         base: None,
         volatile: Vec::new(),
+        ids: Ids::default(),
         built_in,
         srcdoc_depth: 0,
     };
     let (conditional, comments) = page.walk(watch);
     page.comments(&comments);
+    let wiring = page.wire();
     // What old browsers read in comments has links, and nothing of it is volatile: it never was.
     let (base, volatile) = (page.base.take(), std::mem::take(&mut page.volatile));
     for comment in conditional {
@@ -118,7 +172,11 @@ pub(super) fn scan(
     }
     // A base that cannot be followed counts as the first one all the same; the page is its own then.
     let base = base.filter(|base| !base.is_empty() && !is_skipped(base.as_bytes()));
-    (base, volatile)
+    Scanned {
+        base,
+        volatile,
+        wiring,
+    }
 }
 
 /// A value as a reader of the document has it, in UTF-8.
@@ -137,6 +195,7 @@ struct Page<'a> {
     room: Vec<u8>,
     base: Option<String>,
     volatile: Vec<Span>,
+    ids: Ids,
     built_in: BuiltIn,
     /// How many `srcdoc` attributes this document stands in.
     srcdoc_depth: u8,
@@ -171,6 +230,42 @@ impl Page<'_> {
         }
     }
 
+    /// Leaves out what is random of ids to which something on the page belongs, and of what refers to these.
+    fn wire(&mut self) -> Vec<Wire> {
+        let Ids { names, references } = std::mem::take(&mut self.ids);
+        if names.is_empty() {
+            return Vec::new();
+        }
+        let mut ids: HashMap<&[u8], bool> = HashMap::new();
+        for (id, reason) in &references {
+            if *reason == Reason::Belongs {
+                ids.insert(id.of(self.body), false);
+            }
+        }
+        // Only what stands on the page, and nowhere where others may link to it.
+        for (name, _) in &names {
+            if let Some(is_left_out) = ids.get_mut(name.of(self.body)) {
+                *is_left_out = true;
+            }
+        }
+        for (name, _) in names.iter().filter(|(_, is_unlinked)| !is_unlinked) {
+            ids.remove(name.of(self.body));
+        }
+        let names = names.iter().map(|(name, _)| *name);
+        let mut wiring = Vec::new();
+        for at in names.chain(references.iter().map(|(id, _)| *id)) {
+            let id = at.of(self.body);
+            if ids.get(id) == Some(&true) {
+                volatile::find_random(id, at.start, &mut self.volatile);
+                wiring.push(Wire {
+                    at,
+                    id: id.to_vec(),
+                });
+            }
+        }
+        wiring
+    }
+
     /// Takes the links of markup inside this document. Its base is this one's, in a `srcdoc` too unless that
     /// has one of its own, which is not looked for. Comments inside a comment are just that, so that no byte
     /// is scanned more than twice on each level.
@@ -182,6 +277,7 @@ impl Page<'_> {
             room: Vec::new(),
             base: None,
             volatile: Vec::new(),
+            ids: Ids::default(),
             built_in: BuiltIn::First,
             srcdoc_depth,
         };
@@ -212,11 +308,19 @@ impl Page<'_> {
         let value = attribute.value;
         match attribute.name {
             Nonce => self.volatile.push(value),
-            Id | Reference | DrupalSelector | Token | Class | CfBeacon => self.generated(attribute),
-            Type if tag.element == Element::Script => self.generated(attribute),
+            Id => self.name_of(tag, value),
+            Reference | Form | Livewire | Token | Class | CfBeacon => {
+                self.generated(tag, attribute)
+            }
+            Type if tag.element == Element::Script => self.generated(tag, attribute),
             Href if tag.element == Element::Base => self.base(value),
             // A place on this page is no link, and its name may be made anew.
-            Href if value.of(self.body).starts_with(b"#") => self.generated(attribute),
+            Href if value.of(self.body).starts_with(b"#") => {
+                self.refer(value, Reason::Leads);
+            }
+            XlinkHref if value.of(self.body).starts_with(b"#") => {
+                self.refer(value, Reason::Leads);
+            }
             Href | XlinkHref => {
                 if let Some(role) = self.href_role(tag) {
                     self.link(value, role);
@@ -241,18 +345,55 @@ impl Page<'_> {
     }
 
     /// Attributes in which something may be made anew for each answer.
-    fn generated(&mut self, attribute: Attribute) {
+    fn generated(&mut self, tag: &Tag, attribute: Attribute) {
         use AttributeName::*;
         if self.built_in == BuiltIn::First {
             return;
         }
         let (start, value) = (attribute.value.start, attribute.value.of(self.body));
         match attribute.name {
-            Token => self.volatile.push(attribute.value),
+            Token if volatile::is_token(b"nonce", value) => self.volatile.push(attribute.value),
+            Token => {}
+            Livewire => volatile::find_in_livewire(value, start, &mut self.volatile),
             Class => volatile::find_view_id(value, start, &mut self.volatile),
             CfBeacon => volatile::find_ray(value, start, &mut self.volatile),
             Type => volatile::find_script_number(value, start, &mut self.volatile),
-            _ => volatile::find_random(value, start, &mut self.volatile),
+            _ => {
+                // What the name of the attribute says may depend on the element, but who says so has it in the list.
+                let name = tags::name_before(self.body, attribute.value.start);
+                if let Some(reason) = Reason::of(name, tag.name.of(self.body)) {
+                    self.refer(attribute.value, reason);
+                }
+            }
+        }
+    }
+
+    /// Notes an id in which something is random.
+    fn name_of(&mut self, tag: &Tag, value: Span) {
+        if self.built_in > BuiltIn::First && volatile::is_partly_random(value.of(self.body)) {
+            // Other pages link to these.
+            let is_linked = matches!(
+                tag.name.of(self.body).to_ascii_lowercase().as_slice(),
+                b"h1" | b"h2" | b"h3" | b"h4" | b"h5" | b"h6" | b"section" | b"article" | b"a"
+            );
+            self.ids.names.push((value, !is_linked));
+        }
+    }
+
+    /// Notes the ids in which something is random, of those to which a value refers.
+    fn refer(&mut self, value: Span, reason: Reason) {
+        if self.built_in == BuiltIn::First || !volatile::is_partly_random(value.of(self.body)) {
+            return;
+        }
+        let mut at = value.start;
+        for word in value.of(self.body).split(|byte| is_space(*byte)) {
+            let hash = usize::from(word.starts_with(b"#"));
+            let id = Span {
+                start: at + hash,
+                end: at + word.len(),
+            };
+            at += word.len() + 1;
+            self.ids.references.push((id, reason));
         }
     }
 
@@ -309,8 +450,11 @@ impl Page<'_> {
                 continue;
             };
             let name = trim(name.of(self.body));
-            let is_new = || self.built_in > BuiltIn::First && volatile::is_meta_token(name);
-            if is_among(name, &META_TOKENS) || is_new() {
+            let is_token = match self.built_in {
+                BuiltIn::First => is_among(name, &META_TOKENS),
+                BuiltIn::Second => volatile::is_meta_token(name) && volatile::is_token(name, value),
+            };
+            if is_token {
                 self.volatile.push(content);
             } else {
                 self.meta_link(name, content);
@@ -338,9 +482,11 @@ impl Page<'_> {
         let Some(value) = tag.value(AttributeName::Value) else {
             return;
         };
-        if INPUT_TOKENS.contains(&name.of(self.body)) {
-            self.volatile.push(value);
-        } else if self.built_in > BuiltIn::First {
+        if self.built_in == BuiltIn::First {
+            if INPUT_TOKENS.contains(&name.of(self.body)) {
+                self.volatile.push(value);
+            }
+        } else {
             self.hidden_input(tag, name, value);
         }
     }
@@ -354,12 +500,18 @@ impl Page<'_> {
         let written = name.of(self.body);
         if volatile::is_token_name(written, value.of(self.body)) {
             self.volatile.push(name);
-        } else if volatile::is_input_token(written) {
+        } else if volatile::is_input_token(written)
+            && volatile::is_token(written, value.of(self.body))
+        {
             self.volatile.push(value);
             // Drupal repeats the token there.
             if written == b"form_build_id" {
                 let others = [AttributeName::Id, AttributeName::DrupalSelector];
                 let others = others.iter().filter_map(|name| tag.value(*name));
+                let others = others.filter(|other| {
+                    let other = other.of(self.body);
+                    other.starts_with(b"form-") && volatile::is_random_value(other)
+                });
                 self.volatile.extend(others);
             }
         }
@@ -401,7 +553,8 @@ impl Page<'_> {
 
     /// The inline scripts that name what they load. Others are programs, whose texts mean anything.
     fn script(&mut self, tag: &Tag, text: Span) {
-        if self.built_in > BuiltIn::First {
+        let kind = tag.value(AttributeName::Type).unwrap_or_default();
+        if self.built_in > BuiltIn::First && volatile::is_script_type(kind.of(self.body)) {
             volatile::find_in_script(text.of(self.body), text.start, &mut self.volatile);
         }
         let Some(kind) = tag.value(AttributeName::Type) else {
@@ -558,7 +711,7 @@ mod tests {
 
     fn scanned(body: &str) -> (Vec<String>, Option<String>, Vec<&str>) {
         let mut links = Collector::default();
-        let (base, volatile) = scan(
+        let Scanned { base, volatile, .. } = scan(
             body.as_bytes(),
             Charset::UTF_8,
             BuiltIn::First,
@@ -805,25 +958,40 @@ mod tests {
         let hex = "0123456789abcdef0123456789abcdef";
         let uuid = "f47ac10b-58cc-4372-a567-0e02b2c3d479";
         let rows: &[(String, &[&str])] = &[
-            (format!("<p id=a-{uuid}><a href=#a-{uuid}>"), &[uuid, uuid]),
+            (format!("<p id=a-{uuid}><a href=#a-{uuid}><b aria-owns=a-{uuid}>"), &[uuid, uuid, uuid]),
+            // Nothing belongs to it; others may link to it; it is none of this page; it is an address.
+            (format!("<p id=a-{uuid}><a href=#a-{uuid}>"), &[]),
+            (format!("<h2 id=a-{uuid}></h2><p aria-labelledby=a-{uuid}>"), &[]),
+            (format!("<b aria-owns=a-{uuid}>"), &[]),
+            ("<p id=/x-7cd0a4c1><b data-target=/x-7cd0a4c1 for=/x-7cd0a4c1>".into(), &[]),
+            ("<p id=x-7cd0a4c1><x-list list=x-7cd0a4c1 for=x-7cd0a4c1 form=x-7cd0a4c1>".into(), &[]),
+            (
+                "<p id=x-7cd0a4c1><label for=x-7cd0a4c1><use href=#x-7cd0a4c1><b data-target=#x-7cd0a4c1>".into(),
+                &["7cd0a4c1", "7cd0a4c1", "7cd0a4c1", "7cd0a4c1"],
+            ),
             (
                 "<label for=s-7cd0a4c1><input id=s-7cd0a4c1 aria-describedby='h-7cd0a4c1 e-0a1b2c3d'>".into(),
-                &["7cd0a4c1", "7cd0a4c1", "7cd0a4c1", "0a1b2c3d"],
+                &["7cd0a4c1", "7cd0a4c1"],
             ),
             (
                 "<b aria-labelledby=x-7cd0a4c1 aria-controls=x-7cd0a4c2 data-target=#x-7cd0a4c3 data-bs-target=#x-7cd0a4c4>".into(),
-                &["7cd0a4c1", "7cd0a4c2", "7cd0a4c3", "7cd0a4c4"],
+                &[],
             ),
             ("<a href=/x-7cd0a4c1 class=x-7cd0a4c1 name=x-7cd0a4c1 title=x-7cd0a4c1>".into(), &[]),
             (format!("<div class='view js-view-dom-id-{hex}'>"), &[hex]),
             (
-                "<input type=hidden name=form_build_id value=form-Xy_1 id=form-Xy_1 data-drupal-selector=form-xy-1>".into(),
-                &["form-Xy_1", "form-Xy_1", "form-xy-1"],
+                "<input type=hidden name=form_build_id value=form-Xy_1zP40qRw7 id=form-Xy_1zP40qRw7 data-drupal-selector=form-xy-1>".into(),
+                &["form-Xy_1zP40qRw7", "form-Xy_1zP40qRw7"],
             ),
-            ("<input type=Hidden name='c[_token]' value=a><input name='c[_token]' value=b>".into(), &["a"]),
+            (format!("<input type=Hidden name='c[_token]' value={hex}><input name='c[_token]' value={hex}>"), &[hex]),
+            (format!("<input type=hidden name=csrf_token value=none><input name=csrf_token value={hex}>"), &[]),
+            (format!("<script type=text/template>{{'csrf':'{hex}'}}</script>"), &[]),
             ("<input type=text name=_wpnonce value=b>".into(), &[]),
             (format!("<input type=hidden name={hex} value=1>"), &[hex]),
-            ("<meta name=csp-nonce content=a><p data-csp-nonce=b data-nonce=c>".into(), &["a", "b", "c"]),
+            (
+                format!("<meta name=csp-nonce content={hex}><p data-csp-nonce={hex} data-nonce=a1b2c3d4e5 data-csrf=on>"),
+                &[hex, hex, "a1b2c3d4e5"],
+            ),
             ("<p data-turbo-track=reload data-token=x>".into(), &[]),
             ("<script type=0123456789abcdef01234567-module src=x></script>".into(), &["0123456789abcdef01234567"]),
             (
@@ -840,7 +1008,8 @@ mod tests {
             let volatile = |built_in| {
                 let mut links = Collector::default();
                 let body = body.as_bytes();
-                let (_, mut spans) = scan(body, Charset::UTF_8, built_in, &mut links, &mut Nobody);
+                let scanned = scan(body, Charset::UTF_8, built_in, &mut links, &mut Nobody);
+                let mut spans = scanned.volatile;
                 canonical::merge(&mut spans);
                 spans
             };
@@ -849,7 +1018,9 @@ mod tests {
                 .map(|span| &body[span.start..span.end])
                 .collect();
             assert_eq!(found, *expected, "{body}");
-            assert_eq!(volatile(BuiltIn::First), [], "{body}");
+            let of_first = volatile(BuiltIn::First);
+            let is_known = body.contains("name=csrf_token");
+            assert!(is_known || of_first.is_empty(), "{body}");
         }
     }
 

@@ -53,6 +53,7 @@ pub use rules::{CanonicalRules, DeclaredRules, RulesError};
 
 use std::borrow::Cow;
 
+use canonical::Wire;
 use links::Collector;
 use reading::Reader;
 use rules::BuiltIn;
@@ -122,8 +123,9 @@ pub fn parse(document: &Document<'_>, rules: &CanonicalRules) -> Parsed {
         mut found,
         text,
         volatile,
+        wiring,
     } = examine(document, rules);
-    parsed.canonical = canonical::hash(&text, volatile, document.content);
+    parsed.canonical = canonical::hash(&text, volatile, wiring, document.content);
     if document.asked.sitemap && parsed.sitemap.is_none() {
         let mut listed = Collector::default();
         if let Some((kind, is_cut)) = list(document, &mut listed) {
@@ -189,6 +191,8 @@ struct Examined<'a> {
     text: Cow<'a, [u8]>,
     /// Stretches of `text`, in any order.
     volatile: Vec<Span>,
+    /// The random ids among them.
+    wiring: Vec<Wire>,
 }
 
 fn examine<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Examined<'a> {
@@ -209,9 +213,11 @@ fn examine<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Examined<'a> 
         _ => Collector::for_body(document.body.len()),
     };
     let is_first = rules.built_in == BuiltIn::First;
-    let mut volatile = Vec::new();
+    let (mut volatile, mut wiring) = (Vec::new(), Vec::new());
     match document.kind {
-        Kind::Html => volatile = page(document, &text, rules, &mut found, &mut parsed),
+        Kind::Html => {
+            (volatile, wiring) = page(document, &text, rules, &mut found, &mut parsed);
+        }
         Kind::Css => css::sheet(&text, &mut found),
         Kind::Xml => {
             let scanned = sitemap::scan(&text, &mut found);
@@ -241,6 +247,7 @@ fn examine<'a>(document: &Document<'a>, rules: &CanonicalRules) -> Examined<'a> 
         found,
         text,
         volatile,
+        wiring,
     }
 }
 
@@ -265,7 +272,7 @@ fn page(
     rules: &CanonicalRules,
     found: &mut Collector,
     parsed: &mut Parsed,
-) -> Vec<Span> {
+) -> (Vec<Span>, Vec<Wire>) {
     let charset = match parsed.charset {
         charset if charset.is_ascii_compatible() => charset,
         _ => Charset::UTF_8,
@@ -275,7 +282,7 @@ fn page(
         (!rules.selectors.is_empty()).then(|| Taking::new(text, charset, &rules.selectors));
     let mut reader = (asked.forms || asked.text).then(|| Reader::new(text, charset, asked));
     // A walk that nobody watches is a walk of its own.
-    let (base, mut volatile) = match (&mut reader, &mut taking) {
+    let scanned = match (&mut reader, &mut taking) {
         (None, None) => html::scan(text, charset, rules.built_in, found, &mut tags::Nobody),
         (Some(reader), None) => html::scan(text, charset, rules.built_in, found, reader),
         (None, Some(taking)) => html::scan(text, charset, rules.built_in, found, taking),
@@ -283,12 +290,15 @@ fn page(
             html::scan(text, charset, rules.built_in, found, &mut (reader, taking))
         }
     };
-    parsed.base = base;
+    let (mut volatile, mut wiring) = (scanned.volatile, scanned.wiring);
+    parsed.base = scanned.base;
     if let Some(reader) = reader {
         (parsed.forms, parsed.text) = reader.finish();
     }
-    volatile.extend(taking.map(Taking::finish).into_iter().flatten());
-    volatile
+    let taken = taking.map(Taking::finish).unwrap_or_default();
+    canonical::unwire(&mut wiring, &taken);
+    volatile.extend(taken);
+    (volatile, wiring)
 }
 
 /// Reads a body as the sitemap that somebody has called it, whatever its type says: gzip, XML, a feed, or a list

@@ -4,11 +4,14 @@
 //! them as lines of text. Such lines are a promise: they must compute the same hash for ever, or every page that was
 //! hashed under them looks changed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use regex::bytes::{Regex, RegexBuilder};
 
-use super::pointer::{self, POINTERS_MAX, Pointers};
-use super::taking::Selectors;
-use super::{Kind, Span, selector};
+use super::pointer::{self, POINTERS_MAX, Pointers, Segment};
+use super::taking::{Selectors, Taking};
+use super::{Charset, Collector, Kind, Span, html, selector};
 
 /// So large may a compiled pattern be, which bounds memory and the cost of a byte: the usual one is far below 100 KiB,
 /// a counted repetition of a whole Unicode class some hundred.
@@ -19,7 +22,8 @@ const PATTERNS_MAX: usize = 64;
 
 /// One search takes linear time, but may look at all the rest of a page before it says where a short match was: a
 /// pattern such as `x(?s:.*)y|x` does so for every `x`. When all searches in a page may have looked at so much, some ten
-/// seconds' work, the pattern takes nothing out of it. That is 16,000 matches in a page of 1 MB.
+/// seconds' work, patterns take nothing more out of it. That is 16,000 matches of such a pattern in a page of 1 MB; others
+/// look no further than to the ends of their matches.
 const MATCHING_BYTES_MAX: u64 = 16 << 30;
 
 /// With which the lines of rules begin, followed by the version of what is built in. No pattern begins so, since a
@@ -54,7 +58,32 @@ pub struct CanonicalRules {
     declared: DeclaredRules,
     pub(super) selectors: Selectors,
     pub(super) pointers: Pointers,
-    patterns: Vec<Regex>,
+    patterns: Vec<Pattern>,
+}
+
+#[derive(Clone, Debug)]
+struct Pattern {
+    regex: Regex,
+    may_look_ahead: bool,
+    /// It has given up on a page, which was said.
+    is_told: Arc<AtomicBool>,
+}
+
+impl Pattern {
+    fn new(regex: Regex) -> Pattern {
+        Pattern {
+            may_look_ahead: may_look_ahead(regex.as_str()),
+            regex,
+            is_told: Arc::default(),
+        }
+    }
+}
+
+/// Whether a search may go on behind a match for something longer, or for the end of something else: only where there
+/// is a choice, and something that may be of any length.
+fn may_look_ahead(pattern: &str) -> bool {
+    let has = |marks: &[&str]| marks.iter().any(|mark| pattern.contains(mark));
+    has(&["*", "+", ",}"]) && has(&["|", ")?", ")*", ")+", "){"])
 }
 
 /// A rule that cannot work.
@@ -104,7 +133,7 @@ impl CanonicalRules {
                 at,
                 problem,
             };
-            patterns.push(compiled(pattern, index).map_err(refused)?);
+            patterns.push(Pattern::new(compiled(pattern, index).map_err(refused)?));
         }
         Ok(CanonicalRules {
             built_in: BuiltIn::Second,
@@ -179,7 +208,7 @@ impl CanonicalRules {
                 at: None,
                 problem: error.to_string(),
             })?;
-            regexes.push(regex);
+            regexes.push(Pattern::new(regex));
         }
         Ok(CanonicalRules {
             built_in: BuiltIn::First,
@@ -220,14 +249,23 @@ impl CanonicalRules {
 
     /// Adds the spans that the patterns match.
     pub(super) fn match_patterns(&self, body: &[u8], volatile: &mut Vec<Span>) {
+        let mut budget = MATCHING_BYTES_MAX;
         for pattern in &self.patterns {
             let before = volatile.len();
-            let mut budget = MATCHING_BYTES_MAX;
-            for found in pattern.find_iter(body) {
-                let rest = (body.len() - found.start()) as u64;
-                let Some(left) = budget.checked_sub(rest) else {
+            let mut last = 0;
+            for found in pattern.regex.find_iter(body) {
+                let searched = match pattern.may_look_ahead {
+                    true => body.len() - last,
+                    false => found.end() - last,
+                };
+                last = found.end();
+                let Some(left) = budget.checked_sub(searched as u64) else {
                     volatile.truncate(before);
-                    break;
+                    if !pattern.is_told.swap(true, Ordering::Relaxed) {
+                        let (pattern, bytes) = (pattern.regex.as_str(), body.len());
+                        tracing::warn!(%pattern, bytes, "a pattern of [canonical] takes nothing out of pages for which it would be looked for too long");
+                    }
+                    return;
                 };
                 budget = left;
                 volatile.push(Span {
@@ -235,8 +273,52 @@ impl CanonicalRules {
                     end: found.end(),
                 });
             }
+            // The search that finds no more.
+            budget = budget.saturating_sub((body.len() - last) as u64);
         }
     }
+}
+
+/// A page without anything special, for rules that would take out all of any page.
+const PROBE: &[u8] = b"<!doctype html>\n<html lang=en>\n<head><title>Probe of 5 parts</title></head>\n<body>\n\
+<section><h2>Part 1</h2>\n<div><p>Text of 42 words, <b>bold</b></p></div></section>\n<nonesuch>and more</nonesuch>\n\
+<p>The end.</p>\n</body>\n</html>\n";
+
+/// Whether no letter and no digit of the probe's text is left without these spans.
+fn takes_all(spans: &[Span]) -> bool {
+    let body = memchr::memmem::find(PROBE, b"<body>").expect("it has one");
+    let (mut is_tag, mut is_all) = (false, true);
+    for (at, byte) in PROBE.iter().enumerate().skip(body) {
+        match byte {
+            b'<' => is_tag = true,
+            b'>' => is_tag = false,
+            byte if !is_tag && byte.is_ascii_alphanumeric() => {
+                is_all &= spans
+                    .iter()
+                    .any(|span| (span.start..span.end).contains(&at));
+            }
+            _ => {}
+        }
+    }
+    is_all
+}
+
+const TAKES_ALL: &str = "takes out the whole page, so that no change of it would be seen";
+
+fn selector_takes_all(selector: &selector::Selector) -> bool {
+    let Some(selectors) = Selectors::new(std::slice::from_ref(selector)) else {
+        return false;
+    };
+    let mut taking = Taking::new(PROBE, Charset::UTF_8, &selectors);
+    let mut links = Collector::default();
+    html::scan(
+        PROBE,
+        Charset::UTF_8,
+        BuiltIn::First,
+        &mut links,
+        &mut taking,
+    );
+    takes_all(&taking.finish())
 }
 
 fn in_order(declared: &DeclaredRules) -> DeclaredRules {
@@ -271,6 +353,9 @@ fn compiled_selectors(written: &[String]) -> Result<Selectors, RulesError> {
         let characters = |bytes: usize| text[..bytes].chars().count() + 1;
         let list = selector::parse(text)
             .map_err(|(at, problem)| refused(Some(characters(at)), problem))?;
+        if list.iter().any(selector_takes_all) {
+            return Err(refused(None, TAKES_ALL.to_owned()));
+        }
         parsed.extend(list);
         if Selectors::new(&parsed).is_none() {
             let problem = format!(
@@ -302,6 +387,10 @@ fn compiled_pointers(written: &[String]) -> Result<Pointers, RulesError> {
         let characters = |bytes: usize| text[..bytes].chars().count() + 1;
         let pointer =
             pointer::parse(text).map_err(|(at, problem)| refused(Some(characters(at)), problem))?;
+        if pointer.iter().all(|segment| *segment == Segment::Any) {
+            let problem = "takes out all values, so that no change of any would be seen";
+            return Err(refused(None, problem.to_owned()));
+        }
         parsed.push(pointer);
     }
     Ok(Pointers::new(parsed))
@@ -319,15 +408,25 @@ fn compiled(pattern: &str, index: usize) -> Result<Regex, (Option<usize>, String
         .size_limit(PATTERN_BYTES_MAX)
         .dfa_size_limit(PATTERN_BYTES_MAX)
         .build();
-    built.map_err(|error| match error {
+    let regex = built.map_err(|error| match error {
         regex::Error::CompiledTooBig(limit) => {
             let problem = format!(
                 "compiled it is larger than {limit} bytes; make its counted repetitions smaller, or write (?-u) before classes such as \\w"
             );
             (None, problem)
         }
+        // Of a pattern of several lines the message draws another picture.
+        other if pattern.contains('\n') => (None, syntax_problem(&other.to_string()).1),
         other => syntax_problem(&other.to_string()),
-    })
+    })?;
+    let spans = regex.find_iter(PROBE).map(|found| Span {
+        start: found.start(),
+        end: found.end(),
+    });
+    match takes_all(&spans.collect::<Vec<_>>()) {
+        true => Err((None, TAKES_ALL.to_owned())),
+        false => Ok(regex),
+    }
 }
 
 /// Where and why, out of a message that draws a caret under the pattern and ends with the reason.
@@ -418,8 +517,62 @@ mod tests {
             volatile.len()
         };
         assert_eq!(found("x", &"x ".repeat(100_000)), 100_000);
-        assert_eq!(found("x", &"x ".repeat(150_000)), 0);
+        assert_eq!(found("x", &"x ".repeat(1_500_000)), 1_500_000);
+        let cell = "<td>12345</td>\n".repeat(200_000);
+        assert_eq!(found("[0-9]{5}", &cell), 200_000);
+        assert_eq!(found("x(?s:.*)y|x", &"x ".repeat(150_000)), 0);
         assert_eq!(found("x", &"x".repeat(1000)), 1000);
+    }
+
+    #[test]
+    fn a_rule_that_takes_all_of_any_page_is_refused() {
+        // Promise: no rule makes a mirror blind. Rules that reach much, but not all, are the operator's own.
+        type Fill = fn(&mut DeclaredRules, String);
+        let [selectors, patterns, pointers]: [Fill; 3] = [
+            |rules, rule| rules.selectors.push(rule),
+            |rules, rule| rules.patterns.push(rule),
+            |rules, rule| rules.json_pointers.push(rule),
+        ];
+        let is_refused = |fill: Fill, rule: &str| {
+            let mut declared = DeclaredRules::default();
+            fill(&mut declared, rule.into());
+            CanonicalRules::new(&declared).is_err()
+        };
+        for rule in [":not(x)", "body > *", "*", "body"] {
+            assert!(is_refused(selectors, rule), "{rule}");
+        }
+        for rule in ["(?s).*", ".*", ".+", "(?s)<html.*", r"\w+", ">[^<]*<"] {
+            assert!(is_refused(patterns, rule), "{rule}");
+        }
+        for rule in ["/*", "/*/*"] {
+            assert!(is_refused(pointers, rule), "{rule}");
+        }
+        assert!(
+            !is_refused(selectors, "html > *")
+                && !is_refused(selectors, "[lang]")
+                && !is_refused(selectors, "p")
+        );
+        assert!(!is_refused(patterns, "[0-9]+") && !is_refused(pointers, "/*/at"));
+        // An element that is the page is never taken, whatever it looks like.
+        let declared = DeclaredRules {
+            selectors: list(&["[lang]"]),
+            ..DeclaredRules::default()
+        };
+        let rules = CanonicalRules::new(&declared).unwrap();
+        let canonical = |body: &str| {
+            let document = super::super::check::document(Kind::Html, body.as_bytes());
+            super::super::parse(&document, &rules).canonical
+        };
+        assert_ne!(canonical("<html lang=en>10"), canonical("<html lang=en>12"));
+        assert_ne!(canonical("<body lang=en>10"), canonical("<body lang=en>12"));
+        assert_eq!(canonical("a<p lang=en>10"), canonical("a<p lang=en>12"));
+    }
+
+    #[test]
+    fn of_a_pattern_of_several_lines_no_wrong_place_is_told() {
+        let error = compiled("(?x)\n a b\n [c", 0).unwrap_err();
+        assert_eq!(error.0, None);
+        assert!(error.1.contains("unclosed character class"), "{}", error.1);
     }
 
     #[test]

@@ -156,7 +156,7 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> Scanned {
                 walk.start(&tag);
                 walk.open(&tag);
                 let is_of_all = walk.item.is_none() && walk.root == Some(Root::Feed);
-                walk.made.open(tag.local_name().as_ref(), end, is_of_all);
+                walk.made.open(&tag, end, is_of_all);
             }
             Ok(Event::Comment(_)) => walk.made.comment(text, start, end),
             Ok(Event::Empty(tag)) => {
@@ -197,19 +197,59 @@ pub(super) fn scan(text: &[u8], links: &mut Collector) -> Scanned {
 #[derive(Default)]
 struct Making {
     depth: usize,
+    is_atom: bool,
+    is_rss: bool,
+    /// The last child of the root is the channel of a feed.
+    is_in_channel: bool,
+    /// Of the root's name.
+    prefix: Option<Vec<u8>>,
     /// Where the text of such a word begins, while inside of one.
     since: Option<usize>,
     spans: Vec<Span>,
 }
 
-impl Making {
-    /// Feeds have the moment of their making in their root (Atom) or in its child `channel` (RSS).
-    const DEPTH_MAX: usize = 2;
+/// What Atom's elements belong to.
+const ATOM: &[u8] = b"http://www.w3.org/2005/Atom";
 
-    fn open(&mut self, name: &[u8], content: usize, is_of_all: bool) {
-        let is_moment = matches!(name, b"lastBuildDate" | b"pubDate" | b"updated" | b"date");
-        let is_near = (1..=Making::DEPTH_MAX).contains(&self.depth);
-        self.since = (is_of_all && is_moment && is_near).then_some(content);
+/// Whether the root of a document is that of an Atom feed, by its own declaration.
+fn is_atom(root: &BytesStart<'_>) -> bool {
+    let name = root.name();
+    let key = match name.prefix() {
+        None => b"xmlns".to_vec(),
+        Some(prefix) => [b"xmlns:", prefix.as_ref()].concat(),
+    };
+    let mut attributes = root.attributes();
+    let mut attributes = attributes.with_checks(false).flatten();
+    let is_declared = attributes.any(|each| each.key.as_ref() == key && *each.value == *ATOM);
+    root.local_name().as_ref() == b"feed" && is_declared
+}
+
+impl Making {
+    /// Feeds have the moment of their making in their root (Atom), or in its child `channel` (RSS): whatever else has
+    /// elements of these names is a document like any other.
+    fn open(&mut self, tag: &BytesStart<'_>, content: usize, is_of_all: bool) {
+        let (name, local) = (tag.name(), tag.local_name());
+        let is_moment = match self.depth {
+            1 => {
+                let is_own = name.prefix().map(|prefix| prefix.as_ref().to_vec()) == self.prefix;
+                self.is_atom && is_own && local.as_ref() == b"updated"
+            }
+            2 => {
+                let words = [&b"lastBuildDate"[..], b"pubDate", b"dc:date"];
+                self.is_in_channel && words.contains(&name.as_ref())
+            }
+            _ => false,
+        };
+        match self.depth {
+            0 => {
+                self.is_atom = is_atom(tag);
+                self.prefix = name.prefix().map(|prefix| prefix.as_ref().to_vec());
+                self.is_rss = matches!(local.as_ref(), b"rss" | b"RDF");
+            }
+            1 => self.is_in_channel = self.is_rss && name.as_ref() == b"channel",
+            _ => {}
+        }
+        self.since = (is_of_all && is_moment).then_some(content);
         self.depth += 1;
     }
 
@@ -589,16 +629,31 @@ mod tests {
                 &["a", " b "],
             ),
             (
-                "\u{feff}<?xml version='1.0'?><feed><updated>a</updated><entry><updated>b</updated><published>c</published></entry></feed>",
+                "\u{feff}<?xml version='1.0'?><feed xmlns='http://www.w3.org/2005/Atom'><updated>a</updated><entry><updated>b</updated></entry></feed>",
                 &["a"],
             ),
+            (
+                "<a:feed xmlns:a='http://www.w3.org/2005/Atom'><a:updated>a</a:updated><updated>b</updated></a:feed>",
+                &["a"],
+            ),
+            // No feeds, though they have elements of these names.
+            ("<feed><updated>a</updated></feed>", &[]),
+            (
+                "<feed xmlns='urn:x'><updated>a</updated><x><pubDate>b</pubDate></x></feed>",
+                &[],
+            ),
+            (
+                "<rss><stock><pubDate>a</pubDate></stock><pubDate>b</pubDate></rss>",
+                &[],
+            ),
+            ("<rdf:RDF><item><dc:date>a</dc:date></item></rdf:RDF>", &[]),
             (
                 "<rdf:RDF><channel><dc:date>a</dc:date></channel><item><dc:date>b</dc:date></item></rdf:RDF>",
                 &["a"],
             ),
             (
                 "<!-- generated-on=\"January 2, 2026 3:04 am\" --><urlset><url><lastmod>a</lastmod></url></urlset><!-- Total queries: 34 -->",
-                &["generated-on=\"January 2, 2026 3:04 am", "queries: 34"],
+                &["January 2, 2026 3:04 am", "queries: 34"],
             ),
             (
                 "<rss><channel><image><pubDate>a</pubDate></image></channel></rss>",

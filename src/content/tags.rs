@@ -100,6 +100,8 @@ pub(super) enum AttributeName {
     Id,
     Imagesrcset,
     Itemprop,
+    /// `wire:snapshot` or `wire:initial-data`.
+    Livewire,
     Longdesc,
     Method,
     Multiple,
@@ -488,7 +490,7 @@ fn attribute_value(body: &[u8], name: Span, at: usize) -> Option<Written> {
 /// The bit of a name that only the first attribute may have; none for those that stand for several.
 fn single(name: AttributeName) -> u64 {
     match name {
-        AttributeName::Reference | AttributeName::Token => 0,
+        AttributeName::Reference | AttributeName::Livewire | AttributeName::Token => 0,
         name => 1 << name as u64,
     }
 }
@@ -605,7 +607,7 @@ fn attribute_name(name: &[u8]) -> Option<AttributeName> {
         (12, b'a') => (Reference, b"aria-details"),
         (13, b'a') => (Reference, b"aria-controls"),
         (13, b'p') => (Reference, b"popovertarget"),
-        (13, b'w') => (Token, b"wire:snapshot"),
+        (13, b'w') => (Livewire, b"wire:snapshot"),
         (14, b'd') if name[5] | 0x20 == b'b' => (Reference, b"data-bs-target"),
         (14, b'd') if name[6] | 0x20 == b's' => (Token, b"data-csp-nonce"),
         (14, b'd') => (CfBeacon, b"data-cf-beacon"),
@@ -616,12 +618,27 @@ fn attribute_name(name: &[u8]) -> Option<AttributeName> {
         (16, b'd') if name[5] | 0x20 == b'c' => (Token, b"data-cf-settings"),
         (16, b'd') => (Token, b"data-phx-session"),
         (17, b'a') => (Reference, b"aria-errormessage"),
-        (17, b'w') => (Token, b"wire:initial-data"),
+        (17, b'w') => (Livewire, b"wire:initial-data"),
         (20, b'd') => (DrupalSelector, b"data-drupal-selector"),
         (21, b'a') => (Reference, b"aria-activedescendant"),
         _ => return None,
     };
     name.eq_ignore_ascii_case(known).then_some(found)
+}
+
+/// The name of the attribute whose value begins at `value`.
+pub(super) fn name_before(body: &[u8], value: usize) -> &[u8] {
+    let is_between = |byte: &u8| is_space(*byte) || matches!(byte, b'=' | b'"' | b'\'');
+    let end = body[..value]
+        .iter()
+        .rposition(|byte| !is_between(byte))
+        .map_or(0, |last| last + 1);
+    let is_end = |byte: &u8| is_space(*byte) || matches!(byte, b'/' | b'"' | b'\'');
+    let start = body[..end]
+        .iter()
+        .rposition(is_end)
+        .map_or(0, |before| before + 1);
+    &body[start..end]
 }
 
 /// Whether `name` stands at `at`, as a whole word of a tag.

@@ -9,6 +9,9 @@ use super::selector::{Combinator, NameKey, STEPS_MAX, Selector, Step, Test};
 use super::tags::{self, Element, Tag, Watch};
 use super::{Charset, Span, html, is_space};
 
+const HTML: NameKey = NameKey::of(b"html");
+const BODY: NameKey = NameKey::of(b"body");
+
 /// Selectors, ready to be matched.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selectors {
@@ -224,6 +227,8 @@ impl Finder<'_> {
             match compiled.then {
                 Then::Descendants => inside.below |= 2 << index,
                 Then::Children => inside.children |= 2 << index,
+                // Without these every page is like every other.
+                Then::Take if name == HTML || name == BODY => {}
                 Then::Take => (inside.taken_from, inside.is_taken) = (Some(at), true),
                 Then::TakeAttribute(attribute) => {
                     let value = self.value(attribute);

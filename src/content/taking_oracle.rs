@@ -144,7 +144,9 @@ impl Matched {
                 let seen = seen(name.local.as_bytes(), &attrs.borrow());
                 let mark: Option<usize> = seen.value(MARK).map(|mark| mark.parse().unwrap());
                 path.push(seen);
-                is_inside |= list.iter().any(|selector| matches(path, &selector.steps));
+                // These two are never taken.
+                let is_page = matches!(name.local.as_bytes(), b"html" | b"body");
+                is_inside |= !is_page && list.iter().any(|selector| matches(path, &selector.steps));
                 self.tags.extend(mark);
                 self.taken.extend(mark.filter(|_| is_inside));
                 contents = template_contents.borrow().clone();

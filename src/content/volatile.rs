@@ -12,7 +12,11 @@ use regex::bytes::Regex;
 use super::Span;
 
 /// Names of `<meta>` elements whose content is a token, beside those of the first version.
-const METAS: [&[u8]; 9] = [
+const METAS: [&[u8]; 12] = [
+    // Those of the first version.
+    b"csrf-token",
+    b"_csrf",
+    b"csrf",
     // Rails `csp_meta_tag`, GitHub.
     b"csp-nonce",
     b"html-safe-nonce",
@@ -27,15 +31,14 @@ const METAS: [&[u8]; 9] = [
 ];
 
 /// Names of hidden inputs whose value is a token, beside those of the first version, in lower case.
-const INPUTS: [&[u8]; 46] = [
+const INPUTS: [&[u8]; 51] = [
     // Drupal; the honeypot module's is a time.
     b"form_build_id",
     b"form_token",
     b"honeypot_time",
-    // WordPress; Akismet's is a random number.
+    // WordPress.
     b"_wpnonce",
     b"_ajax_nonce",
-    b"ak_js",
     // ASP.NET Web Forms: what the page remembers of itself between two posts, signed or encrypted with a random start.
     // All of it that a reader sees is in the page besides, and nobody can post to a mirror.
     b"__viewstate",
@@ -78,8 +81,15 @@ const INPUTS: [&[u8]; 46] = [
     b"wpcreateaccounttoken",
     b"_authenticator",
     b"request_token",
+    // Those of the first version.
+    b"authenticity_token",
+    b"csrfmiddlewaretoken",
+    b"__requestverificationtoken",
+    b"_csrf",
+    b"_csrf_token",
+    b"_token",
+    b"csrf_token",
     // Oracle APEX.
-    b"p_instance",
     b"ppagesubmissionid",
     b"psalt",
 ];
@@ -99,6 +109,53 @@ const INPUT_ENDS: [&[u8]; 5] = [
 
 /// Constant for a page, though it begins as others do.
 const VIEWSTATE_GENERATOR: &[u8] = b"__viewstategenerator";
+
+/// Whether a value looks as if nobody had written it: sixteen or more signs of a base64 text or of a list of numbers,
+/// letters and digits or letters of both cases among them, and no words. Words are runs of four letters; by chance they
+/// make up two thirds of a random text once in some hundred times, which shows as a change that is none.
+pub(super) fn is_random_value(value: &[u8]) -> bool {
+    let is_sign = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-.|:~%".contains(byte);
+    let has = |test: fn(&u8) -> bool| value.iter().any(test);
+    let has_letter = has(u8::is_ascii_alphabetic);
+    let is_mixed = has_letter && has(u8::is_ascii_digit)
+        || has(u8::is_ascii_uppercase) && has(u8::is_ascii_lowercase);
+    value.len() >= LONG && value.iter().all(is_sign) && is_mixed && !is_of_words(value)
+}
+
+fn is_of_words(value: &[u8]) -> bool {
+    let (mut in_words, mut at) = (0, 0);
+    while at < value.len() {
+        let start = at;
+        at += 1;
+        if !value[start].is_ascii_alphabetic() {
+            continue;
+        }
+        let is_like: fn(&u8) -> bool = match value.get(at) {
+            Some(next) if value[start].is_ascii_lowercase() || next.is_ascii_lowercase() => {
+                u8::is_ascii_lowercase
+            }
+            _ => u8::is_ascii_uppercase,
+        };
+        at += value[at..].iter().take_while(|byte| is_like(byte)).count();
+        if at - start >= 4 {
+            in_words += at - start;
+        }
+    }
+    in_words * 20 >= value.len() * 13
+}
+
+/// What `wp_create_nonce` of WordPress makes.
+fn is_wordpress_nonce(value: &[u8]) -> bool {
+    value.len() == 10
+        && value.iter().all(u8::is_ascii_hexdigit)
+        && value.iter().any(u8::is_ascii_digit)
+}
+
+/// Whether the value of an attribute or an input that is named as a token is one.
+pub(super) fn is_token(name: &[u8], value: &[u8]) -> bool {
+    let is_nonce = || memmem::find(&name.to_ascii_lowercase(), b"nonce").is_some();
+    is_random_value(value) || is_wordpress_nonce(value) && is_nonce()
+}
 
 /// Whether the content of a `<meta>` with this name is a token.
 pub(super) fn is_meta_token(name: &[u8]) -> bool {
@@ -122,9 +179,8 @@ pub(super) fn is_token_name(name: &[u8], value: &[u8]) -> bool {
 ///
 /// Taken out are, between signs that are neither letters nor digits: a UUID; 16 or more hexadecimal digits (`hex` of
 /// all languages, MD5, SHA); 13 that begin as a time of these decades (`uniqid` of PHP), both with letters among them;
-/// and 8 behind a hyphen or an underscore (`SecureRandom.hex(4)` of Ruby, in the components of GOV.UK), at least one of
-/// them a decimal digit. Of the last ones every 43rd has no letter. It is taken as well, or pages with such ids would
-/// differ every so often; only dates are not, nor what begins with zeros as counters do.
+/// and 8 behind a hyphen or an underscore (`SecureRandom.hex(4)` of Ruby, in the components of GOV.UK), letters and
+/// decimal digits among them. Of the last ones every 43rd has no letter, and stays: it may be a number of a database.
 pub(super) fn find_random(id: &[u8], offset: usize, volatile: &mut Vec<Span>) {
     if id.len() < SHORT || !id.iter().any(u8::is_ascii_digit) {
         return;
@@ -151,6 +207,16 @@ pub(super) fn find_random(id: &[u8], offset: usize, volatile: &mut Vec<Span>) {
     }
 }
 
+/// Whether any of it is, and it is no address.
+pub(super) fn is_partly_random(id: &[u8]) -> bool {
+    if id.len() < SHORT || id.iter().any(|byte| matches!(byte, b'/' | b'?' | b':')) {
+        return false;
+    }
+    let mut found = Vec::new();
+    find_random(id, 0, &mut found);
+    !found.is_empty()
+}
+
 const SHORT: usize = 8;
 const UNIQID: usize = 13;
 const LONG: usize = 16;
@@ -168,7 +234,7 @@ fn random_end(id: &[u8], start: usize, end: usize) -> Option<usize> {
                 return Some(end);
             }
             let is_behind = start > 0 && matches!(id[start - 1], b'-' | b'_');
-            is_behind && is_short_random(run)
+            is_behind && is_mixed
         }
         UNIQID => is_mixed && matches!(run[0], b'4'..=b'7'),
         length => length >= LONG && is_mixed,
@@ -190,23 +256,6 @@ fn uuid_end(id: &[u8], start: usize) -> Option<usize> {
     }
     let is_end = !id.get(at).is_some_and(u8::is_ascii_alphanumeric);
     is_end.then_some(at)
-}
-
-fn is_short_random(run: &[u8]) -> bool {
-    if !run.iter().all(u8::is_ascii_digit) {
-        return run.iter().any(u8::is_ascii_digit);
-    }
-    let number = |digits: &[u8]| {
-        digits
-            .iter()
-            .fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
-    };
-    let is_date = |year: u32, month: u32, day: u32| {
-        (1900..2100).contains(&year) && (1..=12).contains(&month) && (1..=31).contains(&day)
-    };
-    let is_year_first = is_date(number(&run[..4]), number(&run[4..6]), number(&run[6..]));
-    let is_year_last = is_date(number(&run[4..]), number(&run[2..4]), number(&run[..2]));
-    !is_year_first && !is_year_last && !run.starts_with(b"000")
 }
 
 /// The id that Drupal's views give themselves in a class: `js-view-dom-id-` and the hash of a time and a random number.
@@ -268,6 +317,43 @@ const SCRIPT_WORDS: [&[u8]; 5] = [
 /// Keys of ASP.NET and Rails, which have none of these words in them.
 const SCRIPT_KEYS: [&[u8]; 2] = [b"__RequestVerificationToken", b"authenticity_token"];
 
+/// Whether an inline script of this type is a program or data; others are texts that a program reads, templates
+/// among them. Rocket Loader's number may stand before a type.
+pub(super) fn is_script_type(kind: &[u8]) -> bool {
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
+    let kind = kind.trim_ascii().to_ascii_lowercase();
+    let kind = match kind.get(24) {
+        Some(b'-') if kind[..24].iter().all(u8::is_ascii_hexdigit) => &kind[25..],
+        _ => &kind[..],
+    };
+    matches!(kind, b"" | b"module")
+        || kind.ends_with(b"javascript")
+        || kind.ends_with(b"ecmascript")
+        || kind.ends_with(b"/json")
+        || kind.ends_with(b"+json")
+}
+
+/// What Livewire keeps of a component in `wire:snapshot` and `wire:initial-data`: its number and its signature, which
+/// is the last of all. The rest is data.
+static LIVEWIRE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(concat!(
+        r#"(?-u)(?:"|&quot;|&#0?34;)(?:memo|fingerprint)(?:"|&quot;|&#0?34;):\{(?:"|&quot;|&#0?34;)id(?:"|&quot;|&#0?34;):(?:"|&quot;|&#0?34;)(?<id>[0-9A-Za-z]{16,64})(?:"|&quot;|&#0?34;)"#,
+        r#"|(?:"|&quot;|&#0?34;)checksum(?:"|&quot;|&#0?34;):(?:"|&quot;|&#0?34;)(?<sum>[0-9a-f]{32,128})(?:"|&quot;|&#0?34;)\}{1,2}\s*$"#,
+    ))
+    .expect("it is tested")
+});
+
+/// Finds that in the value of such an attribute.
+pub(super) fn find_in_livewire(value: &[u8], offset: usize, volatile: &mut Vec<Span>) {
+    for found in LIVEWIRE.captures_iter(value) {
+        let part = found.name("id").or(found.name("sum"));
+        volatile.extend(part.map(|part| Span {
+            start: offset + part.start(),
+            end: offset + part.end(),
+        }));
+    }
+}
+
 /// Finds the tokens in an inline script.
 pub(super) fn find_in_script(script: &[u8], offset: usize, volatile: &mut Vec<Span>) {
     let mut words = SCRIPT_WORDS.iter().chain(&SCRIPT_KEYS);
@@ -277,6 +363,8 @@ pub(super) fn find_in_script(script: &[u8], offset: usize, volatile: &mut Vec<Sp
     for found in SCRIPT.captures_iter(script) {
         let groups = ["nonce", "csrf", "view", "cloudflare"];
         let token = groups.iter().find_map(|group| found.name(group));
+        let token =
+            token.filter(|token| found.name("csrf").is_none() || is_random_value(token.as_bytes()));
         volatile.extend(token.map(|token| Span {
             start: offset + token.start(),
             end: offset + token.end(),
@@ -363,7 +451,7 @@ static COMMENT: LazyLock<Regex> = LazyLock::new(|| {
         // Who made it when: javadoc, WP Super Cache, W3 Total Cache, LiteSpeed, WP Rocket, Cache Enabler, TYPO3, sitemap
         // generators.
         r"\b(?:generated|rendered|cached?|served|built|compiled|produced|optimi[sz]ed|supported|minified|processed|expires)\b",
-        r"[^<>\x00]{0,160}?", moment!(),
+        r"[^<>\x00]{0,160}?(?<moment>(?:\b(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?", moment!(), r")",
         // How long it took, and what for.
         r"|\b(?:took|time|duration|elapsed|parsetime|seconds)\s*(?:usage)?\s*[:=]?\s*\d+(?:[.,]\d+)?(?:\s*(?:ms|msecs?|milliseconds?|s|secs?|seconds?)\b)?",
         r"|\b(?:in|within|after)\s+\d+(?:[.,]\d+)?\s*(?:ms|msecs?|milliseconds?|s|secs?|seconds?)\b",
@@ -385,6 +473,13 @@ static COMMENT: LazyLock<Regex> = LazyLock::new(|| {
 /// markup in it is markup that somebody has put aside, and stays.
 pub(super) fn find_in_comment(comment: &[u8], offset: usize, volatile: &mut Vec<Span>) {
     let said = comment.trim_ascii_start();
+    // Knockout's bindings, server side includes, and edge side includes are code.
+    let is_code = [&b"ko "[..], b"/ko", b"#", b"esi"]
+        .iter()
+        .any(|start| said.starts_with(start));
+    if is_code {
+        return;
+    }
     let is_report = REPORTS.iter().any(|report| said.starts_with(report));
     if is_report && comment.len() <= REPORT_BYTES_MAX {
         volatile.push(Span {
@@ -397,11 +492,14 @@ pub(super) fn find_in_comment(comment: &[u8], offset: usize, volatile: &mut Vec<
     let is_plain =
         || comment.iter().any(u8::is_ascii_digit) && memchr::memchr(b'<', comment).is_none();
     if is_small && is_plain() {
-        let found = COMMENT.find_iter(comment);
-        volatile.extend(found.map(|found| Span {
-            start: offset + found.start(),
-            end: offset + found.end(),
-        }));
+        for found in COMMENT.captures_iter(comment) {
+            // Of what was made when, only that.
+            let part = found.name("moment").or(found.get(0));
+            volatile.extend(part.map(|part| Span {
+                start: offset + part.start(),
+                end: offset + part.end(),
+            }));
+        }
     }
 }
 
@@ -423,7 +521,7 @@ mod tests {
         let rows: &[(&str, &[&str])] = &[
             ("search-main-7cd0a4c1", &["7cd0a4c1"]),
             ("accordion-f82dd33f-heading-1", &["f82dd33f"]),
-            ("label-12345678", &["12345678"]),
+            ("label-12345678", &[]),
             ("tab_9bd1ce7e tab_00c1e000", &["9bd1ce7e", "00c1e000"]),
             (
                 "f47ac10b-58cc-4372-a567-0e02b2c3d479",
@@ -507,7 +605,7 @@ mod tests {
         let rows: &[(&str, &[&str])] = &[
             (
                 " Generated by javadoc (17) on Tue Jan 02 03:04:05 UTC 2024 ",
-                &["Generated by javadoc (17) on Tue Jan 02 03:04:05 UTC 2024"],
+                &["Tue Jan 02 03:04:05 UTC 2024"],
             ),
             (" Page generated in 0.12 s ", &["in 0.12 s"]),
             (
@@ -516,30 +614,27 @@ mod tests {
             ),
             (
                 " Cached page generated by WP-Super-Cache on 2026-11-21 19:54:17 ",
-                &["Cached page generated by WP-Super-Cache on 2026-11-21 19:54:17"],
+                &["2026-11-21 19:54:17"],
             ),
             (
                 "\nServed from: www.example.org @ 2026-11-21 19:54:17 by W3 Total Cache\n",
-                &["Served from: www.example.org @ 2026-11-21 19:54:17"],
+                &["2026-11-21 19:54:17"],
             ),
             (
                 " This website is like a Rocket, isn't it? - Debug: cached@1712345678 ",
-                &["cached@1712345678"],
+                &["1712345678"],
             ),
             (
                 " Page supported by LiteSpeed Cache 6.1 on 2026-11-21 19:54:17 ",
-                &["supported by LiteSpeed Cache 6.1 on 2026-11-21 19:54:17"],
+                &["2026-11-21 19:54:17"],
             ),
             (
                 " Cache Enabler by KeyCDN @ Sat, 21 Nov 2026 19:54:17 GMT (https-index.html.gz) ",
-                &["Cache Enabler by KeyCDN @ Sat, 21 Nov 2026 19:54:17 GMT"],
+                &["Sat, 21 Nov 2026 19:54:17 GMT"],
             ),
             (
                 " Cached page generated 02-01-26 03:04. Expires 03-01-26 03:04 ",
-                &[
-                    "Cached page generated 02-01-26 03:04",
-                    "Expires 03-01-26 03:04",
-                ],
+                &["02-01-26 03:04", "03-01-26 03:04"],
             ),
             (" Parsetime: 0ms ", &["Parsetime: 0ms"]),
             (
@@ -549,7 +644,7 @@ mod tests {
             (" 0.0123s ", &[" 0.0123s "]),
             (
                 " generated-on=\"January 2, 2026 3:04 am\" ",
-                &["generated-on=\"January 2, 2026 3:04 am"],
+                &["January 2, 2026 3:04 am"],
             ),
             (
                 "\nNewPP limit report\nCached time: 20260102030405\n",
@@ -574,7 +669,10 @@ mod tests {
             (" Google Tag Manager 2 ", &[]),
             (" ticket 1234567 ", &[]),
             (" <p>Page generated in 0.12 s</p> ", &[]),
-            (" ko foreach: rows2 ", &[]),
+            (" ko if: cached 2026-01-02 ", &[]),
+            (" /ko 1795290857 ", &[]),
+            ("esi took 12 ms ", &[]),
+            ("#echo var=\"cached 2026-01-02\" ", &[]),
             ("#include virtual=\"/a1.html\" ", &[]),
             (" host7 ", &[]),
             ("", &[]),
@@ -596,7 +694,12 @@ mod tests {
                 r#"{"csrf.token":"0123456789abcdef"}"#,
                 &["0123456789abcdef"],
             ),
-            (r#"{'csrfToken': 'abcdefgh=='}"#, &["abcdefgh=="]),
+            (
+                r#"{'csrfToken': 'aB3defghZ9xk1w=='}"#,
+                &["aB3defghZ9xk1w=="],
+            ),
+            (r#"{"csrf":"disabled"}"#, &[]),
+            (r#"{"csrf":"disabled-for-guests-2"}"#, &[]),
             (
                 r#"{"views_dom_id:0123456789abcdef0123456789abcdef":{"view_dom_id":"0123456789abcdef0123456789abcdef"}}"#,
                 &[
@@ -620,6 +723,63 @@ mod tests {
                 .map(|span| &script[span.start..span.end])
                 .collect();
             assert_eq!(found, *expected, "{script}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_known_by_its_name_and_by_its_look() {
+        // Promise: a value that somebody has written stays, whatever its name.
+        let rows = [
+            ("csrf_token", "0123456789abcdef0123456789abcdef", true),
+            ("_token", "kQ8x-ZB2u_7Rw1yPq0TtYb9n", true),
+            ("_token", "aGVsbG8gd29ybGQK+/ab==", true),
+            ("request-id", "A1B2:3C4D5E:6F7A8B:9C0D1E:65F1C2A3", true),
+            ("_wpnonce", "a1b2c3d4e5", true),
+            ("_token", "a1b2c3d4e5", false),
+            ("_wpnonce", "1.99", false),
+            ("securityid", "12345678901234567890", false),
+            ("form_key", "checkout-step-2-shipping", false),
+            ("form_token", "thisIsALongFieldName", false),
+            ("form_token", "release-2026-edition", false),
+            ("form_token", "price of 0123456789abcdef", false),
+            ("csrf", "disabled", false),
+        ];
+        for (name, value, expected) in rows {
+            assert_eq!(
+                is_token(name.as_bytes(), value.as_bytes()),
+                expected,
+                "{name} {value}"
+            );
+        }
+        for kind in [
+            "",
+            "module",
+            "text/javascript; x",
+            "application/ld+json",
+            "0123456789abcdef01234567-text/javascript",
+        ] {
+            assert!(is_script_type(kind.as_bytes()), "{kind}");
+        }
+        for kind in ["text/template", "text/x-handlebars", "text/html"] {
+            assert!(!is_script_type(kind.as_bytes()), "{kind}");
+        }
+    }
+
+    #[test]
+    fn of_livewire_only_number_and_signature_are_taken() {
+        let sum = "0123456789abcdef0123456789abcdef";
+        let id = "aB3dEf6hIj9kLm2nOp5q";
+        let value = format!(
+            r#"{{"data":{{"price":10,"checksum":"{sum}"}},"memo":{{"id":"{id}","name":"cart"}},"checksum":"{sum}"}}"#
+        );
+        for value in [value.replace('"', "&quot;"), value] {
+            let mut found = Vec::new();
+            find_in_livewire(value.as_bytes(), 0, &mut found);
+            let found: Vec<&str> = found
+                .iter()
+                .map(|span| &value[span.start..span.end])
+                .collect();
+            assert_eq!(found, [id, sum]);
         }
     }
 }

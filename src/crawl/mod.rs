@@ -84,8 +84,10 @@ pub struct CrawlOrder {
     pub robots: Vec<PageUrl>,
     pub user_agent: String,
     pub scope: Scope,
-    /// Canonical forms by version; the last one is today's.
+    /// Canonical forms by version.
     pub rules: Vec<CanonicalRules>,
+    /// Which of them is today's.
+    pub rules_today: usize,
     /// How hosts are treated.
     pub courtesy: Courtesy,
     pub strategy: Strategy,
@@ -116,7 +118,7 @@ impl CrawlOrder {
 
     /// Today's canonical form.
     fn rules_today(&self) -> &CanonicalRules {
-        self.rules.last().expect("there is always today's version")
+        &self.rules[self.rules_today]
     }
 
     /// The canonical form by which the recorded page is compared; today's where there is none.

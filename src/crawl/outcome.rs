@@ -411,7 +411,7 @@ impl Engine<'_> {
     }
 
     fn rules_version(&self) -> u32 {
-        u32::try_from(self.order.rules.len() - 1).expect("few versions of the rules")
+        u32::try_from(self.order.rules_today).expect("few versions of the rules")
     }
 }
 

@@ -40,7 +40,7 @@ pub fn judge(counts: &CrawlCounts, before: Counts, guard: &GuardConfig) -> Judge
         && ratio(counts.changed, live) > limit
     {
         judgement.refuse = Some(format!(
-            "{} of {live} pages changed at once (`guard.changes_max` is {limit}): nothing is replaced; raise the limit if this is right",
+            "{} of {live} pages changed at once (`guard.changes_max` is {limit}): nothing is replaced; raise the limit if this is right; after a change of `[canonical]` raise guard.changes_max for one run, so that the new rules take effect",
             counts.changed
         ));
         return judgement;

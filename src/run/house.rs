@@ -420,20 +420,26 @@ pub fn robots_urls(scope: &Scope, meta: &Meta) -> Vec<PageUrl> {
     urls
 }
 
-/// All versions of the canonical form, today's last; recorded when today's is new.
+/// All versions of the canonical form, and which of them is today's; recorded when that is new. Rules that come back are
+/// the version that they were.
 ///
 /// # Errors
 /// [`RunError::Config`] for a rule that cannot work, and what the manifest says.
-pub fn rules_of(config: &Config, manifest: &Manifest) -> Result<Vec<CanonicalRules>, RunError> {
+pub fn rules_of(
+    config: &Config,
+    manifest: &Manifest,
+) -> Result<(Vec<CanonicalRules>, usize), RunError> {
     let refused = |error: RulesError| RunError::Config(format!("canonical form: {error}"));
     let today = CanonicalRules::new(&config.canonical).map_err(refused)?;
     let mut versions = manifest.about().rules;
-    if versions.last() != Some(&today.lines()) {
-        versions.push(today.lines());
+    let lines = today.lines();
+    let known = versions.iter().position(|known| *known == lines);
+    let current = known.unwrap_or(versions.len());
+    if known.is_none() {
+        versions.push(lines);
         manifest.amend(|meta| meta.rules.clone_from(&versions))?;
     }
     let recorded = versions.iter();
-    recorded
-        .map(|lines| CanonicalRules::from_lines(lines).map_err(refused))
-        .collect()
+    let compiled = recorded.map(|lines| CanonicalRules::from_lines(lines).map_err(refused));
+    Ok((compiled.collect::<Result<_, _>>()?, current))
 }

@@ -218,7 +218,7 @@ async fn publish_folder(
 ) -> Result<Crawled, RunError> {
     let manifest = taking.manifest;
     let scope = house::identify_folder(config, &manifest)?;
-    let rules = house::rules_of(config, &manifest)?.len() - 1;
+    let (_, rules) = house::rules_of(config, &manifest)?;
     let order = FolderOrder {
         dir: folder.to_owned(),
         home: house::home_of(config, &scope)?,
@@ -300,6 +300,7 @@ async fn prepare(
         crate::site::Admission::Outside(_) => url.clone(),
     };
     let crawl = &config.crawl;
+    let (rules, rules_today) = house::rules_of(config, manifest)?;
     let order = CrawlOrder {
         seeds: config.site.seeds.iter().map(admitted).collect(),
         only: None,
@@ -308,7 +309,8 @@ async fn prepare(
             RobotsPolicy::Ignore => Vec::new(),
         },
         user_agent: crawl.user_agent.clone(),
-        rules: house::rules_of(config, manifest)?,
+        rules,
+        rules_today,
         courtesy: house::courtesy_of(crawl)?,
         strategy: house::strategy_of(crawl),
         retire_after_days: crawl.retire_after_days,

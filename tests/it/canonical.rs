@@ -34,7 +34,7 @@ impl Author {
         // As random as such numbers are, but for what would make one of a thousand look like none.
         let (hex, short) = (
             format!("a9{:014x}{number:016x}", number >> 8),
-            format!("9{:07x}", number >> 36),
+            format!("9{:06x}a", number >> 40),
         );
         let time = format!("2026-11-21 19:{:02}:{:02}", number % 60, number / 64 % 60);
         let links: String = PAGES
@@ -57,7 +57,7 @@ impl Author {
             )),
             "/ids" => Page::html(format!(
                 "<label for=s-{short} id=l-{short}>Search</label><input id=s-{short} aria-labelledby=l-{short}>\
-                 <a href=#{hex}>top</a><div class='view js-view-dom-id-{hex}' id={hex}></div>"
+                 <a href=#{hex} aria-controls={hex}>top</a><div class='view js-view-dom-id-{hex}' id={hex}></div>"
             )),
             "/cached" => Page::html(format!(
                 "<p>Text<!-- Page generated in 0.{} seconds --><!-- Cached by Cache on {time} -->",
@@ -76,7 +76,7 @@ impl Author {
             "/price" => {
                 let price = self.price.lock().unwrap();
                 Page::html(format!(
-                    "<script nonce={hex}></script><p id=price-{short}>{price}</p>"
+                    "<script nonce={hex}></script><p id=price-{short}>{price}</p><i aria-describedby=price-{short}>i</i>"
                 ))
             }
             "/counter" => Page::html(format!("<p>Welcome</p><p class=visits>visit {number}</p>"))
@@ -213,6 +213,11 @@ fn a_rule_that_is_taken_back_hides_nothing() {
     site.run();
     site.set_price("12.00");
     assert_eq!(site.run(), (1, 1));
+    let before = std::mem::take(&mut site.scene.config.canonical);
+    assert_eq!(site.run(), (0, 0));
+    // Rules that come back are the version that they were, and so are those that came after them.
+    site.scene.config.canonical = before;
+    assert_eq!(site.run(), (0, 0));
     site.scene.config.canonical = Default::default();
     assert_eq!(site.run(), (0, 0));
     // Nothing is recorded under the rules that are gone.
@@ -222,6 +227,48 @@ fn a_rule_that_is_taken_back_hides_nothing() {
     let price = site.scene.url("/price");
     let entry = manifest.entry(&price).unwrap().unwrap();
     assert_eq!(entry.outcome.page().unwrap().rules, 1);
+    assert_eq!(manifest.about().rules.len(), 2);
+}
+
+#[test]
+fn a_rule_that_a_refused_run_asks_for_ends_the_refusal() {
+    // Promise: a guard that refuses pages which differ in every answer does not refuse the rule for it, too.
+    let site = Scene::new();
+    let answers = AtomicU64::new(0);
+    let links: String = (0..70)
+        .map(|page| format!("<a href=/p{page}>p</a>"))
+        .collect();
+    site.origin.invent("/", move |path| {
+        let number = answers.fetch_add(1, Ordering::Relaxed);
+        match path {
+            "/" => Page::html(links.clone()),
+            path if !path.starts_with("/p") => Page::html("nothing here").status(404),
+            _ => Page::html(format!(
+                "<h1>{path}</h1><script>x={{\"visitor\":\"{number}\"}}</script>"
+            )),
+        }
+    });
+    let mut site = site;
+    site.config.guard.changes_max = 0.3;
+    assert_eq!(site.run().verdict, Verdict::Ok);
+    let refused = site.run();
+    assert_eq!(
+        (refused.verdict, refused.crawl.changed),
+        (Verdict::Failed, 70)
+    );
+    assert!(
+        refused
+            .reasons
+            .iter()
+            .any(|reason| reason.contains("for one run")),
+        "{:?}",
+        refused.reasons
+    );
+    site.config.canonical.patterns = vec!["visitor\":\"[0-9]+".to_owned()];
+    for _ in 0..2 {
+        let report = site.run();
+        assert_eq!((report.verdict, report.crawl.changed), (Verdict::Ok, 0));
+    }
 }
 
 #[test]
