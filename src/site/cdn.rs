@@ -69,6 +69,10 @@ fn rewritten(layout: &Layout, request: CdnRequest<'_>) -> Result<String, &'stati
     }
     refuse_escapes(path)?;
     let path = unreserved_resolved(path);
+    // Before rewriting: with a suffix it would be another page's name.
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err("dot_segment");
+    }
     let (name, port) = name_and_port(&host, request.scheme);
     let is_asset_host = is_listed(&layout.asset_hosts(), name, port);
     let path = match (layout.name(), is_asset_host) {
@@ -191,9 +195,6 @@ fn refuse_what_is_seen(segment: &str, path: &str) -> Result<(), &'static str> {
     let segments: Vec<&str> = seen.split('/').collect();
     if segments.contains(&"") {
         return Err("empty_segment");
-    }
-    if segments.contains(&".") || segments.contains(&"..") {
-        return Err("dot_segment");
     }
     if segments[0].starts_with('%') {
         return Err("escape");
