@@ -449,12 +449,13 @@ const AMAZON: &str = "amazonaws.com";
 /// The service that a `gs://` tier without an endpoint is at. It speaks the protocol of S3 as well.
 const GOOGLE: &str = "storage.googleapis.com:443";
 
-/// Whether one of two places lies inside the other, as far as the names can tell.
+/// Whether one of two places lies inside the other, as far as names and links can tell.
 fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
     let nested = |a: &str, b: &str| Path::new(a).starts_with(b) || Path::new(b).starts_with(a);
     match (a, b) {
         (TierTarget::Directory(a), TierTarget::Directory(b)) => {
-            a.starts_with(b) || b.starts_with(a)
+            let (a, b) = (real(a), real(b));
+            a.starts_with(&b) || b.starts_with(&a)
         }
         _ => match (bucket_of(a), bucket_of(b)) {
             (Some(a), Some(b)) => {
@@ -463,6 +464,16 @@ fn overlap(a: &TierTarget, b: &TierTarget) -> bool {
             _ => false,
         },
     }
+}
+
+/// A folder by its real name, so that a link to it is seen to be the same one, as far as it is there already.
+fn real(folder: &Path) -> PathBuf {
+    for there in folder.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), folder.strip_prefix(there)) {
+            return real.join(rest);
+        }
+    }
+    folder.to_owned()
 }
 
 /// Where a bucket is, however its service is spoken to.

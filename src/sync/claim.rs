@@ -220,6 +220,11 @@ impl OpenTier {
                 head.lineage
             ));
         }
+        if let Some(theirs) = head.tier.as_ref().filter(|theirs| *theirs != name) {
+            return Err(format!(
+                "tier {name} is where this mirror's tier {theirs} is: name it {theirs} again if it was renamed, and give each tier a place of its own"
+            ));
+        }
         let claiming = self.state.claiming.clone();
         if claiming == Some((head.epoch, head.run.clone())) {
             // A run of ours was killed between taking the epoch and noting that it had.
@@ -350,7 +355,8 @@ impl OpenTier {
         self.save(manifest).await?;
         self.fuse.pass("tier.claim")?;
         let earlier = self.head.as_ref().map(|head| &head.record);
-        let record = Head::of(&manifest.about(), epoch, run, earlier).filled_by(&self.filled);
+        let record =
+            Head::of(&manifest.about(), &self.name, epoch, run, earlier).filled_by(&self.filled);
         let expect = match &self.head {
             Some(head) => Expect::Etag(head.etag.clone()),
             None => Expect::Absent,

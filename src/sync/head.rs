@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim::OpenTier;
 use super::{SyncError, off_thread};
+use crate::config::TierName;
 use crate::manifest::checkpoint::{self, Checkpoint, Kept, Whose};
 use crate::manifest::{Generation, Manifest, Meta, RunId, Verified};
 use crate::site::{Layout, LayoutName, Scheme};
@@ -28,6 +29,9 @@ pub const FORMAT: u32 = 1;
 pub struct Head {
     pub format: u32,
     pub lineage: String,
+    /// The name of the tier in the configuration; earlier versions did not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<TierName>,
     /// Raised by one whenever a run takes the tier for writing.
     pub epoch: u64,
     /// The run that took it.
@@ -45,10 +49,17 @@ pub struct Head {
 }
 
 impl Head {
-    pub fn of(meta: &Meta, epoch: u64, run: &RunId, earlier: Option<&Head>) -> Head {
+    pub fn of(
+        meta: &Meta,
+        tier: &TierName,
+        epoch: u64,
+        run: &RunId,
+        earlier: Option<&Head>,
+    ) -> Head {
         Head {
             format: FORMAT,
             lineage: meta.lineage.0.clone(),
+            tier: Some(tier.clone()),
             epoch,
             run: run.clone(),
             generation: earlier.map_or(Generation::NONE, |head| head.generation),
@@ -127,7 +138,13 @@ pub async fn publish(
             Err(error) => return Ok(Err(error)),
         }
     }
-    let record = Head::of(&manifest.about(), state.epoch, run, Some(&head.record));
+    let record = Head::of(
+        &manifest.about(),
+        &open.name,
+        state.epoch,
+        run,
+        Some(&head.record),
+    );
     let mut record = record.filled_by(&open.filled);
     record.generation = state.watermark;
     record.verified = state.verified;

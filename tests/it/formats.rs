@@ -456,6 +456,8 @@ fn the_head_keeps_its_text() {
     let head = Head {
         format: 1,
         lineage: "123456789".into(),
+        // As earlier versions wrote it.
+        tier: None,
         epoch: 41,
         run: RunId(RUN.into()),
         generation: Generation(300),

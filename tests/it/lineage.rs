@@ -10,7 +10,8 @@ use standin::run::{RunReport, Verdict};
 use standin::sync;
 use standin::tier::{S3Tier, Tier, TierError};
 
-use crate::support::origin::Page;
+use crate::support::binary::{Mirror, folder_tier, site};
+use crate::support::origin::{Origin, Page};
 use crate::support::world::{BUCKET, Holding, LOCAL, REMOTE, World};
 
 const HEAD: &str = "copy/.standin/head";
@@ -208,4 +209,50 @@ fn a_bucket_has_keys_of_one_layout() {
             &before,
         );
     }
+}
+
+#[test]
+fn a_tier_is_known_by_its_name() {
+    // Promise: under another name, or in the place of another tier, it is not taken for that one; the line says whose
+    // it is.
+    let mut world = World::new();
+    edit(&world, "one");
+    run(&mut world);
+    let tiers = world.config.tiers.clone();
+    let at = |name: &str| {
+        let found = tiers.iter().position(|tier| tier.name.as_str() == name);
+        found.expect("it is configured")
+    };
+    let before = world.holding(REMOTE);
+    edit(&world, "two");
+    world.config.tiers[at(REMOTE)].name = TierName::parse("uno").expect("a name");
+    let report = run(&mut world);
+    let row = report.tiers.iter().find(|row| row.name == "uno").unwrap();
+    let why = row.trouble.as_deref().expect("a reason");
+    assert!(why.contains("name it remote again"), "{why}");
+    assert!(!why.contains("machine"), "{why}");
+
+    world.config.tiers = tiers.clone();
+    world.config.tiers[at(REMOTE)].name = tiers[at(LOCAL)].name.clone();
+    world.config.tiers[at(LOCAL)].name = tiers[at(REMOTE)].name.clone();
+    let report = run(&mut world);
+    assert_eq!(report.verdict, Verdict::Failed);
+    assert!(
+        report.tiers.iter().all(|row| row.trouble.is_some()),
+        "{report:?}"
+    );
+    world.config.tiers = tiers;
+    assert_eq!(world.holding(REMOTE), before, "nothing was written");
+    assert_eq!(run(&mut world).verdict, Verdict::Ok);
+}
+
+#[test]
+fn a_link_to_a_tier_is_no_second_copy() {
+    let origin = Origin::start();
+    let config = [site(&origin), folder_tier("copy"), folder_tier("link")].concat();
+    let mirror = Mirror::new(&config);
+    std::fs::create_dir_all(mirror.path("tiers/copy")).expect("a folder");
+    std::os::unix::fs::symlink("copy", mirror.path("tiers/link")).expect("a link");
+    let refused = mirror.run(&["config", "check"]).expect(64);
+    assert!(refused.stderr.contains("overlaps tier `"), "{refused:#?}");
 }
