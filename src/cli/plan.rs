@@ -40,10 +40,10 @@ pub fn main(args: &Args, only: Option<&str>) -> anyhow::Result<Answer> {
         return Ok(nothing(&tiers, standing.generation, held_back.as_ref()).into());
     }
     let manifest = match run::manifest_of(&config, Fuse::none()) {
-        Err(ManifestError::Layout { .. }) => return Ok(relayout::wanted(&config)?.into()),
+        Err(ManifestError::Layout { .. }) => return Ok(relayout::wanted(&config, &tiers)?.into()),
         manifest => manifest.map_err(RunError::from)?,
     };
-    if let Some(shown) = relayout::under_way(&config, &manifest)? {
+    if let Some(shown) = relayout::under_way(&tiers, &manifest)? {
         return Ok(shown.into());
     }
     let planning = Planning {

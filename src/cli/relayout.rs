@@ -6,18 +6,27 @@ use std::fmt::Write;
 use super::{Outcome, render};
 use crate::config::{Config, TierConfig, TierTarget};
 use crate::db::Fuse;
-use crate::manifest::{Filled, Manifest};
+use crate::manifest::{Filled, Manifest, ManifestError};
 use crate::run::{self, RunError};
 use crate::site::Layout;
-use crate::sync::{Collisions, Cost, Moves};
+use crate::sync::{Collisions, Cost, Moves, plan_of};
 
 /// While the configuration says another layout than the mirror has: what it would cost to change that.
-pub fn wanted(config: &Config) -> anyhow::Result<Outcome> {
+pub fn wanted(config: &Config, tiers: &[&TierConfig]) -> anyhow::Result<Outcome> {
     let manifest = run::manifest_as_recorded(config, Fuse::none())?;
     let to = run::layout_of(config);
     let mut shown = Shown::default();
-    for tier in &config.tiers {
+    for tier in tiers {
         let filled = manifest.filled(&tier.name).map_err(RunError::from)?;
+        if let Some(filled) = filled.as_ref().filter(|filled| filled.moving) {
+            // What lies in it now is of no layout alone; the move itself would refuse with the same line.
+            return Err(RunError::from(ManifestError::Moving {
+                tier: tier.name.to_string(),
+                from: filled.layout().to_string(),
+                to: manifest.layout().to_string(),
+            })
+            .into());
+        }
         let from = filled.unwrap_or_else(|| Filled::by(manifest.layout()));
         shown.add(&manifest, tier, &from, &to)?;
     }
@@ -27,16 +36,22 @@ pub fn wanted(config: &Config) -> anyhow::Result<Outcome> {
     Ok(shown.outcome(&manifest, &to))
 }
 
-/// What is still to be done for tiers that have not been moved yet; nothing where all of them have been.
-pub fn under_way(config: &Config, manifest: &Manifest) -> anyhow::Result<Option<Outcome>> {
+/// What is still to be done for tiers that have not been moved yet, with a row for each other; nothing where all of them
+/// have been.
+pub fn under_way(tiers: &[&TierConfig], manifest: &Manifest) -> anyhow::Result<Option<Outcome>> {
     let mut shown = Shown::default();
-    for tier in &config.tiers {
-        if let Some(filled) = manifest.filled(&tier.name).map_err(RunError::from)? {
-            shown.add(manifest, tier, &filled, manifest.layout())?;
+    let mut moved = Vec::new();
+    for tier in tiers {
+        match manifest.filled(&tier.name).map_err(RunError::from)? {
+            Some(filled) => shown.add(manifest, tier, &filled, manifest.layout())?,
+            None => moved.push(tier),
         }
     }
     if shown.tiers.is_empty() {
         return Ok(None);
+    }
+    for tier in moved {
+        shown.add_moved(manifest, tier)?;
     }
     shown
         .text
@@ -70,6 +85,32 @@ impl Shown {
         self.text.push_str(&collisions_told(&moves.collisions));
         self.tiers
             .push(json(name, from, to, &cost, &moves.collisions));
+        Ok(())
+    }
+
+    /// A tier that has the layout already: what is named of its plan is said where it is asked for alone.
+    fn add_moved(&mut self, manifest: &Manifest, tier: &TierConfig) -> anyhow::Result<()> {
+        let name = tier.name.as_str();
+        let prices = run::tier_of(tier)?.prices();
+        let planned = plan_of(manifest, &tier.name, &prices, |_| ()).map_err(RunError::from)?;
+        let to = manifest.layout();
+        writeln!(
+            self.text,
+            "{name}: has {to}; {} objects to write or delete, see `standin plan --tier {name}`",
+            planned.operations()
+        )?;
+        let cost = Cost {
+            planned,
+            unchanged: 0,
+        };
+        let mut row = json(name, &Filled::by(to), to, &cost, &Collisions::default());
+        if let Some(row) = row.as_object_mut() {
+            // Not looked at.
+            for field in ["unchanged", "collided", "collisions"] {
+                row.remove(field);
+            }
+        }
+        self.tiers.push(row);
         Ok(())
     }
 

@@ -303,11 +303,6 @@ impl<'a> Book<'a> {
         self.sync.manifest.owe_all(&self.open.name, &owed)
     }
 
-    /// Counts an operation that an interrupted plan has done.
-    pub(super) fn skip(&self) {
-        self.progress.step(1);
-    }
-
     pub(super) fn down(&mut self) -> Option<TierError> {
         self.down.take()
     }

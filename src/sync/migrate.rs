@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use super::claim::OpenTier;
-use super::execute::{Book, Outcome, Sync, is_confirmed, write};
+use super::execute::{Book, Outcome, Sync, write};
 use super::moves::Moves;
 use super::{SyncError, TierProgress, Trouble, head, off_thread};
 use crate::config::TierName;
@@ -43,7 +43,7 @@ impl Sync {
         let mut book = Book::new(self, open, progress);
         if down.is_none() {
             for round in 0..=moves.rounds {
-                self.write_round(&mut book, &moves, round, filled).await?;
+                self.write_round(&mut book, &moves, round).await?;
                 book.settle().await?;
             }
             if book.may_delete() {
@@ -103,7 +103,6 @@ impl Sync {
         book: &mut Book<'_>,
         moves: &Moves<Arc<Manifest>>,
         round: u32,
-        filled: &Filled,
     ) -> Result<(), SyncError> {
         let open = book.open();
         let mut writes = moves.writes(round);
@@ -120,12 +119,7 @@ impl Sync {
                 match writes.next().transpose()? {
                     None => more = false,
                     Some(None) => (),
-                    Some(Some(operation))
-                        if filled.moving
-                            && is_confirmed(&self.manifest, &open.name, &operation)? =>
-                    {
-                        book.skip();
-                    }
+                    Some(Some(operation)) if moves.is_done(&operation)? => (),
                     Some(Some(operation)) if moves.must_wait(&operation)? => {
                         book.postpone(&operation, WAITS)?;
                     }
@@ -151,7 +145,7 @@ impl Sync {
         let mut group = std::collections::VecDeque::new();
         for operation in moves.deletes() {
             let operation = operation?;
-            if !moves.is_owed(operation.url())? {
+            if !moves.is_done(&operation)? && !moves.is_owed(operation.url())? {
                 group.push_back(operation);
             }
             if group.len() >= GROUP {

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 use std::path::PathBuf;
 
+use super::execute::is_confirmed;
 use super::plan::{Planned, doubted};
 use crate::config::TierName;
 use crate::db::{Batch, Db, Fuse};
@@ -112,6 +113,7 @@ impl<M: Clone + Deref<Target = Manifest>> Moves<M> {
             let (key, url) = key_and_url(record?)?;
             match self.operation(key, &url)? {
                 None => cost.unchanged += 1,
+                Some(operation) if self.is_done(&operation)? => cost.unchanged += 1,
                 Some(Operation::Copy { key, object, .. }) if !copies => {
                     cost.planned.count(&Operation::Put { key, object }, prices);
                 }
@@ -119,9 +121,20 @@ impl<M: Clone + Deref<Target = Manifest>> Moves<M> {
             }
         }
         for delete in self.deletes() {
-            cost.planned.count(&delete?, prices);
+            let delete = delete?;
+            if !self.is_done(&delete)? {
+                cost.planned.count(&delete, prices);
+            }
         }
         Ok(cost)
+    }
+
+    /// Whether an interrupted move has recorded that an operation was acknowledged.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn is_done(&self, operation: &Operation) -> Result<bool, ManifestError> {
+        Ok(self.is_resumed && is_confirmed(&self.manifest, &self.tier, operation)?)
     }
 
     /// The writes of one round, in key order; nothing for a page that has none in it, so that whoever walks through

@@ -547,6 +547,26 @@ fn a_tier_that_waits_to_be_moved_is_told() {
         told.ends_with("The next sync does it, as far as each tier can be reached.\n"),
         "{told}"
     );
+    // What the tier that has been moved waits for is told as well.
+    origin.set("/foo", Page::html("two"));
+    moved.run(&["crawl"]).expect(0);
+    let told = moved.run(&["plan"]).expect(0).stdout;
+    let row =
+        "copy: has layout `govuk`; 1 objects to write or delete, see `standin plan --tier copy`\n";
+    assert!(told.contains(row), "{told}");
+    let told = moved.run(&["plan", "--tier", "copy"]).expect(0).stdout;
+    assert!(
+        told.contains("foo.html") && !told.contains("remote"),
+        "{told}"
+    );
+    let plan = moved.run(&["plan", "--json"]).expect(0).json();
+    let rows = plan["tiers"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "{plan:#}");
+    assert_eq!(
+        (&rows[1]["name"], &rows[1]["put"]),
+        (&json!("copy"), &json!(1))
+    );
+
     s3.refuse(false);
     moved.run(&["sync"]).expect(0);
     let json = moved
@@ -554,6 +574,28 @@ fn a_tier_that_waits_to_be_moved_is_told() {
         .expect(0)
         .json();
     assert_eq!(json["tiers"][1]["state"], "confirmed");
+}
+
+#[test]
+fn a_plan_for_a_third_layout_says_what_is_to_be_finished_first() {
+    let origin = Origin::start();
+    origin.set("/", Page::html("<a href=/foo>a</a> <a href=/bar>b</a>"));
+    origin.set("/foo", Page::html("one"));
+    origin.set("/bar", Page::html("two"));
+    let tier = folder_tier("copy");
+    let plain = [site(&origin), tier.clone()].concat();
+    let mirror = Mirror::new(&plain);
+    mirror.run(&["run"]).expect(0);
+    let moved = mirror.copied(&[site(&origin), "layout = \"govuk\"\n".into(), tier].concat());
+    moved.run_killed("tier.written:1", &["run", "--migrate-layout"]);
+    let back = moved.copied(&plain);
+    let refused = back.run(&["plan"]).expect(64).stderr;
+    assert!(
+        refused.contains("tier copy is being moved from layout `plain` to layout `govuk`"),
+        "{refused}"
+    );
+    moved.run(&["plan"]).expect(0);
+    moved.run(&["run"]).expect(0);
 }
 
 #[test]
@@ -591,6 +633,14 @@ fn nothing_is_written_over_that_could_not_be_moved_away() {
     let head = world.small(REMOTE, ".standin/head").expect("a head");
     let head: serde_json::Value = serde_json::from_slice(&head).expect("JSON");
     assert_eq!(head["layout"], "plain", "it is not done");
+    // What has been done is not done again, and not planned.
+    let report = run(&mut world, Stages::Sync);
+    let row = &report.tiers[0];
+    assert_eq!(
+        (row.copied, row.put, row.deleted, row.debts),
+        (0, 0, 0, 2),
+        "{row:?}"
+    );
 
     world.s3.calm();
     let report = run(&mut world, Stages::Sync);
