@@ -507,10 +507,8 @@ impl Publishing {
                 (outcome, true)
             }
             Decision::Stage { outcome, store } => {
-                match is_live {
-                    true => counts.changed += 1,
-                    false => counts.new += 1,
-                }
+                counts.changed += u64::from(is_live);
+                counts.new += u64::from(!is_live);
                 (outcome, store)
             }
             _ => {
