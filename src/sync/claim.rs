@@ -289,7 +289,7 @@ impl OpenTier {
             ));
         }
         self.state.epoch = self.state.epoch.max(head.epoch);
-        let record = Head::of(&about, head.epoch, &head.run, None);
+        let record = Head::of(&about, name, head.epoch, &head.run, None);
         self.head = Some(SeenHead { record, etag });
         Ok(())
     }
