@@ -8,7 +8,7 @@ use super::job::Job;
 use super::links::Found;
 use super::visit::{Seen, SeenPage};
 use super::{CrawlCounts, CrawlError, FormTally, HostTally};
-use crate::content::{Role, Sitemap};
+use crate::content::{ContentHash, Role, Sitemap};
 use crate::manifest::{Entry, Outcome, Staged};
 use crate::site::Admission;
 
@@ -156,23 +156,17 @@ impl Engine<'_> {
         ) {
             self.confirmed(job, answered);
         }
-        if decision == Decision::Validators {
+        let beside = match decision {
+            Decision::Validators => Some(Staged::Validators {
+                etag: received.etag.clone(),
+                last_modified: received.last_modified.clone(),
+            }),
+            Decision::Rules => self.under_todays_rules(recorded, canonical),
+            _ => None,
+        };
+        if beside.is_some() {
             self.position.counts.unchanged += 1;
-            let staged = Staged::Validators {
-                etag: received.etag,
-                last_modified: received.last_modified,
-            };
-            return Ok((Some(staged), None));
-        }
-        if decision == Decision::Rules {
-            self.position.counts.unchanged += 1;
-            let page = recorded.and_then(|entry| entry.outcome.page());
-            let staged = page.map(|page| Staged::Rules {
-                content: page.content,
-                canonical,
-                rules: self.rules_version(),
-            });
-            return Ok((staged, None));
+            return Ok((beside, None));
         }
         let is_kept = matches!(
             decision,
@@ -181,6 +175,20 @@ impl Engine<'_> {
         let store = is_kept && self.manifest.locate(&received.digest.content)?.is_none();
         let staged = self.stage(job, decision);
         Ok((staged, store.then_some((received.digest, received.body))))
+    }
+
+    /// What is noted of a page that is as recorded, but was recorded under other rules.
+    fn under_todays_rules(
+        &self,
+        recorded: Option<&Entry>,
+        canonical: ContentHash,
+    ) -> Option<Staged> {
+        let page = recorded?.outcome.page()?;
+        Some(Staged::Rules {
+            content: page.content,
+            canonical,
+            rules: self.rules_version(),
+        })
     }
 
     /// Queues what a page links to.

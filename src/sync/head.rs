@@ -128,15 +128,11 @@ pub async fn publish(
     if is_new_base {
         // Now and then: what kills have left between a part and its head.
         let named: BTreeSet<String> = kept.names().map(str::to_owned).collect();
-        match open.tier.list_small(PARTS).await {
-            Ok(there) => {
-                stale = there
-                    .into_iter()
-                    .filter(|name| !named.contains(name))
-                    .collect()
-            }
+        stale = match open.tier.list_small(PARTS).await {
+            Ok(there) => there,
             Err(error) => return Ok(Err(error)),
-        }
+        };
+        stale.retain(|name| !named.contains(name));
     }
     let record = Head::of(
         &manifest.about(),

@@ -220,7 +220,7 @@ const CASES: &[Case] = &[
         words: &[
             "tier copy",
             "is unexpectedly empty",
-            "give the tier a new name",
+            "standin rebuild tier copy",
         ],
         prepare: |origin| {
             let mirror = filled(origin);

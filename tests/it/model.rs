@@ -345,7 +345,7 @@ impl Model<'_> {
                     (known.doubt, known.settled) = (true, false);
                 }
                 if self.is_said_complete() {
-                    self.check_plans();
+                    self.check_plans(true);
                 }
             }
             Ok(report) => {
@@ -499,7 +499,8 @@ impl Model<'_> {
     }
 
     /// The word beside the database is what the database says.
-    fn check_plans(&self) {
+    /// `is_said_complete`: asked before anybody has opened the database, which makes it another.
+    fn check_plans(&self, is_said_complete: bool) {
         let manifest = self.world.manifest();
         let in_doubt = [LOCAL, REMOTE].into_iter().any(|name| {
             let name = TierName::parse(name).expect("a name");
@@ -508,7 +509,7 @@ impl Model<'_> {
             behind || doubted || manifest.debts(&name).next().is_some()
         });
         drop(manifest);
-        assert_eq!(self.is_said_complete(), !in_doubt);
+        assert_eq!(is_said_complete, !in_doubt);
         let planned: u64 = self.plans().iter().map(Planned::operations).sum();
         assert!(in_doubt || planned == 0, "{planned} operations");
         self.tally.add("said complete", u64::from(!in_doubt));
@@ -614,6 +615,7 @@ impl Model<'_> {
 
     /// A run that came to its end, against the oracle.
     fn check_run(&mut self, report: &RunReport, fate: &Fate, before: [Holding; 2], least: Verdict) {
+        let is_said_complete = self.is_said_complete();
         let has_begun = match fate {
             Fate::Synced => false,
             // Before it is known how a host is known, nothing else is done.
@@ -671,7 +673,7 @@ impl Model<'_> {
             self.check_tier(index, tier, &expected, &before[index], report, changed);
         }
         assert_eq!(report.verdict, verdict, "{:?}", report.reasons);
-        self.check_plans();
+        self.check_plans(is_said_complete);
     }
 
     /// What was kept back is told, and nothing else is called so.
@@ -817,13 +819,13 @@ impl Model<'_> {
         for part in checkpoint.base.iter().chain(&checkpoint.increments) {
             let bytes = self.world.small(name, &part.name).expect("a part");
             for (url, entry) in read_part(part, &bytes).expect("a readable part") {
-                folded.insert(url.to_string(), without_validators(entry));
+                folded.insert(url.to_string(), without_what_is_no_change(entry));
             }
         }
         let manifest = self.world.manifest();
         let entries = manifest.entries(None).map(|row| row.expect("readable"));
         let entries: BTreeMap<String, Entry> = entries
-            .map(|(url, entry)| (url.to_string(), without_validators(entry)))
+            .map(|(url, entry)| (url.to_string(), without_what_is_no_change(entry)))
             .collect();
         assert_eq!(folded, entries, "{name}");
         let live = entries
@@ -883,10 +885,11 @@ fn touched(before: &Holding, after: &Holding) -> u64 {
     differ.count() as u64
 }
 
-/// Validators may be newer in the manifest: they are no change of a page.
-fn without_validators(mut entry: Entry) -> Entry {
+/// Validators may be newer in the manifest, and so may the rules of the canonical form: they are no change of a page.
+fn without_what_is_no_change(mut entry: Entry) -> Entry {
     if let Outcome::Page(page) = &mut entry.outcome {
         (page.etag, page.last_modified) = (None, None);
+        (page.rules, page.canonical) = (0, page.content);
     }
     entry
 }
