@@ -4,7 +4,7 @@
 //! Which keys the listing has shown is noted in a throw-away database, since URL order and key order
 //! differ; a walk over all entries then finds what is missing. Memory holds one page of the listing.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::judge::{Judge, Judgement, Match, Proof};
 use super::{AuditError, Findings};
 use crate::config::TierName;
-use crate::db::{Batch, Db, DbError, Fuse};
+use crate::db::{Batch, Db, DbError, Fuse, remove_folder};
 use crate::delta::Object;
 use crate::manifest::{Confirmation, EtagKind, Manifest, ManifestError, Mark};
 use crate::site::{ObjectKey, PageUrl};
@@ -336,12 +336,9 @@ impl Scratch {
     }
 }
 
-fn remove(dir: &PathBuf) -> Result<(), ManifestError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(ManifestError::Io {
-            path: dir.clone(),
-            source,
-        }),
-        _ => Ok(()),
-    }
+fn remove(dir: &Path) -> Result<(), ManifestError> {
+    remove_folder(dir).map_err(|source| ManifestError::Io {
+        path: dir.into(),
+        source,
+    })
 }

@@ -137,13 +137,9 @@ impl<'a> Look<'a> {
             };
             return Ok(self.found(row, class, found, why, SeenBy::Listing));
         }
-        let seen = match self.head(&row.key).await? {
+        let seen = match self.seen(row).await? {
             Ok(seen) => seen,
-            Err(error) => return Ok(Looked::Unseen(error)),
-        };
-        let Some(seen) = seen else {
-            let why = "it is not there";
-            return Ok(self.found(row, Class::Missing, None, why, SeenBy::Head));
+            Err(looked) => return Ok(looked),
         };
         match self.facts.fault(row, seen.size, &seen.etag, &seen.stated)? {
             None => Ok(Looked::ChangedMeanwhile),
@@ -297,18 +293,26 @@ impl<'a> Look<'a> {
         Ok(outcome)
     }
 
+    /// What a HEAD shows of an object that should be there; else what that comes to.
+    async fn seen(&self, row: &Row) -> Result<Result<Seen, Looked>, AuditError> {
+        Ok(match self.head(&row.key).await? {
+            Ok(Some(seen)) => Ok(seen),
+            Ok(None) => {
+                let why = "it is not there";
+                Err(self.found(row, Class::Missing, None, why, SeenBy::Head))
+            }
+            Err(error) => Err(Looked::Unseen(error)),
+        })
+    }
+
     async fn beside(&self, row: &Row) -> Result<Looked, AuditError> {
         let (url, key) = (url_of(&row.url), key_of(&row.key));
         if self.facts.manifest.is_as_found(&self.facts.name, &key)? {
             return Ok(Looked::AsFound);
         }
-        let seen = match self.head(&row.key).await? {
+        let seen = match self.seen(row).await? {
             Ok(seen) => seen,
-            Err(error) => return Ok(Looked::Unseen(error)),
-        };
-        let Some(seen) = seen else {
-            let why = "it is not there";
-            return Ok(self.found(row, Class::Missing, None, why, SeenBy::Head));
+            Err(looked) => return Ok(looked),
         };
         if let Some(why) = self.facts.fault(row, seen.size, &seen.etag, &seen.stated)? {
             return Ok(self.wrong(row, &seen, &why)?);

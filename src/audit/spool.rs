@@ -13,6 +13,7 @@ use super::AuditError;
 use super::expected::Made;
 use super::finding::{Class, Finding, csv_header};
 use crate::config::TierName;
+use crate::db::remove_folder;
 use crate::manifest::Generation;
 
 /// Raised whenever what the files say comes to mean something else.
@@ -84,12 +85,7 @@ impl Desk {
 
     /// Clears everything away.
     pub fn clear(&self) -> Result<(), AuditError> {
-        match fs::remove_dir_all(&self.dir) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(AuditError::io(&self.dir)(error))
-            }
-            _ => Ok(()),
-        }
+        remove_folder(&self.dir).map_err(AuditError::io(&self.dir))
     }
 
     pub fn make(&self) -> Result<(), AuditError> {

@@ -15,15 +15,8 @@ pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
     let config = config::load(args.config.as_deref())?;
     let order = order_of(&args.verb)?;
     let report = run::adopt(&config, &order, Fuse::from_environment()).await?;
-    let mut json = serde_json::to_value(&report)?;
-    if report.verdict == Verdict::Failed {
-        json["error"] = serde_json::json!(report.reasons.join("; "));
-    }
-    Ok(Outcome {
-        code: report.verdict.exit_code(),
-        text: rendered(&report)?,
-        json,
-    })
+    let text = rendered(&report)?;
+    Outcome::of_report(&report, report.verdict, &report.reasons, text)
 }
 
 fn order_of(verb: &Verb) -> Result<AdoptOrder, RunError> {

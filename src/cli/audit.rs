@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::args::{Args, Verb};
-use super::progress::Progress;
+use super::run::shown;
 use super::{Outcome, render};
 use crate::audit::{Depth, Finding, Share};
 use crate::config::{self, TierName};
@@ -35,23 +35,12 @@ pub async fn main(args: &Args) -> anyhow::Result<Outcome> {
         return links(&report);
     }
     let report = shown(args, &live, run::audit(&config, &order, around)).await?;
-    let mut json = serde_json::to_value(&report)?;
-    if report.verdict == Verdict::Failed {
-        json["error"] = serde_json::json!(report.reasons.join("; "));
-    }
-    Ok(Outcome {
-        code: report.verdict.exit_code(),
-        text: rendered(&report)?,
-        json,
-    })
+    let text = rendered(&report)?;
+    Outcome::of_report(&report, report.verdict, &report.reasons, text)
 }
 
 /// The outcome of `--links`.
 fn links(report: &LinksReport) -> anyhow::Result<Outcome> {
-    let mut json = serde_json::to_value(report)?;
-    if report.verdict == Verdict::Failed {
-        json["error"] = serde_json::json!(report.reasons.join("; "));
-    }
     let found = &report.links;
     let verdict = match report.verdict {
         Verdict::Ok => "every link leads to something stored",
@@ -84,31 +73,7 @@ fn links(report: &LinksReport) -> anyhow::Result<Outcome> {
     if more > 0 {
         writeln!(text, "… and {more} more targets")?;
     }
-    Ok(Outcome {
-        code: report.verdict.exit_code(),
-        text,
-        json,
-    })
-}
-
-/// Draws progress until the audit ends.
-async fn shown<T>(
-    args: &Args,
-    live: &Live,
-    running: impl Future<Output = Result<T, RunError>>,
-) -> anyhow::Result<T> {
-    let mut progress = Progress::new(args);
-    tokio::pin!(running);
-    let mut tick = tokio::time::interval(Progress::INTERVAL);
-    loop {
-        tokio::select! {
-            report = &mut running => {
-                progress.clear();
-                return Ok(report?);
-            }
-            _ = tick.tick() => progress.draw(live),
-        }
-    }
+    Outcome::of_report(report, report.verdict, &report.reasons, text)
 }
 
 fn order_of(verb: &Verb) -> Result<AuditOrder, RunError> {

@@ -22,7 +22,7 @@ pub async fn main(args: &Args, url: &str, into: Option<&Path>) -> anyhow::Result
         settings.site.robots = given.site.robots;
     }
     let report = run::watched(args, &settings, Stages::All, "mirror").await?;
-    let mut outcome = run::outcome(&report);
+    let mut outcome = run::outcome(&report)?;
     if report.pages > 0 {
         let copy = into.join("tiers").join("local");
         outcome

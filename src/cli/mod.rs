@@ -33,9 +33,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
+use serde::Serialize;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::run::Verdict;
 use args::{Args, LogFormat, Verb};
 use spool::Spool;
 
@@ -56,6 +58,24 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// Of a report with its verdict: why it failed is its error, too.
+    fn of_report(
+        report: &impl Serialize,
+        verdict: Verdict,
+        reasons: &[String],
+        text: String,
+    ) -> anyhow::Result<Outcome> {
+        let mut json = serde_json::to_value(report)?;
+        if verdict == Verdict::Failed {
+            json["error"] = serde_json::json!(reasons.join("; "));
+        }
+        Ok(Outcome {
+            code: verdict.exit_code(),
+            text,
+            json,
+        })
+    }
+
     /// Of a verb that has printed everything itself, as it came.
     fn printed(code: u8) -> Outcome {
         Outcome {

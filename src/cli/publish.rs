@@ -18,5 +18,5 @@ pub async fn main(args: &Args, folder: &Path) -> anyhow::Result<Outcome> {
         verb: "publish",
     };
     let report = run::shown(args, &live, rooms::publish(folder, &config, around)).await?;
-    Ok(run::outcome(&report))
+    run::outcome(&report)
 }

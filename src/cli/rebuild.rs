@@ -126,15 +126,7 @@ pub fn outcome<T: Serialize>(
         writeln!(text, "  ! {reason}")?;
     }
     text.push_str(details);
-    let mut json = serde_json::to_value(done)?;
-    if done.verdict == Verdict::Failed {
-        json["error"] = serde_json::json!(done.reasons.join("; "));
-    }
-    Ok(Outcome {
-        code: done.verdict.exit_code(),
-        text,
-        json,
-    })
+    Outcome::of_report(done, done.verdict, &done.reasons, text)
 }
 
 fn manifest(report: &ManifestReport) -> Result<String, std::fmt::Error> {

@@ -17,7 +17,7 @@ pub async fn main(args: &Args, stages: Stages) -> anyhow::Result<Outcome> {
         Stages::Verify => "verify",
     };
     let report = watched(args, &config, stages, verb).await?;
-    Ok(outcome(&report))
+    outcome(&report)
 }
 
 /// `run --migrate-layout`: the configured layout is taken on first, and the run moves every tier that it reaches.
@@ -42,7 +42,7 @@ pub async fn only(args: &Args, texts: &[String]) -> anyhow::Result<Outcome> {
         verb: "run",
     };
     let report = shown(args, &live, run::run_only(&urls, &config, around)).await?;
-    Ok(outcome(&report))
+    outcome(&report)
 }
 
 /// A run with its progress on the terminal.
@@ -83,14 +83,7 @@ pub async fn shown<T>(
 }
 
 /// A report as the outcome of its verb.
-pub fn outcome(report: &RunReport) -> Outcome {
-    let mut json = serde_json::to_value(report).expect("a report always serialises");
-    if report.verdict == run::Verdict::Failed {
-        json["error"] = serde_json::json!(report.reasons.join("; "));
-    }
-    Outcome {
-        code: report.verdict.exit_code(),
-        text: render::report(report),
-        json,
-    }
+pub fn outcome(report: &RunReport) -> anyhow::Result<Outcome> {
+    let text = render::report(report);
+    Outcome::of_report(report, report.verdict, &report.reasons, text)
 }

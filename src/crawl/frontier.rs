@@ -7,7 +7,6 @@
 //! instant a kill picks, no URL is lost and no confirmed one is fetched again.
 
 use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::hash::BuildHasher;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
@@ -20,10 +19,10 @@ use serde::{Deserialize, Serialize};
 
 use super::recent::AsItIs;
 use super::sitemaps::SitemapRecord;
-use super::sorted_runs::{self, Merged, Runs};
+use super::sorted_runs::{self, Newest, Runs};
 use super::{CrawlCounts, Tally, Trouble};
 use crate::content::Role;
-use crate::db::{Batch, Db, DbError, Fuse};
+use crate::db::{Batch, Db, DbError, Fuse, remove_folder};
 use crate::manifest::{RunId, Staged};
 use crate::site::PageUrl;
 
@@ -551,8 +550,8 @@ impl Frontier {
 
     /// Everything staged, in URL order.
     pub fn staged(&self) -> impl Iterator<Item = Result<(PageUrl, Staged), DbError>> + '_ {
-        let merged = Merged::of(&self.db, &self.staged_runs());
-        merged.filter_map(|record| match record {
+        let newest = Newest::of(&self.db, &self.staged_runs());
+        newest.filter_map(|record| match record {
             Ok((url, payload)) => {
                 // As the manifest has it: under another spelling it would be another page.
                 let url = PageUrl::recorded(&String::from_utf8_lossy(&url)).ok()?;
@@ -610,13 +609,10 @@ fn begun(position: &Position) -> Begun {
 }
 
 fn remove(dir: &Path) -> Result<(), DbError> {
-    match fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(DbError::Io {
-            dir: dir.into(),
-            source,
-        }),
-        _ => Ok(()),
-    }
+    remove_folder(dir).map_err(|source| DbError::Io {
+        dir: dir.into(),
+        source,
+    })
 }
 
 #[cfg(test)]

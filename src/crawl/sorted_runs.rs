@@ -5,10 +5,7 @@
 //! written anew as a whole: the more the site has, the dearer every one of them. A run stays small, whatever the
 //! size of the site.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
-use crate::db::{Db, DbError, KeyAndPayload, Scan};
+use crate::db::{Db, DbError, KeyAndPayload, Merged};
 
 /// Records of a run: a thousand leaves or so.
 const RUN_RECORDS: usize = 50_000;
@@ -59,63 +56,27 @@ impl Runs {
 }
 
 /// URL and payload of each record of a kind, in the order of their URLs.
-pub struct Merged<'a> {
-    scans: Vec<Scan<'a>>,
-    heads: BinaryHeap<Reverse<Head>>,
-    failed: Option<DbError>,
-    last: Option<Vec<u8>>,
-}
+pub struct Newest<'a>(Merged<'a>);
 
-/// The first of a run that was not given out. Of one URL the newest comes first.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
-    url: Vec<u8>,
-    age: Reverse<usize>,
-    payload: Vec<u8>,
-}
-
-impl<'a> Merged<'a> {
-    pub fn of(db: &'a Db, runs: &Runs) -> Merged<'a> {
+impl<'a> Newest<'a> {
+    pub fn of(db: &'a Db, runs: &Runs) -> Newest<'a> {
         let numbers = 0..=runs.last;
-        let mut merged = Merged {
-            scans: numbers.map(|n| db.scan(&prefix(runs.kind, n))).collect(),
-            heads: BinaryHeap::new(),
-            failed: None,
-            last: None,
-        };
-        for run in 0..merged.scans.len() {
-            merged.pull(run);
-        }
-        merged
-    }
-
-    fn pull(&mut self, run: usize) {
-        match self.scans[run].next() {
-            Some(Ok((key, payload))) => self.heads.push(Reverse(Head {
-                url: url_of(&key).to_vec(),
-                age: Reverse(run),
-                payload,
-            })),
-            Some(Err(error)) => self.failed = Some(error),
-            None => {}
-        }
+        Newest(db.merge(numbers.map(|number| prefix(runs.kind, number))))
     }
 }
 
-impl Iterator for Merged<'_> {
+impl Iterator for Newest<'_> {
     type Item = Result<KeyAndPayload, DbError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            if let Some(error) = self.failed.take() {
-                self.heads.clear();
-                return Some(Err(error));
-            }
-            let Reverse(Head { url, age, payload }) = self.heads.pop()?;
-            self.pull(age.0);
-            if self.last.as_ref() != Some(&url) {
-                self.last = Some(url.clone());
-                return Some(Ok((url, payload)));
+            let row = match self.0.next()? {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error)),
+            };
+            // Of one URL the newest run comes last.
+            if self.0.next_name() != Some(&row.name) {
+                return Some(Ok((row.name, row.payload)));
             }
         }
     }
@@ -167,7 +128,7 @@ mod tests {
                     runs = Runs::find(&db, b'x').unwrap();
                 }
             }
-            let merged: Vec<_> = Merged::of(&db, &runs).map(|one| one.unwrap()).collect();
+            let merged: Vec<_> = Newest::of(&db, &runs).map(|one| one.unwrap()).collect();
             for url in ["a", "bb", "zz"] {
                 prop_assert_eq!(
                     runs.contain(&db, url).unwrap(),

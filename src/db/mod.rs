@@ -7,6 +7,7 @@
 
 mod fuse;
 mod handle;
+mod merged;
 mod scan;
 mod small_file;
 mod stamp;
@@ -20,8 +21,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use handle::Handle;
 
 pub use fuse::{Blown, Fuse};
+pub use merged::{Merged, Row};
 pub use scan::Scan;
-pub use small_file::{remove_file, replace_file};
+pub use small_file::{remove_file, remove_folder, replace_file};
 pub use stamp::stamp;
 
 /// sled keeps every leaf in memory that it has written since it was opened, whatever its cache may hold: it never
@@ -261,6 +263,11 @@ impl Db {
     /// As [`Db::scan`], from the first key that is not less than `from`.
     pub fn scan_from(&self, prefix: &[u8], from: &[u8]) -> Scan<'_> {
         Scan::new(self, prefix.to_vec(), from)
+    }
+
+    /// The records of several prefixes as one sequence, in the order of what follows the prefix.
+    pub fn merge(&self, prefixes: impl Iterator<Item = Vec<u8>>) -> Merged<'_> {
+        Merged::of(self, prefixes)
     }
 
     /// True when there is no record at all.

@@ -1,12 +1,9 @@
 //! The change log, read as net changes: per URL the state before the first and after the last of a
 //! range of generations, in URL order, by merging the generations' sorted logs.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::record::{Change, Entry, Generation};
 use super::{Manifest, ManifestError, codec, keys};
-use crate::db::Scan;
+use crate::db::{Merged, Row};
 use crate::site::PageUrl;
 
 /// What happened to one URL over a range of generations.
@@ -19,38 +16,22 @@ pub struct UrlChange {
     pub oldest: Generation,
 }
 
-/// One row of the merge, ordered by URL, then generation.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Head {
-    url: Vec<u8>,
-    generation: Generation,
-    payload: Vec<u8>,
-}
-
 /// Iterator of [`Manifest::changes_after`].
 pub struct Changes<'a> {
-    scans: Vec<Scan<'a>>,
+    log: Merged<'a>,
+    /// Of the first generation.
     first: Generation,
-    heads: BinaryHeap<Reverse<Head>>,
-    failed: Option<ManifestError>,
 }
 
 impl Manifest {
     /// Net changes after `watermark`, in URL order. Costs what changed, not what exists.
     pub fn changes_after(&self, watermark: Generation) -> Changes<'_> {
-        let newest = self.generation();
-        let mut changes = Changes {
-            scans: Vec::new(),
+        let numbers = watermark.0 + 1..=self.generation().0;
+        let prefixes = numbers.map(|number| keys::changes_of(Generation(number)));
+        Changes {
+            log: self.db.merge(prefixes),
             first: watermark.next(),
-            heads: BinaryHeap::new(),
-            failed: None,
-        };
-        for number in watermark.0 + 1..=newest.0 {
-            let scan = self.db.scan(&keys::changes_of(Generation(number)));
-            changes.scans.push(scan);
-            changes.pull(Generation(number));
         }
-        changes
     }
 
     /// One URL's own changes with their generations, newest first. Each costs one record, however many generations
@@ -107,41 +88,19 @@ impl Manifest {
 }
 
 impl Changes<'_> {
-    /// Takes the next row of one generation's log into the merge.
-    fn pull(&mut self, generation: Generation) {
-        let index = usize::try_from(generation.0 - self.first.0).expect("few generations");
-        match self.scans[index].next() {
-            Some(Ok((key, payload))) => self.heads.push(Reverse(Head {
-                url: key[keys::changes_of(generation).len()..].to_vec(),
-                generation,
-                payload,
-            })),
-            Some(Err(error)) => self.failed = Some(error.into()),
-            None => (),
-        }
-    }
-
-    fn pop(&mut self) -> Option<Head> {
-        let Reverse(head) = self.heads.pop()?;
-        self.pull(head.generation);
-        Some(head)
-    }
-
-    fn merge(&mut self, head: Head) -> Result<UrlChange, ManifestError> {
-        let first: Change = codec::decode(&head.url, &head.payload)?;
+    fn net(&mut self, row: Row) -> Result<UrlChange, ManifestError> {
+        let first: Change = codec::decode(&row.name, &row.payload)?;
         let mut net = UrlChange {
-            url: codec::url_of_key(&head.url, 0)?,
+            url: codec::url_of_key(&row.name, 0)?,
             before: first.before,
             after: Some(first.after),
-            oldest: head.generation,
+            oldest: Generation(self.first.0 + row.scan as u64),
         };
-        while self
-            .heads
-            .peek()
-            .is_some_and(|Reverse(next)| next.url == head.url)
-        {
-            let Some(next) = self.pop() else { break };
-            let change: Change = codec::decode(&next.url, &next.payload)?;
+        while self.log.next_name() == Some(&row.name) {
+            let Some(next) = self.log.next().transpose()? else {
+                break;
+            };
+            let change: Change = codec::decode(&next.name, &next.payload)?;
             net.after = Some(change.after);
         }
         Ok(net)
@@ -152,12 +111,10 @@ impl Iterator for Changes<'_> {
     type Item = Result<UrlChange, ManifestError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(error) = self.failed.take() {
-            self.heads.clear();
-            return Some(Err(error));
+        match self.log.next()? {
+            Ok(row) => Some(self.net(row)),
+            Err(error) => Some(Err(error.into())),
         }
-        let head = self.pop()?;
-        Some(self.merge(head))
     }
 }
 

@@ -9,14 +9,11 @@
 //! database. Nearly all pages that change are then noted under their new hash themselves, and the look would find nobody
 //! else. So a commit also notes, in URL order, the few whose body somebody held already, and a plan asks about those.
 
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
-
 use super::record::{Change, Entry, Generation, Outcome, Page};
 use super::{Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
 use crate::content::ContentHash;
-use crate::db::{KeyAndPayload, Scan};
+use crate::db::{KeyAndPayload, Merged};
 use crate::site::{ObjectKey, PageUrl};
 
 /// Below this size a copy saves nothing that is worth a look into the index.
@@ -106,21 +103,10 @@ impl Manifest {
     }
 
     /// The pages that came to a body after `watermark` which another URL held by then.
-    ///
-    /// # Errors
-    /// What the database says.
-    pub fn held_twice_after(&self, watermark: Generation) -> Result<HeldTwice<'_>, ManifestError> {
-        let mut notes = HeldTwice {
-            scans: Vec::new(),
-            first: watermark.next(),
-            heads: BinaryHeap::new(),
-        };
-        for number in watermark.0 + 1..=self.generation().0 {
-            let scan = self.db.scan(&keys::held_twice_in(Generation(number)));
-            notes.scans.push(scan);
-            notes.pull(Generation(number))?;
-        }
-        Ok(notes)
+    pub fn held_twice_after(&self, watermark: Generation) -> HeldTwice<'_> {
+        let numbers = watermark.0 + 1..=self.generation().0;
+        let prefixes = numbers.map(|number| keys::held_twice_in(Generation(number)));
+        HeldTwice(self.db.merge(prefixes))
     }
 
     fn holder(&self, content: &ContentHash) -> Result<Option<PageUrl>, ManifestError> {
@@ -129,11 +115,7 @@ impl Manifest {
 }
 
 /// The generations' notes of [`Manifest::held_twice_after`], merged by URL.
-pub struct HeldTwice<'a> {
-    scans: Vec<Scan<'a>>,
-    first: Generation,
-    heads: BinaryHeap<Reverse<(Vec<u8>, Generation)>>,
-}
+pub struct HeldTwice<'a>(Merged<'a>);
 
 impl HeldTwice<'_> {
     /// True when `url` is noted. To be asked in the order of URLs.
@@ -141,28 +123,13 @@ impl HeldTwice<'_> {
     /// # Errors
     /// What the database says.
     pub fn names(&mut self, url: &PageUrl) -> Result<bool, ManifestError> {
-        while let Some(Reverse((noted, generation))) = self.heads.peek() {
-            let generation = *generation;
-            match noted.as_slice().cmp(url.as_str().as_bytes()) {
-                Ordering::Greater => break,
-                Ordering::Equal => return Ok(true),
-                Ordering::Less => {
-                    self.heads.pop();
-                    self.pull(generation)?;
-                }
+        let url = url.as_str().as_bytes();
+        while self.0.next_name().is_none_or(|noted| noted < url) {
+            if self.0.next().transpose()?.is_none() {
+                return Ok(false);
             }
         }
-        Ok(false)
-    }
-
-    /// Takes the next note of one generation into the merge.
-    fn pull(&mut self, generation: Generation) -> Result<(), ManifestError> {
-        let index = usize::try_from(generation.0 - self.first.0).expect("few generations");
-        if let Some(record) = self.scans[index].next() {
-            let url = record?.0.split_off(keys::held_twice_in(generation).len());
-            self.heads.push(Reverse((url, generation)));
-        }
-        Ok(())
+        Ok(self.0.next_name() == Some(url))
     }
 }
 
@@ -232,10 +199,7 @@ mod tests {
             .commit(&[("/b", page(&body(4))), ("/e", page(&body(3)))])
             .unwrap();
         let noted = |watermark| {
-            let mut notes = sample
-                .manifest
-                .held_twice_after(Generation(watermark))
-                .unwrap();
+            let mut notes = sample.manifest.held_twice_after(Generation(watermark));
             let paths = ["/a", "/b", "/c", "/d", "/e", "/f"].into_iter();
             let noted = paths.filter(|path| notes.names(&url(path)).unwrap());
             noted.collect::<Vec<_>>()

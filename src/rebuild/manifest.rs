@@ -19,7 +19,7 @@ use super::objects::{self, Estimate, Progress};
 use super::source::{self, Found, Place};
 use super::{Client, RebuildError, Reconciled, io_error, listing, off_thread, store};
 use crate::config::TierName;
-use crate::db::{Fuse, replace_file};
+use crate::db::{self, Fuse, replace_file};
 use crate::manifest::{
     EtagKind, Filled, Generation, Lineage, Manifest, ManifestError, Meta, TierState, kept, restore,
 };
@@ -705,8 +705,5 @@ fn rename_if_there(from: &Path, to: &Path) -> Result<(), RebuildError> {
 }
 
 fn remove_folder(folder: &Path) -> Result<(), RebuildError> {
-    match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        done => done.map_err(io_error(folder)),
-    }
+    db::remove_folder(folder).map_err(io_error(folder))
 }

@@ -20,9 +20,9 @@ use std::sync::Arc;
 use crate::audit::AuditError;
 use crate::config::TierName;
 use crate::db::{Blown, DbError, way_out};
-use crate::manifest::{Manifest, ManifestError};
+use crate::manifest::ManifestError;
 use crate::store::StoreError;
-use crate::sync::SyncError;
+use crate::sync::{SyncError, off_thread};
 use crate::tier::{Tier, TierError};
 
 pub use gc::{Effect, GcReport, Needed, sweep_store};
@@ -82,15 +82,4 @@ fn io_error(path: &std::path::Path) -> impl Fn(io::Error) -> RebuildError + '_ {
         path: path.into(),
         source,
     }
-}
-
-/// Blocking work of the manifest, beside the tiers' traffic.
-async fn off_thread<T: Send + 'static>(
-    manifest: &Arc<Manifest>,
-    work: impl FnOnce(&Manifest) -> Result<T, ManifestError> + Send + 'static,
-) -> Result<T, ManifestError> {
-    let manifest = Arc::clone(manifest);
-    tokio::task::spawn_blocking(move || work(&manifest))
-        .await
-        .expect("manifest work does not panic and is never aborted")
 }

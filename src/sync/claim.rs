@@ -191,6 +191,19 @@ async fn recognised(
     Ok(verdict.map(|()| open))
 }
 
+/// The head that a tier holds. `then`: what helps once one that cannot be read was removed.
+fn read_head(name: &TierName, bytes: &Bytes, then: &str) -> Result<Head, String> {
+    let head: Head = serde_json::from_slice(bytes).map_err(|why| {
+        format!("tier {name}: {HEAD} cannot be read ({why}); if nobody else uses this place, remove that object{then}")
+    })?;
+    if head.format > FORMAT {
+        return Err(format!(
+            "tier {name} was written by a newer version of standin; upgrade standin"
+        ));
+    }
+    Ok(head)
+}
+
 impl OpenTier {
     /// Decides by the head that is there.
     fn recognise(
@@ -200,14 +213,8 @@ impl OpenTier {
         etag: String,
     ) -> Result<(), String> {
         let name = &self.name;
-        let head: Head = serde_json::from_slice(bytes).map_err(|why| {
-            format!("tier {name}: {HEAD} cannot be read ({why}); if nobody else uses this place, remove that object, then `standin rebuild tier {name}` fills it again")
-        })?;
-        if head.format > FORMAT {
-            return Err(format!(
-                "tier {name} was written by a newer version of standin; upgrade standin"
-            ));
-        }
+        let then = format!(", then `standin rebuild tier {name}` fills it again");
+        let head = read_head(name, bytes, &then)?;
         let (theirs, ours) = (head.layout(), manifest.layout());
         if head.lineage != manifest.about().lineage.0 {
             let keys = if theirs == *ours {
@@ -273,14 +280,7 @@ impl OpenTier {
         etag: String,
     ) -> Result<(), String> {
         let name = &self.name;
-        let head: Head = serde_json::from_slice(bytes).map_err(|why| {
-            format!("tier {name}: {HEAD} cannot be read ({why}); if nobody else uses this place, remove that object and run again")
-        })?;
-        if head.format > FORMAT {
-            return Err(format!(
-                "tier {name} was written by a newer version of standin; upgrade standin"
-            ));
-        }
+        let head = read_head(name, bytes, " and run again")?;
         let about = manifest.about();
         if head.lineage != about.lineage.0 {
             return Err(format!(

@@ -148,7 +148,7 @@ impl From<TierError> for Trouble {
 }
 
 /// Runs a blocking piece of manifest work (a flush takes up to seconds) beside the tiers' traffic.
-async fn off_thread<T: Send + 'static>(
+pub async fn off_thread<T: Send + 'static>(
     manifest: &Arc<Manifest>,
     work: impl FnOnce(&Manifest) -> Result<T, ManifestError> + Send + 'static,
 ) -> Result<T, ManifestError> {

@@ -7,12 +7,12 @@
 
 use std::collections::HashMap;
 use std::ops::Deref;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::execute::is_confirmed;
 use super::plan::{Planned, doubted};
 use crate::config::TierName;
-use crate::db::{Batch, Db, Fuse};
+use crate::db::{Batch, Db, Fuse, remove_folder};
 use crate::delta::{Object, Operation, Source};
 use crate::manifest::{Entry, Filled, Generation, Manifest, ManifestError};
 use crate::site::{Layout, ObjectKey, PageUrl};
@@ -414,14 +414,11 @@ impl Drop for Scratch {
     }
 }
 
-fn remove(dir: &PathBuf) -> Result<(), ManifestError> {
-    match std::fs::remove_dir_all(dir) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(ManifestError::Io {
-            path: dir.clone(),
-            source,
-        }),
-        _ => Ok(()),
-    }
+fn remove(dir: &Path) -> Result<(), ManifestError> {
+    remove_folder(dir).map_err(|source| ManifestError::Io {
+        path: dir.into(),
+        source,
+    })
 }
 
 fn text_of(url: &PageUrl, sure: bool) -> Vec<u8> {

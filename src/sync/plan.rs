@@ -121,7 +121,7 @@ impl<'a> Steps<'a> {
             manifest,
             name: name.clone(),
             watermark: state.watermark,
-            held_twice: held_twice.transpose()?,
+            held_twice,
             doubted,
             grouped: manifest.has_aliases()?,
             phase,
