@@ -315,11 +315,8 @@ impl Page<'_> {
             Type if tag.element == Element::Script => self.generated(tag, attribute),
             Href if tag.element == Element::Base => self.base(value),
             // A place on this page is no link, and its name may be made anew.
-            Href if value.of(self.body).starts_with(b"#") => {
-                self.refer(value, Reason::Leads);
-            }
-            XlinkHref if value.of(self.body).starts_with(b"#") => {
-                self.refer(value, Reason::Leads);
+            Href | XlinkHref if value.of(self.body).starts_with(b"#") => {
+                self.refer(value, |_| Some(Reason::Leads));
             }
             Href | XlinkHref => {
                 if let Some(role) = self.href_role(tag) {
@@ -358,13 +355,11 @@ impl Page<'_> {
             Class => volatile::find_view_id(value, start, &mut self.volatile),
             CfBeacon => volatile::find_ray(value, start, &mut self.volatile),
             Type => volatile::find_script_number(value, start, &mut self.volatile),
-            _ => {
-                // What the name of the attribute says may depend on the element, but who says so has it in the list.
-                let name = tags::name_before(self.body, attribute.value.start);
-                if let Some(reason) = Reason::of(name, tag.name.of(self.body)) {
-                    self.refer(attribute.value, reason);
-                }
-            }
+            // What the name of the attribute says may depend on the element, but who says so has it in the list.
+            _ => self.refer(attribute.value, |page| {
+                let name = tags::name_before(page.body, start);
+                Reason::of(name, tag.name.of(page.body))
+            }),
         }
     }
 
@@ -380,11 +375,15 @@ impl Page<'_> {
         }
     }
 
-    /// Notes the ids in which something is random, of those to which a value refers.
-    fn refer(&mut self, value: Span, reason: Reason) {
+    /// Notes the ids in which something is random, of those to which a value refers. Why it does is asked of these alone:
+    /// most are names that somebody has written.
+    fn refer(&mut self, value: Span, reason: impl FnOnce(&Self) -> Option<Reason>) {
         if self.built_in == BuiltIn::First || !volatile::is_partly_random(value.of(self.body)) {
             return;
         }
+        let Some(reason) = reason(self) else {
+            return;
+        };
         let mut at = value.start;
         for word in value.of(self.body).split(|byte| is_space(*byte)) {
             let hash = usize::from(word.starts_with(b"#"));
