@@ -28,6 +28,8 @@ pub struct OpenTier {
     pub filled: Layout,
     pub fuse: Fuse,
     pub(super) head: Option<SeenHead>,
+    /// Parts of a checkpoint may lie there that no head names: an earlier run ended before it had written one.
+    pub(super) has_loose_parts: bool,
 }
 
 /// The head as it was last seen in the tier.
@@ -140,6 +142,7 @@ pub async fn open_to_rebuild(
         filled: manifest.layout().clone(),
         fuse,
         head: None,
+        has_loose_parts: true,
     };
     if let Some((bytes, etag)) = seen
         && let Err(why) = open.recognise_lineage(manifest, &bytes, etag)
@@ -177,6 +180,7 @@ async fn recognised(
         tier,
         name,
         concurrency,
+        has_loose_parts: state.head != state.watermark,
         state,
         filled,
         fuse,

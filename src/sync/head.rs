@@ -125,8 +125,9 @@ pub async fn publish(
     }
     let is_new_base = !known.newest.is_empty() && known.newest.base != newest.base;
     let (kept, mut stale) = known.with(newest, count);
-    if is_new_base {
-        // Now and then: what kills have left between a part and its head.
+    if open.has_loose_parts || is_new_base {
+        // What a kill has left between a part and its head. The same part need not come again under the same name: it
+        // holds what is known of the bodies' ETags, and another tier may have taught us more since.
         let named: BTreeSet<String> = kept.names().map(str::to_owned).collect();
         stale = match open.tier.list_small(PARTS).await {
             Ok(there) => there,
@@ -157,6 +158,7 @@ pub async fn publish(
             tracing::warn!(%error, name, "an old checkpoint object stays in the tier");
         }
     }
+    open.has_loose_parts = false;
     open.state.head = state.watermark;
     open.head = Some(super::claim::SeenHead { record, etag });
     let (name, state) = (open.name.clone(), open.state.clone());

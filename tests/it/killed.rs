@@ -557,6 +557,32 @@ fn a_run_with_changes_killed_anywhere_ends_like_one_that_was_not() {
 }
 
 #[test]
+fn a_part_that_a_kill_left_without_a_head_goes_with_the_next_head() {
+    let world = World::new(SETTINGS);
+    let config = [
+        site(&world.origin),
+        SETTINGS.to_owned(),
+        folder_tier("folder"),
+    ];
+    let mirror = Mirror::new(&config.concat());
+    let killed = mirror.run_killed("tier.head:1", &["run", "--json"]);
+    assert_eq!(killed.signal, Some(SIGKILL), "{killed:#?}");
+    // As if the tier had been told of more ETags since: the part of the next run has another name.
+    let left = "tiers/folder/.standin/checkpoint/0000000001-00000-0123456789abcdef";
+    std::fs::write(mirror.path(left), "left").expect("the folder is there");
+    well(mirror.run(&["run", "--json"]));
+    assert!(!mirror.path(left).exists());
+    let layout = Layout::new(LayoutName::Plain, []);
+    let manifest = Manifest::open(&mirror.path("state"), &layout, Fuse::none());
+    let manifest = manifest.expect("nobody has it open");
+    is_settled(
+        &manifest,
+        "folder",
+        &take_small(&mut mirror.files("tiers/folder"), ""),
+    );
+}
+
+#[test]
 fn a_store_killed_while_it_is_emptied_is_empty_in_the_end() {
     let world = World::new(NOTHING_KEPT);
     let twin = world.mirror("twin");
