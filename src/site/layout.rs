@@ -183,26 +183,29 @@ impl Layout {
     /// without need, so that `place` of it is the key again. `None` for hashed forms and for keys
     /// that this layout gives to no page in `scheme`.
     pub fn page_of(&self, key: &ObjectKey, scheme: Scheme) -> Option<PageUrl> {
-        if !key.is_site() {
-            return None;
-        }
-        let (host, _) = key.as_str().split_once('/')?;
-        let origin = origin_of(host, scheme);
-        for target in targets_of(&key.as_str()[host.len()..]) {
-            // A key of an earlier version may stand for a URL whose escapes have another spelling today.
-            let Ok(url) = PageUrl::recorded(&[&origin, target.as_str()].concat()) else {
-                continue;
-            };
-            if self.place(&url).key == *key {
-                return Some(url);
-            }
-        }
-        None
+        candidates(key, scheme).find_map(|text| self.on_key(&text, key))
     }
 
     /// Whether a URL is the one that [`Layout::page_of`] gives for its key.
     pub fn is_primary(&self, url: &PageUrl) -> bool {
-        self.page_of(&self.place(url).key, url.scheme()).as_ref() == Some(url)
+        let key = self.place(url).key;
+        for text in candidates(&key, url.scheme()) {
+            // That it lies on its key is known, and nearly always it is the first.
+            if text == url.as_str() {
+                return true;
+            }
+            if let Some(primary) = self.on_key(&text, &key) {
+                return primary == *url;
+            }
+        }
+        false
+    }
+
+    /// The URL that is written so, if it lies on the key.
+    fn on_key(&self, text: &str, key: &ObjectKey) -> Option<PageUrl> {
+        // A key of an earlier version may stand for a URL whose escapes have another spelling today.
+        let url = PageUrl::recorded(text).ok()?;
+        (self.place(&url).key == *key).then_some(url)
     }
 
     /// Of two URLs on one key, whether `a` is the canonical one: the shorter, then the smaller by
@@ -318,6 +321,16 @@ fn origin_of(segment: &str, scheme: Scheme) -> String {
         Some((host, port)) => format!("{scheme}://{host}:{port}"),
         None => format!("{scheme}://{segment}"),
     }
+}
+
+/// The URLs that may have led to a key, as [`targets_of`] has them; none where it is no page's.
+fn candidates(key: &ObjectKey, scheme: Scheme) -> impl Iterator<Item = String> {
+    let parts = key.as_str().split_once('/').filter(|_| key.is_site());
+    parts.into_iter().flat_map(move |(host, _)| {
+        let origin = origin_of(host, scheme);
+        let targets = targets_of(&key.as_str()[host.len()..]).into_iter();
+        targets.map(move |target| [origin.as_str(), &target].concat())
+    })
 }
 
 /// The targets that may have led to the rest of a key behind its host, shortest first. They are
