@@ -223,7 +223,7 @@ impl<'a> Tags<'a> {
     /// Fills `tag` with the next start tag; false at the end. A tag that the end of the body cuts off
     /// is none.
     pub(super) fn next(&mut self, tag: &mut Tag, watch: &mut impl Watch) -> bool {
-        while let Some(distance) = memchr(b'<', &self.body[self.at..]) {
+        while let Some(distance) = near(b'<', &self.body[self.at..]) {
             let start = self.at;
             let open = start + distance;
             let text = Span { start, end: open };
@@ -353,8 +353,11 @@ impl<'a> Tags<'a> {
             end: self.name_end(name),
         };
         let mut at = name.end;
-        while let Some(next) = attribute(self.body, at) {
-            at = next.value_end;
+        // Nearly every end tag ends where its name does.
+        if self.body.get(at) != Some(&b'>') {
+            while let Some(next) = attribute(self.body, at) {
+                at = next.value_end;
+            }
         }
         let closed = self.tag_end(at);
         self.at = closed.map_or(self.body.len(), |closed| closed + 1);
@@ -436,6 +439,29 @@ impl<'a> Tags<'a> {
     }
 }
 
+/// Words that [`near`] looks at before it calls for the vector registers.
+const NEAR_WORDS: usize = 4;
+
+/// The first `byte` in `text`, as [`memchr`] finds it, which takes longer to begin than the few bytes are worth after
+/// which most texts and values end.
+#[inline]
+fn near(byte: u8, text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGHS: u64 = ONES << 7;
+    let wanted = ONES * u64::from(byte);
+    let mut at = 0;
+    for word in text.as_chunks::<8>().0.iter().take(NEAR_WORDS) {
+        let differing = u64::from_le_bytes(*word) ^ wanted;
+        // Of each byte that is zero the highest bit is set; of others only above the first of these.
+        let found = differing.wrapping_sub(ONES) & !differing & HIGHS;
+        if found != 0 {
+            return Some(at + found.trailing_zeros() as usize / 8);
+        }
+        at += 8;
+    }
+    memchr(byte, &text[at..]).map(|distance| at + distance)
+}
+
 fn skip_between(body: &[u8], at: usize) -> usize {
     let is_between = |byte: &&u8| is_space(**byte) || **byte == b'/';
     at + body[at..].iter().take_while(is_between).count()
@@ -471,7 +497,7 @@ fn attribute_value(body: &[u8], name: Span, at: usize) -> Option<Written> {
     let first = *body.get(at)?;
     if matches!(first, b'"' | b'\'') {
         let start = at + 1;
-        let end = start + memchr(first, &body[start..])?;
+        let end = start + near(first, &body[start..])?;
         return Some(Written {
             name,
             value: Span { start, end },
