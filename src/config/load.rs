@@ -194,7 +194,7 @@ pub(super) mod tests {
             idle_timeout_s: 10,
             user_agent: format!("standin/{}", env!("CARGO_PKG_VERSION")),
             body_max: 17_179_869_184,
-            memory: 67_108_864,
+            memory: 25_165_824,
             attempts: 3,
             strategy: StrategyName::Full,
             max_age_days: 30,

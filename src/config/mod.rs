@@ -441,7 +441,7 @@ impl Default for CrawlConfig {
             idle_timeout_s: 10,
             user_agent: concat!("standin/", env!("CARGO_PKG_VERSION")).to_owned(),
             body_max: 16 << 30,
-            memory: 64 << 20,
+            memory: 24 << 20,
             attempts: 3,
             strategy: StrategyName::Full,
             max_age_days: 30,

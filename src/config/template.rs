@@ -70,7 +70,7 @@ seeds = ["https://www.example.org/"]
 #body_max = "16GiB"
 
 # The memory for bodies in flight.
-#memory = "64MiB"
+#memory = "24MiB"
 
 # Requests for one page in one run before it counts as an error.
 #attempts = 3

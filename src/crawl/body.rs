@@ -74,8 +74,6 @@ pub struct Budget {
 }
 
 impl Budget {
-    pub const DEFAULT: usize = 64 * 1024 * 1024;
-
     /// A budget of `total` bytes, at most 4 GiB (the semaphore counts in 32 bits).
     pub fn new(total: usize) -> Budget {
         let total = total.min(u32::MAX as usize);
