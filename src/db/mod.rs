@@ -8,6 +8,7 @@
 mod fuse;
 mod handle;
 mod merged;
+mod rows;
 mod scan;
 mod small_file;
 mod stamp;
@@ -22,6 +23,7 @@ use handle::Handle;
 
 pub use fuse::{Blown, Fuse};
 pub use merged::{Merged, Row};
+pub use rows::Rows;
 pub use scan::Scan;
 pub use small_file::{remove_file, remove_folder, replace_file};
 pub use stamp::stamp;
@@ -248,6 +250,12 @@ impl Db {
             Err(_) => turn.has_failed = true,
         }
         flushed.map(drop)
+    }
+
+    /// Flushes, and says how many leaves that wrote.
+    #[cfg(test)]
+    fn leaves_to_flush(&self) -> Result<u64, DbError> {
+        self.with(|tree| tree.flush().map(|stats| stats.objects_flushed))
     }
 
     /// Changes applied since the last flush: what bounds the dirty data in memory.

@@ -11,7 +11,7 @@ use super::record::{
 };
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
 use crate::content::ContentHash;
-use crate::db::{Batch, KeyAndPayload};
+use crate::db::{Batch, KeyAndPayload, Rows};
 use crate::site::{PageUrl, Reach};
 use crate::store::{self, Located};
 
@@ -84,7 +84,7 @@ impl Committed {
 /// A commit under way.
 struct Fold {
     generation: Generation,
-    batch: Batch,
+    rows: Rows,
     /// Records by hash: they come in the order of the URLs, which is none of theirs.
     scattered: Vec<KeyAndPayload>,
     done: Committed,
@@ -126,7 +126,7 @@ impl Manifest {
     ) -> Result<Committed, ManifestError> {
         let mut fold = Fold {
             generation: self.generation().next(),
-            batch: Batch::default(),
+            rows: Rows::default(),
             scattered: Vec::new(),
             done: Committed::default(),
             counts: self.about().counts,
@@ -137,15 +137,15 @@ impl Manifest {
                 self.open_commit(fold.generation, run)?;
             }
             self.fold(&mut fold, &url, staged)?;
-            if fold.batch.len() >= FOLD_BATCH {
-                self.db.apply(std::mem::take(&mut fold.batch))?;
+            if fold.rows.len() >= FOLD_BATCH {
+                fold.rows.apply(&self.db)?;
                 self.flush_when_many()?;
             }
             if fold.scattered.len() >= SCATTERED_MAX {
                 self.put_in_order(std::mem::take(&mut fold.scattered))?;
             }
         }
-        self.db.apply(std::mem::take(&mut fold.batch))?;
+        fold.rows.apply(&self.db)?;
         self.put_in_order(std::mem::take(&mut fold.scattered))?;
         self.close_commit(run, now, evidence, fold)
     }
@@ -192,11 +192,11 @@ impl Manifest {
     ) -> Result<(), ManifestError> {
         records.sort_unstable();
         for records in records.chunks(FOLD_BATCH) {
-            let mut batch = Batch::default();
+            let mut rows = Rows::default();
             for (key, payload) in records {
-                batch.put(key, payload);
+                rows.next().put(key, payload);
             }
-            self.db.apply(batch)?;
+            rows.apply(&self.db)?;
             self.flush_when_many()?;
         }
         Ok(())
@@ -266,7 +266,7 @@ impl Manifest {
                 {
                     page.etag = etag;
                     page.last_modified = last_modified;
-                    codec::put(&mut fold.batch, &keys::entry(url), &entry);
+                    codec::put(fold.rows.next(), &keys::entry(url), &entry);
                 }
             }
             Staged::Rules {
@@ -279,18 +279,18 @@ impl Manifest {
                     && page.content == content
                 {
                     (page.canonical, page.rules) = (canonical, rules);
-                    codec::put(&mut fold.batch, &keys::entry(url), &entry);
+                    codec::put(fold.rows.next(), &keys::entry(url), &entry);
                 }
             }
             Staged::Missing { status } => {
                 let missing = self.strike(url, status)?;
-                codec::put(&mut fold.batch, &keys::missing(url), &missing);
+                codec::put(fold.rows.next(), &keys::missing(url), &missing);
             }
             Staged::Pending { from, why } => {
                 let pending = Pending { from, why };
                 // Most links that are broken were broken before.
                 if self.pending_note(url)?.as_ref() != Some(&pending) {
-                    codec::put(&mut fold.batch, &keys::pending(url), &pending);
+                    codec::put(fold.rows.next(), &keys::pending(url), &pending);
                 }
             }
         }
@@ -304,7 +304,7 @@ impl Manifest {
         url: &PageUrl,
         mut after: Entry,
     ) -> Result<(), ManifestError> {
-        let batch = &mut fold.batch;
+        let batch = fold.rows.next();
         let before = self.entry(url)?;
         match &before {
             // The same outcome again (its bytes had been lost, or a run is repeated) is no change.
