@@ -12,7 +12,10 @@ use super::AuditError;
 use super::expected::{Row, Rows};
 use super::picked::Picked;
 use crate::config::TierName;
-use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, TierState, Verified};
+use crate::delta;
+use crate::manifest::{
+    Doubt, Entry, EtagKind, Generation, Manifest, ManifestError, TierState, Verified,
+};
 use crate::site::{ObjectKey, PageUrl, Scheme};
 use crate::tier::{ListPage, Listed, Stated};
 
@@ -70,6 +73,8 @@ pub(super) struct Facts {
     /// Some URL is not the primary one of its key.
     keys_are_shared: bool,
     owes: bool,
+    /// A plan was begun and has not ended: whatever changed after the watermark may be there or not.
+    in_doubt: bool,
     schemes: HashMap<String, Scheme>,
 }
 
@@ -103,6 +108,7 @@ impl Facts {
             has_own_etags: manifest.has_etags_in_tier(name)?,
             keys_are_shared: manifest.has_aliases()?,
             owes: manifest.debts(name).next().transpose()?.is_some(),
+            in_doubt: manifest.intent(name)?.is_some(),
             schemes: schemes_of(manifest),
             manifest: Arc::clone(manifest),
         })
@@ -177,7 +183,7 @@ impl Facts {
 
     /// Whether a difference on the key of a live page is news.
     pub fn standing(&self, row: &Row) -> Result<Standing, ManifestError> {
-        if !self.keys_are_shared {
+        if !self.keys_are_shared && row.changed <= self.watermark {
             let url = url_of(&row.url);
             return match self.owes && self.manifest.debt(&self.name, &url)?.is_some() {
                 true => Ok(Standing::Owed),
@@ -189,19 +195,61 @@ impl Facts {
     }
 
     /// As [`Facts::standing`], for all that is recorded on a key.
-    pub fn standing_of(
-        &self,
-        group: &[(PageUrl, crate::manifest::Entry)],
-    ) -> Result<Standing, ManifestError> {
-        for (url, entry) in group {
-            if entry.changed > self.watermark {
-                return Ok(Standing::Behind);
-            }
+    pub fn standing_of(&self, group: &[(PageUrl, Entry)]) -> Result<Standing, ManifestError> {
+        let has_changed = |(_, entry): &(PageUrl, Entry)| entry.changed > self.watermark;
+        if group.iter().any(has_changed) && self.is_planned(group)? {
+            return Ok(Standing::Behind);
+        }
+        for (url, _) in group {
             if self.owes && self.manifest.debt(&self.name, url)?.is_some() {
                 return Ok(Standing::Owed);
             }
         }
         Ok(Standing::Settled)
+    }
+
+    /// Whether the tier's next plan has an operation on the key of these pages. A page that has changed and changed back
+    /// has none: nobody will write it, so it must be right as it is.
+    fn is_planned(&self, group: &[(PageUrl, Entry)]) -> Result<bool, ManifestError> {
+        if self.in_doubt || self.watermark == Generation::NONE {
+            return Ok(true);
+        }
+        let mut rows = Vec::with_capacity(group.len());
+        for (url, entry) in group {
+            rows.push(delta::Row {
+                url: url.clone(),
+                before: self.at_watermark(url, entry)?,
+                after: Some(entry.clone()),
+                doubt: Doubt::None,
+            });
+        }
+        // Of the rows of one key the first in URL order decides for all.
+        rows.sort_by(|a, b| b.url.cmp(&a.url));
+        let Some(first) = rows.pop() else {
+            return Ok(false);
+        };
+        let siblings = rows.into_iter().map(|row| delta::Sibling {
+            row,
+            in_delta: true,
+        });
+        let planned = delta::operation(self.manifest.layout(), first, |_| {
+            Ok::<_, ManifestError>(siblings.collect())
+        });
+        Ok(planned?.is_some())
+    }
+
+    /// A page as it was at the tier's watermark; `None` where it was not there, or nobody knows any more.
+    fn at_watermark(&self, url: &PageUrl, entry: &Entry) -> Result<Option<Entry>, ManifestError> {
+        if entry.changed <= self.watermark {
+            return Ok(Some(entry.clone()));
+        }
+        for change in self.manifest.changes_of(url) {
+            match change?.1.before {
+                Some(before) if before.changed > self.watermark => (),
+                before => return Ok(before),
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -284,6 +332,13 @@ impl Portion {
     }
 }
 
+/// What of an object is to be looked at more closely.
+#[derive(Clone, Copy)]
+struct Picks {
+    reads: bool,
+    heads: bool,
+}
+
 /// One tier's way along the rows.
 pub(super) struct Merge {
     pub rows: Rows,
@@ -339,10 +394,29 @@ impl Merge {
         let (reads, heads) = (self.reads.next(), self.heads.next());
         self.checked += 1;
         if row.changed > facts.watermark {
-            // Whatever lies there, nobody has said yet that it is this.
-            self.counts.behind += 1;
-            return Ok(None);
+            // Whatever lies there, nobody has said yet that it is this; unless nothing is to be done about it.
+            let known = match facts.standing(&row)? {
+                Standing::Behind => Some(&mut self.counts.behind),
+                Standing::Owed => Some(&mut self.counts.owed),
+                Standing::Settled => None,
+            };
+            if let Some(count) = known {
+                *count += 1;
+                return Ok(None);
+            }
         }
+        self.compare(facts, row, listed, Picks { reads, heads })
+    }
+
+    /// Compares a row with the object that the listing shows on its key.
+    fn compare(
+        &mut self,
+        facts: &Facts,
+        row: Row,
+        listed: Option<Listed>,
+        picks: Picks,
+    ) -> Result<Option<Item>, AuditError> {
+        let Picks { reads, heads } = picks;
         let Some(listed) = listed else {
             return self.differ(facts, Item::Missing { row, reads });
         };

@@ -184,6 +184,15 @@ pub async fn audit(
         visits.push(visit?);
     }
     let now = (around.clock)();
+    let repairing = Repairing {
+        config,
+        run,
+        around: &around,
+    };
+    if order.mending == Mending::Repair {
+        house = repairing.bring_up(house, &mut visits).await?;
+        around.live.enter("audit");
+    }
     let begin = Order {
         manifest: &manifest,
         dir: config.state.dir.join("audit"),
@@ -198,21 +207,15 @@ pub async fn audit(
     let audit = Audit::begin(begin).await?;
     look_at_all(&audit, &mut visits, order.depth, &around).await?;
     for visit in &mut visits {
-        conclude(&manifest, visit, now)?;
+        conclude(&manifest, visit, audit.begun_at())?;
         note_read_back(config, order, &audit, &manifest, visit)?;
     }
     let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
     if let Some(dir) = &order.report {
         audit.report(dir, &names)?;
     }
-    let repairing = Repairing {
-        config,
-        audit: &audit,
-        run,
-        around: &around,
-    };
     let said;
-    (house, said) = mend(&repairing, order, house, &mut visits).await?;
+    (house, said) = mend(&repairing, (&audit, order), house, &mut visits).await?;
     let mut report = AuditReport::begin(&manifest, &audit)?;
     for reason in said {
         report.note(Verdict::Ok, reason);
@@ -231,21 +234,25 @@ pub async fn audit(
 /// Does what was asked for about the findings. Returned is what there is to say of it.
 async fn mend(
     repairing: &Repairing<'_>,
-    order: &AuditOrder,
+    (audit, order): (&Audit, &AuditOrder),
     mut house: House,
     visits: &mut [Visit],
 ) -> Result<(House, Vec<String>), RunError> {
     let mut said = Vec::new();
     if order.mending == Mending::Repair {
-        (house, said) = repairing.mend(house, visits).await?;
+        (house, said) = repairing.mend(audit, house, visits).await?;
     }
     let looks_again = order.mending == Mending::Repair || order.foreign == ForeignObjects::Delete;
     for visit in visits.iter_mut().filter(|visit| visit.can_be_mended()) {
         if order.foreign == ForeignObjects::Delete && visit.row.counts.foreign > 0 {
-            repairing.delete_foreign(&house.manifest, visit).await?;
+            repairing
+                .delete_foreign(audit, &house.manifest, visit)
+                .await?;
         }
         if looks_again && visit.can_be_mended() {
-            repairing.look_again(&house.manifest, visit).await?;
+            repairing
+                .look_again(audit, &house.manifest, visit)
+                .await?;
             conclude_again(&house.manifest, visit)?;
         }
     }
@@ -436,8 +443,9 @@ fn percent(share: f64) -> String {
     }
 }
 
-/// Records what the audit says of the tier as a whole.
-fn conclude(manifest: &Manifest, visit: &mut Visit, now: i64) -> Result<(), RunError> {
+/// Records what the audit says of the tier as a whole. `begun`: what it says was so then, and of what was seen before
+/// a kill nobody knows more.
+fn conclude(manifest: &Manifest, visit: &mut Visit, begun: i64) -> Result<(), RunError> {
     let row = &mut visit.row;
     if let Some(client) = &visit.client {
         row.traffic = client.traffic();
@@ -468,7 +476,7 @@ fn conclude(manifest: &Manifest, visit: &mut Visit, now: i64) -> Result<(), RunE
     } else if is_whole && is_filled {
         open.state.verified = Some(Verified {
             generation: open.state.watermark,
-            at: now,
+            at: begun,
         });
     }
     (row.watermark, row.verified) = (open.state.watermark, open.state.verified);

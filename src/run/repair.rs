@@ -1,5 +1,6 @@
-//! What an audit has found is mended: each finding becomes a debt, and the tier's ordinary plan pays it: from the store,
-//! else from another tier whose bytes are those of the hash. What no copy serves is fetched from the site again. At last
+//! What an audit has found is mended. Before it looks, the tiers are brought up to date, so that it passes over nothing
+//! that is merely behind. Then each finding becomes a debt, and the tier's ordinary plan pays it: from the store, else
+//! from another tier whose bytes are those of the hash. What no copy serves is fetched from the site again. At last
 //! exactly those objects are looked at again; what counts as mended is what is right then.
 //!
 //! Bytes are compared with their hash wherever they come from, so that no damaged copy is ever spread. Killed anywhere,
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::delta::Object;
 use crate::manifest::{Manifest, RunId};
 use crate::site::{Admission, ObjectKey, PageUrl, Scheme};
+use crate::store::Store;
 use crate::sync::{self, Bodies, TierReport};
 use crate::tier::Tier;
 
@@ -70,26 +72,44 @@ fn owed_because(class: Class) -> &'static str {
 /// What a repair works with.
 pub(super) struct Repairing<'a> {
     pub config: &'a Config,
-    pub audit: &'a Audit,
     pub run: RunId,
     pub around: &'a Surroundings<'a>,
 }
 
 impl Repairing<'_> {
+    /// Writes what the tiers lack anyway, before they are looked at. What is written is proven when the rest is.
+    ///
+    /// # Errors
+    /// What manifest and store say; trouble of a tier is in its row.
+    pub async fn bring_up(&self, house: House, visits: &mut [Visit]) -> Result<House, RunError> {
+        self.around.live.enter("repair");
+        let House { manifest, store } = house;
+        let store = Arc::new(store);
+        let sync = self.sync(&manifest, &store, visits);
+        let behind = visits.iter_mut().filter(|visit| visit.can_be_mended());
+        for done in join_all(behind.map(|visit| self.bring_up_one(&sync, visit))).await {
+            done?;
+        }
+        drop(sync);
+        let store = Arc::into_inner(store).expect("the sync has given it back");
+        Ok(House { manifest, store })
+    }
+
     /// Mends what was found in these tiers. Returned is what the refetching had to say.
     ///
     /// # Errors
     /// What manifest, store and state directory say; trouble of a tier is in its row.
     pub async fn mend(
         &self,
+        audit: &Audit,
         house: House,
         visits: &mut [Visit],
     ) -> Result<(House, Vec<String>), RunError> {
         self.around.live.enter("repair");
         for visit in visits.iter().filter(|visit| visit.can_be_mended()) {
-            self.owe(&house.manifest, visit)?;
+            owe(audit, &house.manifest, visit)?;
         }
-        let (mut house, lost) = self.pay(house, visits).await?;
+        let (mut house, lost) = self.pay(audit, house, visits).await?;
         let mut said = Vec::new();
         if !lost.is_empty() {
             let mut report = RunReport::begin(self.run.clone(), "audit");
@@ -101,7 +121,7 @@ impl Repairing<'_> {
                 house =
                     stages::take_in(source, house, self.config, self.around, &mut report).await?;
                 said.append(&mut report.reasons);
-                house = self.pay(house, visits).await?.0;
+                house = self.pay(audit, house, visits).await?.0;
             }
         }
         for visit in visits.iter_mut().filter(|visit| visit.can_be_mended()) {
@@ -110,40 +130,18 @@ impl Repairing<'_> {
         Ok((house, said))
     }
 
-    /// Every finding about a page becomes a debt.
-    fn owe(&self, manifest: &Manifest, visit: &Visit) -> Result<(), RunError> {
-        let mut owed = Vec::new();
-        for finding in self.audit.findings(&visit.name)? {
-            let finding = finding?;
-            let Some(url) = page_of(&finding) else {
-                continue;
-            };
-            owed.push((url, owed_because(finding.class)));
-            if owed.len() >= GROUP {
-                manifest.owe_all(&visit.name, &std::mem::take(&mut owed))?;
-            }
-        }
-        Ok(manifest.owe_all(&visit.name, &owed)?)
-    }
-
     /// Carries the tiers' plans out. Returned are the pages whose bytes are nowhere.
     async fn pay(
         &self,
+        audit: &Audit,
         house: House,
         visits: &mut [Visit],
     ) -> Result<(House, BTreeSet<PageUrl>), RunError> {
         let House { manifest, store } = house;
         let store = Arc::new(store);
-        let readable = self.readable(visits);
-        let sync = sync::Sync {
-            bodies: Bodies::new(Arc::clone(&manifest), Some(Arc::clone(&store)), readable),
-            manifest: Arc::clone(&manifest),
-            run: self.run.clone(),
-            checkpoints: self.config.state.checkpoints,
-            across: None,
-        };
+        let sync = self.sync(&manifest, &store, visits);
         let payments = visits.iter_mut().filter(|visit| visit.can_be_mended());
-        for paid in join_all(payments.map(|visit| self.pay_one(&sync, visit))).await {
+        for paid in join_all(payments.map(|visit| self.pay_one(audit, &sync, visit))).await {
             paid?;
         }
         let mut lost = BTreeSet::new();
@@ -153,6 +151,17 @@ impl Repairing<'_> {
         drop(sync);
         let store = Arc::into_inner(store).expect("the sync has given it back");
         Ok((House { manifest, store }, lost))
+    }
+
+    fn sync(&self, manifest: &Arc<Manifest>, store: &Arc<Store>, visits: &[Visit]) -> sync::Sync {
+        let readable = self.readable(visits);
+        sync::Sync {
+            bodies: Bodies::new(Arc::clone(manifest), Some(Arc::clone(store)), readable),
+            manifest: Arc::clone(manifest),
+            run: self.run.clone(),
+            checkpoints: self.config.state.checkpoints,
+            across: None,
+        }
     }
 
     /// All configured tiers, also those that are not audited: any of them may have a copy.
@@ -167,16 +176,31 @@ impl Repairing<'_> {
         clients.collect()
     }
 
-    async fn pay_one(&self, sync: &sync::Sync, visit: &mut Visit) -> Result<(), RunError> {
+    /// Says whether the tier was written to the end.
+    async fn bring_up_one(&self, sync: &sync::Sync, visit: &mut Visit) -> Result<bool, RunError> {
         let open = visit.open.as_mut().expect("only open tiers can be mended");
         let progress = self.around.live.tier(&format!("{} (repair)", open.name));
         let outcome = sync.bring_up(open, &progress).await?;
         visit.row.sent.add(&outcome.report);
+        let is_up = outcome.down.is_none();
         if let Some(trouble) = outcome.down {
             visit.fail(trouble.why);
+        }
+        Ok(is_up)
+    }
+
+    async fn pay_one(
+        &self,
+        audit: &Audit,
+        sync: &sync::Sync,
+        visit: &mut Visit,
+    ) -> Result<(), RunError> {
+        if !self.bring_up_one(sync, visit).await? {
             return Ok(());
         }
-        match audit::prove(&sync.manifest, open, (self.around.clock)()).await {
+        let open = visit.open.as_mut().expect("only open tiers can be mended");
+        // What is not written anew now was looked at when the audit began.
+        match audit::prove(&sync.manifest, open, audit.begun_at()).await {
             Ok(_) => (),
             Err(AuditError::Tier(error)) => {
                 visit.fail(error.to_string());
@@ -248,11 +272,12 @@ impl Repairing<'_> {
     /// What manifest and state directory say.
     pub async fn delete_foreign(
         &self,
+        audit: &Audit,
         manifest: &Arc<Manifest>,
         visit: &mut Visit,
     ) -> Result<(), RunError> {
         let mut keys = Vec::new();
-        let mut findings = self.audit.findings(&visit.name)?.peekable();
+        let mut findings = audit.findings(&visit.name)?.peekable();
         let mut is_taken = false;
         while findings.peek().is_some() {
             for finding in findings.by_ref() {
@@ -298,12 +323,17 @@ impl Repairing<'_> {
     ///
     /// # Errors
     /// What manifest and state directory say; trouble of the tier is in its row.
-    pub async fn look_again(&self, manifest: &Manifest, visit: &mut Visit) -> Result<(), RunError> {
+    pub async fn look_again(
+        &self,
+        audit: &Audit,
+        manifest: &Manifest,
+        visit: &mut Visit,
+    ) -> Result<(), RunError> {
         let open = visit.open.as_ref().expect("only open tiers can be mended");
         let progress = self.around.live.tier(&format!("{} (again)", open.name));
         progress.plan(visit.row.counts.findings());
         let row = &mut visit.row;
-        let looked = self.audit.look_again(open, &progress, |finding, wrong| {
+        let looked = audit.look_again(open, &progress, |finding, wrong| {
             let Some(why) = wrong else {
                 row.repaired += 1;
                 return;
@@ -345,6 +375,22 @@ impl Sent {
         self.failed += report.failed;
         self.bytes += report.bytes;
     }
+}
+
+/// Every finding about a page becomes a debt.
+fn owe(audit: &Audit, manifest: &Manifest, visit: &Visit) -> Result<(), RunError> {
+    let mut owed = Vec::new();
+    for finding in audit.findings(&visit.name)? {
+        let finding = finding?;
+        let Some(url) = page_of(&finding) else {
+            continue;
+        };
+        owed.push((url, owed_because(finding.class)));
+        if owed.len() >= GROUP {
+            manifest.owe_all(&visit.name, &std::mem::take(&mut owed))?;
+        }
+    }
+    Ok(manifest.owe_all(&visit.name, &owed)?)
 }
 
 fn page_of(finding: &Finding) -> Option<PageUrl> {
