@@ -97,6 +97,15 @@ pub struct Finding {
     /// When it was last known to be right: the tier's last complete proof, where that covers it.
     pub last_good: Option<String>,
     pub seen_by: SeenBy,
+    /// What is there has a name that is no key, or is no object at all (a link in a folder): `key` is there for people, and
+    /// nobody deletes anything by it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub odd: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// The columns of the CSV files, in their order. Names are a promise: added at the end, never renamed.
@@ -205,6 +214,7 @@ mod tests {
             since: None,
             last_good: None,
             seen_by: SeenBy::Listing,
+            odd: false,
         };
         let expected =
             "primary,foreign,\"'=1+1,\"\"x\"\"\ny\",,,,,,7,,,,\"nobody's\",,,listing\r\n";

@@ -225,6 +225,7 @@ impl<'a> Look<'a> {
                 since: None,
                 last_good: None,
                 seen_by: SeenBy::Listing,
+                odd: false,
             })));
         };
         match facts.standing_of(&group)? {
@@ -251,6 +252,7 @@ impl<'a> Look<'a> {
             since: self.time_of(entry.changed)?,
             last_good: self.last_good(entry.changed),
             seen_by,
+            odd: false,
         };
         Ok(Looked::Found(Box::new(finding)))
     }
@@ -263,10 +265,12 @@ impl<'a> Look<'a> {
             url: None,
             expected: None,
             found: Some(Bytes::default()),
-            why: "no object of the site can be called so".to_owned(),
+            why: "no object of the site can be called so, or it is no file: nobody but you removes it"
+                .to_owned(),
             since: None,
             last_good: None,
             seen_by: SeenBy::Listing,
+            odd: true,
         })
     }
 
@@ -339,7 +343,8 @@ impl<'a> Look<'a> {
     /// What is wrong with the object of a finding now, of whatever page it is by now; `None` where nothing is.
     pub async fn still_wrong(&self, finding: &Finding) -> Result<Option<String>, AuditError> {
         let facts = self.facts;
-        let Ok(key) = ObjectKey::parse(&finding.key) else {
+        let key = ObjectKey::parse(&finding.key).ok();
+        let Some(key) = key.filter(|_| !finding.odd) else {
             return Ok(Some(finding.why.clone()));
         };
         let seen = match self.head(key.as_str()).await? {
@@ -468,6 +473,7 @@ impl<'a> Look<'a> {
             since: self.time_of(row.changed).ok().flatten(),
             last_good: self.last_good(row.changed),
             seen_by,
+            odd: false,
         }))
     }
 

@@ -283,7 +283,7 @@ impl Repairing<'_> {
             for finding in findings.by_ref() {
                 let finding = finding?;
                 let key = ObjectKey::parse(&finding.key).ok();
-                let key = key.filter(|_| finding.class == Class::Foreign);
+                let key = key.filter(|_| finding.class == Class::Foreign && !finding.odd);
                 if let Some(key) = key.filter(ObjectKey::is_site)
                     && is_nobodys(manifest, &key)?
                 {

@@ -88,8 +88,9 @@ pub struct Stated {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ListPage {
     pub objects: Vec<Listed>,
-    /// Names among them that no object of the site can have: not UTF-8 (with signs in the place of its bytes), too
-    /// long, or beginning with a slash.
+    /// Names among them that no object of the site can have: not UTF-8, too long, or beginning with a slash; in a folder
+    /// also what is neither file nor folder. They are for people, and nothing is ever looked up by them: in the place of
+    /// a byte that is no text stands `\xff`.
     pub odd: Vec<String>,
     pub more: bool,
     pub last: Option<String>,

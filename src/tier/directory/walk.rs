@@ -169,7 +169,7 @@ pub(super) struct Walk {
     root: PathBuf,
     after: String,
     levels: Vec<Level>,
-    /// Names met on the way that cannot be objects, with signs in the place of what is not UTF-8.
+    /// Names met on the way that cannot be objects, as [`ListPage::odd`] has them.
     odd: Vec<String>,
 }
 
@@ -259,7 +259,7 @@ impl Walk {
     }
 
     fn note_odd(&mut self, prefix: &str, name: Result<String, OsString>) {
-        let name = name.unwrap_or_else(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_else(|name| escaped(name.as_encoded_bytes()));
         let path = format!("{prefix}{name}");
         if path.as_str() > self.after.as_str() {
             self.odd.push(path);
@@ -269,6 +269,16 @@ impl Walk {
     fn leads_beyond(&self, path: &str) -> bool {
         path > self.after.as_str() || (path.ends_with('/') && self.after.starts_with(path))
     }
+}
+
+/// A name that is not UTF-8, with `\xff` in the place of bytes that are no text, so that two such names stay two.
+fn escaped(name: &[u8]) -> String {
+    let mut text = String::with_capacity(name.len());
+    for chunk in name.utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', "\\\\"));
+        text.extend(chunk.invalid().escape_ascii().map(char::from));
+    }
+    text
 }
 
 fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
