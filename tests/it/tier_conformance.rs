@@ -1314,6 +1314,26 @@ async fn no_key_leads_out_of_the_folder() {
     symlink(&outside, root.join("h/link")).expect("linked");
     assert_eq!(tier.get(&key("h/link"), None).await.expect("get"), None);
     assert_eq!(list_all(&tier, 10).await.len(), 1);
+    // Nor a link in the place of a folder: neither for readers nor for what is written or removed.
+    let elsewhere = worlds.folder.path().join("elsewhere");
+    fs::create_dir(&elsewhere).expect("created");
+    fs::write(elsewhere.join("a"), b"theirs").expect("written");
+    symlink(&elsewhere, root.join("h/dir")).expect("linked");
+    let behind = [key("h/dir/a"), key("h/dir/new/b")];
+    assert_eq!(tier.head(&behind[0]).await.expect("head"), None);
+    for key in &behind {
+        let body = Body::Bytes(Bytes::from_static(b"page"));
+        let refused = tier.put(key, body, &meta_of(b"page")).await;
+        let error = refused.expect_err("it would lie elsewhere");
+        assert_eq!(error.class(), Class::Skip);
+        assert!(error.to_string().contains("remove the link"), "{error}");
+        let failed = tier.delete(std::slice::from_ref(key)).await;
+        assert!(failed.expect("nothing is there").is_empty());
+    }
+    assert_eq!(fs::read(elsewhere.join("a")).expect("there"), b"theirs");
+    assert_eq!(fs::read_dir(&elsewhere).expect("there").count(), 1);
+    let page = tier.list(None, 10).await.expect("listed");
+    assert_eq!(page.odd, ["h/dir", "h/link"]);
     assert_eq!(
         class(tier.read_small(".standin/../../secret").await),
         Class::Skip

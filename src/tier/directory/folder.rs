@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
+use super::below;
 use super::walk::Cursor;
 use crate::config::TierName;
 use crate::content::{Digest, Digester, digest};
@@ -82,6 +83,16 @@ impl Folder {
     ) -> Result<Confirmed, TierError> {
         self.check_site(key)?;
         let scratch = self.write_body(key, body, meta)?;
+        self.put_scratch(key, scratch, meta)
+    }
+
+    /// The rest of a put, once the body lies in a scratch file.
+    fn put_scratch(
+        &self,
+        key: &ObjectKey,
+        scratch: Scratch,
+        meta: &ObjectMeta,
+    ) -> Result<Confirmed, TierError> {
         let record = Record::new(key, meta);
         let side = self.write_scratch(&record.encode())?;
         let place = self.place(key);
@@ -105,22 +116,20 @@ impl Folder {
         meta: &ObjectMeta,
     ) -> Result<Confirmed, TierError> {
         self.check_site(from)?;
+        self.check_site(key)?;
         let place = self.place(from);
-        let mut candidates = place.natural.iter().chain([&place.overflow]);
-        let path = candidates
-            .find(|path| matches!(open_regular(path), Ok(Some(_))))
-            .ok_or_else(|| self.mismatch(from, "there is no such object".into()))?;
-        let body = Body::File {
-            path: path.clone(),
-            size: meta.size,
+        let Some(file) = self.open_body(from, &place)? else {
+            return Err(self.mismatch(from, "there is no such object".into()));
         };
-        self.put(key, &body, meta)
+        let path = place.natural.as_ref().unwrap_or(&place.overflow);
+        let scratch = self.write_copy(key, (path, file), meta)?;
+        self.put_scratch(key, scratch, meta)
     }
 
     pub fn reheader(&self, key: &ObjectKey, meta: &ObjectMeta) -> Result<Confirmed, TierError> {
         self.check_site(key)?;
         let place = self.place(key);
-        let Some(file) = self.open_body(&place)? else {
+        let Some(file) = self.open_body(key, &place)? else {
             return Err(self.mismatch(key, "there is no such object".into()));
         };
         let size = self.checked(&place.side, file.metadata())?.len();
@@ -162,7 +171,7 @@ impl Folder {
         self.checked(&place.side, remove_if_there(&place.side))?;
         self.checked(&place.overflow, remove_if_there(&place.overflow))?;
         if let Some(natural) = &place.natural
-            && self.checked(natural, remove_if_there(natural))?
+            && self.checked(natural, below::remove(&self.root, key.as_str()))?
         {
             self.clear_folders(natural);
         }
@@ -222,7 +231,7 @@ impl Folder {
     fn open(&self, key: &ObjectKey) -> Result<Option<(File, Option<Record>)>, TierError> {
         let place = self.place(key);
         let _names = self.lock_names();
-        let Some(file) = self.open_body(&place)? else {
+        let Some(file) = self.open_body(key, &place)? else {
             return Ok(None);
         };
         Ok(Some((file, self.read_record(key, &place)?)))
@@ -320,15 +329,15 @@ impl Folder {
         }
     }
 
-    fn open_body(&self, place: &Place) -> Result<Option<File>, TierError> {
-        for path in place.natural.iter().chain([&place.overflow]) {
-            match open_regular(path) {
-                Ok(Some(file)) => return Ok(Some(file)),
-                Ok(None) => {}
-                Err(error) => return Err(fault(&self.tier, path, error)),
+    /// Links are not followed: a key must not lead out of the root.
+    fn open_body(&self, key: &ObjectKey, place: &Place) -> Result<Option<File>, TierError> {
+        if let Some(natural) = &place.natural {
+            let opened = below::open_file(&self.root, key.as_str());
+            if let Some(file) = self.checked(natural, opened)? {
+                return Ok(Some(file));
             }
         }
-        Ok(None)
+        self.checked(&place.overflow, open_regular(&place.overflow))
     }
 
     /// The body in a scratch file, compared with `meta`.
@@ -338,25 +347,49 @@ impl Folder {
         body: &Body,
         meta: &ObjectMeta,
     ) -> Result<Scratch, TierError> {
+        match body {
+            Body::Bytes(bytes) => {
+                self.compare(key, digest(bytes), meta)?;
+                self.write_scratch(bytes)
+            }
+            Body::File { path, .. } => {
+                let source = File::open(path).map_err(|source| self.unreadable(key, path, source))?;
+                self.write_copy(key, (path, source), meta)
+            }
+        }
+    }
+
+    /// What a file holds in a scratch file, compared with `meta`.
+    fn write_copy(
+        &self,
+        key: &ObjectKey,
+        from: (&Path, File),
+        meta: &ObjectMeta,
+    ) -> Result<Scratch, TierError> {
+        let (scratch, mut file) = self.open_scratch()?;
+        let found = self.copy_file(key, from, &scratch.path, &mut file)?;
+        self.compare(key, found, meta)?;
+        Ok(scratch)
+    }
+
+    fn compare(&self, key: &ObjectKey, found: Digest, meta: &ObjectMeta) -> Result<(), TierError> {
         let announced = Digest {
             content: meta.content,
             crc32c: meta.crc32c,
             size: meta.size,
         };
-        let compare = |found: Digest| match found == announced {
+        match found == announced {
             true => Ok(()),
             false => Err(self.mismatch(key, format!("found {found:?}, announced {announced:?}"))),
-        };
-        match body {
-            Body::Bytes(bytes) => {
-                compare(digest(bytes))?;
-                self.write_scratch(bytes)
-            }
-            Body::File { path, .. } => {
-                let (scratch, mut file) = self.open_scratch()?;
-                compare(self.copy_file(key, path, &scratch.path, &mut file)?)?;
-                Ok(scratch)
-            }
+        }
+    }
+
+    fn unreadable(&self, key: &ObjectKey, path: &Path, source: io::Error) -> TierError {
+        TierError::Source {
+            tier: self.tier.clone(),
+            at: key.as_str().into(),
+            path: path.into(),
+            source,
         }
     }
 
@@ -365,17 +398,10 @@ impl Folder {
     fn copy_file(
         &self,
         key: &ObjectKey,
-        from: &Path,
+        (from, mut source): (&Path, File),
         to: &Path,
         file: &mut File,
     ) -> Result<Digest, TierError> {
-        let unreadable = |source| TierError::Source {
-            tier: self.tier.clone(),
-            at: key.as_str().into(),
-            path: from.into(),
-            source,
-        };
-        let mut source = File::open(from).map_err(unreadable)?;
         let mut digester = Digester::new();
         let mut chunk = vec![0; COPY_BYTES];
         loop {
@@ -383,7 +409,7 @@ impl Folder {
                 Ok(0) => return Ok(digester.finish()),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(error)),
+                Err(error) => return Err(self.unreadable(key, from, error)),
             };
             digester.update(&chunk[..count]);
             self.checked(to, file.write_all(&chunk[..count]))?;
@@ -428,14 +454,20 @@ impl Folder {
         };
         // Each round takes one obstacle away; a key of 1,024 bytes has at most 512 parents.
         for _ in 0..=512 {
-            let Err(error) = scratch.move_to(natural) else {
+            let Err(error) = scratch.move_below(&self.root, key.as_str()) else {
                 // A body from the time when a folder stood here would come back to light if
                 // this one were lost.
                 self.checked(&place.overflow, remove_if_there(&place.overflow))?;
                 return Ok(());
             };
+            if below::is_link(&error) {
+                return Err(self.leads_away(key));
+            }
             match error.kind() {
-                ErrorKind::NotFound => self.checked(natural, make_parent(natural))?,
+                ErrorKind::NotFound => match below::make_folders(&self.root, key.as_str()) {
+                    Err(error) if below::is_link(&error) => return Err(self.leads_away(key)),
+                    made => self.checked(natural, made)?,
+                },
                 ErrorKind::NotADirectory => self.displace(key, natural)?,
                 ErrorKind::IsADirectory | ErrorKind::InvalidFilename => {
                     return self.checked(
@@ -447,6 +479,15 @@ impl Folder {
             }
         }
         Err(fault(&self.tier, natural, ErrorKind::NotADirectory.into()))
+    }
+
+    fn leads_away(&self, key: &ObjectKey) -> TierError {
+        TierError::Rejected {
+            tier: self.tier.clone(),
+            at: key.as_str().into(),
+            cause: "a folder of its path is a symbolic link, which leads elsewhere; remove the link"
+                .into(),
+        }
     }
 
     /// Moves the body that stands where `key` needs a folder to the overflow. Its side file
@@ -488,8 +529,8 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    pub fn move_to(&mut self, path: &Path) -> io::Result<()> {
-        fs::rename(&self.path, path)?;
+    fn move_below(&mut self, root: &Path, path: &str) -> io::Result<()> {
+        below::move_in(&self.path, root, path)?;
         self.moved = true;
         Ok(())
     }
@@ -554,7 +595,7 @@ fn digest_of(mut file: File) -> io::Result<Digest> {
     }
 }
 
-/// Opens a regular file. Links are not followed: a key must not lead out of the root.
+/// Opens a regular file that is named by a hash.
 fn open_regular(path: &Path) -> io::Result<Option<File>> {
     let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let opened = OpenOptions::new()
@@ -564,9 +605,7 @@ fn open_regular(path: &Path) -> io::Result<Option<File>> {
     match opened {
         Ok(file) => Ok(file.metadata()?.is_file().then_some(file)),
         Err(error) if is_absent(&error) => Ok(None),
-        Err(error) if error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) => {
-            Ok(None)
-        }
+        Err(error) if below::is_link(&error) => Ok(None),
         Err(error) => Err(error),
     }
 }

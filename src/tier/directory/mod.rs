@@ -1,6 +1,6 @@
 //! A copy of the site in a local folder: bodies where any web server finds them, metadata in
 //! side files under `.standin/`. The file `folder.rs` puts and removes objects and holds the
-//! order of steps that a crash cannot break; `walk.rs` lists, `small.rs` keeps head and
+//! order of steps that a crash cannot break; `below.rs` goes to them without following links; `walk.rs` lists, `small.rs` keeps head and
 //! checkpoints; a side file is a record as in `../record.rs`.
 //!
 //! ```text
@@ -12,6 +12,7 @@
 //! ROOT/.standin/<anything else>           small objects
 //! ```
 
+mod below;
 mod folder;
 mod small;
 mod walk;
