@@ -5,6 +5,7 @@
 //! listing alone, but for the many that follow when the first [`SECOND_LOOKS_MAX`] were confirmed, and for what is
 //! nobody's.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -514,11 +515,11 @@ fn differing_fields(expected: &ObjectMeta, found: Option<&ObjectMeta>) -> Vec<St
     note(expected.size != found.size, "size");
     note(expected.status != found.status, "status");
     note(expected.location != found.location, "location");
-    for (name, value) in expected.headers.iter() {
-        note(found.headers.get(name) != Some(value), name);
-    }
-    for (name, _) in found.headers.iter() {
-        note(expected.headers.get(name).is_none(), name);
+    let both = expected.headers.iter().chain(found.headers.iter());
+    let names_of_both: BTreeSet<&str> = both.map(|(name, _)| name).collect();
+    for name in names_of_both {
+        let (expected, found) = (expected.headers.all(name), found.headers.all(name));
+        note(expected.ne(found), name);
     }
     names
 }
@@ -553,6 +554,42 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::content::KeptHeaders;
+    use crate::site::PageUrl;
+
+    #[test]
+    fn headers_that_come_repeatedly_are_compared_one_by_one() {
+        // Promise: two lines of one header are right when both are there in their order; one more, one less, or another
+        // is a difference, by name.
+        let meta = |headers: &[(&str, &str)]| ObjectMeta {
+            url: PageUrl::parse("https://h.test/").unwrap(),
+            content: ContentHash::of(b"x"),
+            crc32c: 0,
+            size: 1,
+            status: 200,
+            location: None,
+            headers: KeptHeaders::stored(
+                headers
+                    .iter()
+                    .map(|(name, value)| (*name, value.as_bytes())),
+            ),
+            provenance: None,
+        };
+        let (html, a, b) = (("content-type", "text/html"), ("link", "a"), ("link", "b"));
+        let expected = meta(&[html, a, b]);
+        let table: [(&[_], &[&str]); 6] = [
+            (&[html, a, b], &[]),
+            (&[html, b, a], &["link"]),
+            (&[html, a], &["link"]),
+            (&[html, a, b, a], &["link"]),
+            (&[html, ("content-type", "text/plain"), a, b], &["content-type"]),
+            (&[a, b, ("vary", "x")], &["content-type", "vary"]),
+        ];
+        for (found, differing) in table {
+            let found = meta(found);
+            assert_eq!(differing_fields(&expected, Some(&found)), differing);
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn no_more_is_read_than_the_rate_lets_through() {

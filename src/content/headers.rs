@@ -148,6 +148,12 @@ impl KeptHeaders {
             .map(|(_, value)| value)
     }
 
+    /// All values of the header with this lower-case name, in the answer's order: `link` and others may come repeatedly.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let of_name = self.iter().filter(move |(kept, _)| *kept == name);
+        of_name.map(|(_, value)| value)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0
             .iter()

@@ -81,7 +81,7 @@ impl Cause {
                 let (old, new) = (&before.headers, &after.headers);
                 let names = old.iter().chain(new.iter()).map(|(name, _)| name);
                 let mut differ: Vec<String> = names
-                    .filter(|name| old.get(name) != new.get(name))
+                    .filter(|name| old.all(name).ne(new.all(name)))
                     .map(str::to_owned)
                     .collect();
                 differ.sort();

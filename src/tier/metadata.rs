@@ -74,9 +74,15 @@ pub(super) fn encode(
     let mut stored = Stored::default();
     let mut others: Vec<(&str, &str)> = Vec::new();
     for (name, value) in meta.headers.iter() {
-        match native(name, value).filter(|name| !stored.native.contains_key(name)) {
-            Some(field) if is_plain(value) => drop(stored.native.insert(field, value.to_owned())),
-            _ => others.push((name, value)),
+        let field = native(name, value).filter(|_| is_plain(value));
+        let field = field.filter(|field| !stored.native.contains_key(field));
+        let is_alone = meta.headers.all(name).nth(1).is_none();
+        // Of one that comes repeatedly the service sends one, and all of them stand beside the object.
+        if field.is_none() || !is_alone {
+            others.push((name, value));
+        }
+        if let Some(field) = field {
+            stored.native.insert(field, value.to_owned());
         }
     }
     if !stored.native.contains_key("content-type") {
@@ -324,6 +330,14 @@ mod tests {
             ][..],
             &[("content-type", "text/css"), ("cache-control", "0")],
             &[("content-language", "de, cy"), ("content-type", "")],
+            &[
+                ("cache-control", "public"),
+                ("cache-control", "max-age=60"),
+                ("content-type", "text/html"),
+                ("link", "</a.css>; rel=preload"),
+                ("link", "</b.css>; rel=preload"),
+            ],
+            &[("cache-control", "a  b"), ("cache-control", "public")],
             &[(
                 "content-disposition",
                 "attachment; filename=\"Übersicht   1.pdf\"",
