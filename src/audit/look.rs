@@ -36,6 +36,10 @@ const MB: u64 = 1 << 20;
 /// Earlier versions of a page that a wrong object is compared with.
 const VERSIONS_MAX: usize = 50;
 
+/// So many objects in a row that the disk does not give are no bad spots any more: it is ill as a whole, and what it says
+/// of the others is worth nothing.
+const UNREADABLE_IN_A_ROW_MAX: u64 = 6;
+
 /// What came of an item.
 #[derive(Debug)]
 pub(super) enum Looked {
@@ -64,6 +68,7 @@ pub(super) struct Look<'a> {
     pub facts: &'a Facts,
     pub open: &'a OpenTier,
     second_looks: AtomicU64,
+    unreadable_in_a_row: AtomicU64,
     room: Semaphore,
     pace: Option<Pace>,
 }
@@ -75,6 +80,7 @@ impl<'a> Look<'a> {
             facts,
             open,
             second_looks: AtomicU64::new(0),
+            unreadable_in_a_row: AtomicU64::new(0),
             room: Semaphore::new(IN_FLIGHT_MB as usize),
             pace: rate.map(Pace::of),
         }
@@ -306,8 +312,16 @@ impl<'a> Look<'a> {
                 let why = "it is not there";
                 Err(self.found(row, Class::Missing, None, why, SeenBy::Head))
             }
+            Err(error) if is_bad_spot(&error) => Err(self.unreadable(row, &error)),
             Err(error) => Err(Looked::Unseen(error)),
         })
+    }
+
+    /// The disk does not give it, so that it is as good as other bytes; written anew it lies elsewhere.
+    fn unreadable(&self, row: &Row, error: &TierError) -> Looked {
+        let why = format!("it cannot be read: {error}");
+        let found = Some(Bytes::default());
+        self.found(row, Class::Corrupt, found, &why, SeenBy::Read)
     }
 
     async fn beside(&self, row: &Row) -> Result<Looked, AuditError> {
@@ -392,7 +406,12 @@ impl<'a> Look<'a> {
 
     /// Reads an object back and compares its BLAKE3.
     async fn read(&self, row: &Row, listed: &Listed) -> Result<Looked, AuditError> {
-        let hash = match self.hash_of(listed).await {
+        let read = self.about_one(self.hash_of(listed).await);
+        let read = match read {
+            Ok(Err(error)) if is_bad_spot(&error) => self.about_one(self.hash_of(listed).await),
+            read => read,
+        };
+        let hash = match read? {
             Ok(hash) => hash,
             // It was replaced or deleted since it was listed, or its service found out itself that it is damaged.
             Err(error @ TierError::Mismatch { .. }) => {
@@ -404,8 +423,8 @@ impl<'a> Look<'a> {
                     looked => Ok(looked),
                 };
             }
-            Err(error) if error.class() == ErrorClass::Skip => return Ok(Looked::Unseen(error)),
-            Err(error) => return Err(error.into()),
+            Err(error) if is_bad_spot(&error) => return Ok(self.unreadable(row, &error)),
+            Err(error) => return Ok(Looked::Unseen(error)),
         };
         if hash == row.content {
             return Ok(Looked::Right);
@@ -417,6 +436,33 @@ impl<'a> Look<'a> {
         let why =
             "its bytes are others than were written, although the listing shows nothing of it";
         Ok(self.found(row, Class::Corrupt, Some(found), why, SeenBy::Read))
+    }
+
+    /// Tells what is about one object alone (inside) from what is about the tier.
+    fn about_one<T>(
+        &self,
+        asked: Result<T, TierError>,
+    ) -> Result<Result<T, TierError>, AuditError> {
+        let error = match asked {
+            Ok(answer) => {
+                self.unreadable_in_a_row.store(0, Ordering::Relaxed);
+                return Ok(Ok(answer));
+            }
+            Err(error) => error,
+        };
+        let is_about_one = match &error {
+            error if is_bad_spot(error) => {
+                let before = self.unreadable_in_a_row.fetch_add(1, Ordering::Relaxed);
+                // Each is tried twice.
+                before < 2 * UNREADABLE_IN_A_ROW_MAX
+            }
+            TierError::Mismatch { .. } | TierError::Denied { .. } => true,
+            error => error.class() == ErrorClass::Skip,
+        };
+        match is_about_one {
+            true => Ok(Err(error)),
+            false => Err(error.into()),
+        }
     }
 
     async fn hash_of(&self, listed: &Listed) -> Result<ContentHash, TierError> {
@@ -442,10 +488,10 @@ impl<'a> Look<'a> {
 
     /// A HEAD; inside, what is about this object alone.
     async fn head(&self, key: &str) -> Result<Result<Option<Seen>, TierError>, AuditError> {
-        match self.open.tier.head(&key_of(key)).await {
-            Ok(seen) => Ok(Ok(seen)),
-            Err(error) if error.class() == ErrorClass::Skip => Ok(Err(error)),
-            Err(error) => Err(error.into()),
+        let key = key_of(key);
+        match self.about_one(self.open.tier.head(&key).await)? {
+            Err(error) if is_bad_spot(&error) => self.about_one(self.open.tier.head(&key).await),
+            asked => Ok(asked),
         }
     }
 
@@ -487,6 +533,11 @@ impl<'a> Look<'a> {
         let verified = self.facts.verified?;
         (verified.generation >= changed).then(|| rfc3339(verified.at))
     }
+}
+
+/// What a disk says of one file that it cannot read.
+fn is_bad_spot(error: &TierError) -> bool {
+    matches!(error, TierError::Io { .. })
 }
 
 fn bytes_of(listed: &Listed) -> Bytes {

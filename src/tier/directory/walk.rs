@@ -125,7 +125,7 @@ impl Folder {
             Err(error) if is_absent(&error) => return Ok(Step::Other),
             Err(error) => return Err(error),
         };
-        let side = read_if_there(&self.hashed(META, name))?;
+        let side = read_side(&self.hashed(META, name));
         let stamp = Stamp::decode(&side).filter(|stamp| stamp.key == name);
         let etag = stamp
             .map(|stamp| stamp.etag.into_owned())
@@ -143,7 +143,7 @@ impl Folder {
                 Err(error) if is_absent(&error) => continue,
                 Err(error) => return Err(error),
             };
-            let side = read_if_there(&self.root.join(META).join(&name))?;
+            let side = read_side(&self.root.join(META).join(&name));
             if let Some(stamp) = Stamp::decode(&side)
                 && let Ok(key) = ObjectKey::parse(&stamp.key)
             {
@@ -228,18 +228,23 @@ impl Walk {
     /// and whatever is neither file nor folder cannot be objects and are odd; a folder that
     /// has vanished is empty.
     fn read_names(&mut self, prefix: &str) -> io::Result<Vec<String>> {
+        // Whoever hears of it knows the root and not which folder in it.
+        let in_folder = |error: io::Error| match prefix {
+            "" => error,
+            prefix => io::Error::new(error.kind(), format!("{prefix}: {error}")),
+        };
         let entries = match fs::read_dir(self.root.join(prefix)) {
             Err(error)
                 if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
             {
                 return Ok(Vec::new());
             }
-            entries => entries?,
+            entries => entries.map_err(in_folder)?,
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry?;
-            let kind = entry.file_type()?;
+            let entry = entry.map_err(in_folder)?;
+            let kind = entry.file_type().map_err(in_folder)?;
             let mut name = match entry.file_name().into_string() {
                 Ok(name) if kind.is_dir() || kind.is_file() => name,
                 name => {
@@ -281,9 +286,16 @@ fn escaped(name: &[u8]) -> String {
     text
 }
 
-fn read_if_there(path: &Path) -> io::Result<Vec<u8>> {
+/// A side file. One that cannot be read says as little as one that is not there: it is the trouble of one object, which
+/// counts as unknown then.
+fn read_side(path: &Path) -> Vec<u8> {
     match fs::read(path) {
-        Err(error) if is_absent(&error) => Ok(Vec::new()),
-        read => read,
+        Ok(bytes) => bytes,
+        Err(error) => {
+            if !is_absent(&error) {
+                tracing::warn!(path = %path.display(), %error, "a side file cannot be read");
+            }
+            Vec::new()
+        }
     }
 }
