@@ -215,6 +215,23 @@ impl Manifest {
         codec::get(&self.db, &keys::in_tier(keys::MARK, name, key.as_str()))
     }
 
+    /// Marks keys that the next proof is to look up, whoever wrote there last. Not durable by itself.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn mark_all(
+        &self,
+        name: &TierName,
+        doubted: &[(ObjectKey, Mark)],
+    ) -> Result<(), ManifestError> {
+        let mut batch = Batch::default();
+        for (key, mark) in doubted {
+            codec::put(&mut batch, &keys::in_tier(keys::MARK, name, key.as_str()), mark);
+        }
+        self.db.apply(batch)?;
+        self.flush_when_many()
+    }
+
     /// Drops the marks of writes that have been proven, or that are owed again.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! A complete audit: every tier gone through side by side under the lock of a run, what they have found put together,
 //! and where it was asked for mended.
 //!
-//! It looks and records one thing: that a tier was proven whole, or that it is not any more. What it may change in a tier
-//! is said in `repair.rs`.
+//! It looks, and records that a tier was proven whole, or that it is not any more and why (`remembered.rs`). What it may
+//! change in a tier is said in `repair.rs`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use serde::Serialize;
 
 use super::house::{self, House};
+use super::remembered;
 use super::repair::{Repairing, Sent, Unrepaired};
 use super::report::rfc3339;
 use super::{Lock, RunError, Surroundings, Verdict, new_run_id};
@@ -207,6 +208,9 @@ pub async fn audit(
     let audit = Audit::begin(begin).await?;
     look_at_all(&audit, &mut visits, order.depth, &around).await?;
     for visit in &mut visits {
+        if visit.is_ours() {
+            remembered::remember(&audit, &manifest, &visit.name)?;
+        }
         conclude(&manifest, visit, audit.begun_at())?;
         note_read_back(config, order, &audit, &manifest, visit)?;
     }
@@ -333,8 +337,12 @@ impl Visit {
 
     /// Only what is ours is written to, and only while it can be.
     pub fn can_be_mended(&self) -> bool {
+        !self.failed && self.is_ours()
+    }
+
+    fn is_ours(&self) -> bool {
         let is_ours = |open: &OpenTier| open.state.epoch > 0 && !open.has_lost_its_head();
-        !self.failed && self.open.as_ref().is_some_and(is_ours)
+        self.open.as_ref().is_some_and(is_ours)
     }
 }
 

@@ -13,6 +13,7 @@ mod guards;
 mod house;
 mod lock;
 mod rebuild;
+mod remembered;
 mod repair;
 mod report;
 mod stages;

@@ -59,7 +59,7 @@ pub struct Unrepaired {
 }
 
 /// Why a tier owes what an audit has found.
-fn owed_because(class: Class) -> &'static str {
+pub(super) fn owed_because(class: Class) -> &'static str {
     match class {
         Class::Missing => "an audit found it missing",
         Class::Corrupt => "an audit found other bytes there",
@@ -393,7 +393,7 @@ fn owe(audit: &Audit, manifest: &Manifest, visit: &Visit) -> Result<(), RunError
     Ok(manifest.owe_all(&visit.name, &owed)?)
 }
 
-fn page_of(finding: &Finding) -> Option<PageUrl> {
+pub(super) fn page_of(finding: &Finding) -> Option<PageUrl> {
     PageUrl::recorded(finding.url.as_deref()?).ok()
 }
 
