@@ -3,6 +3,7 @@
 mod adopt;
 mod audit;
 mod audit_damage;
+mod audit_memory;
 mod bad_input;
 mod bad_origin;
 mod bad_sites;

@@ -1,0 +1,256 @@
+//! Promise: an audit leaves nothing out on the ground that somebody else will see to it, claims nothing that was not
+//! done, and what it has found stays known until it is mended. Told by the real binary against folders.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::support::binary::{Mirror, folder_tier, key_start, site};
+use crate::support::origin::{Origin, Page};
+
+const DEEP: [&str; 5] = ["audit", "--deep", "--headers", "all", "--json"];
+
+/// A site of so many pages and a home page, mirrored into a folder.
+fn mirrored(pages: usize) -> (Origin, Mirror) {
+    let origin = Origin::start();
+    let links = (0..pages).map(|n| format!("<a href=\"/p{n}\">{n}</a>"));
+    origin.set("/", Page::html(links.collect::<String>()));
+    for n in 0..pages {
+        origin.set(&format!("/p{n}"), page(n));
+    }
+    let mirror = Mirror::new(&(site(&origin) + &folder_tier("copy")));
+    mirror.run(&["run"]).expect(0);
+    (origin, mirror)
+}
+
+fn page(n: usize) -> Page {
+    Page::html(format!("<p>page {n}</p>"))
+}
+
+/// Files published into a folder.
+fn published(files: &[String]) -> Mirror {
+    let config = format!("[site]\nhosts = [\"h.test\"]\n{}", folder_tier("copy"));
+    let mirror = Mirror::new(&config);
+    for name in files {
+        let path = mirror.path("site").join(name);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("it is ours");
+        fs::write(path, format!("<p>page {name}</p>")).expect("it is ours");
+    }
+    mirror.run(&["publish", "site"]).expect(0);
+    mirror
+}
+
+fn body_of(origin: &Origin, mirror: &Mirror, name: &str) -> PathBuf {
+    let folder = mirror.path("tiers/copy").join(key_start(origin));
+    folder.join(name)
+}
+
+fn side_of(mirror: &Mirror, key: &str) -> PathBuf {
+    let hash = standin::content::ContentHash::of(key.as_bytes()).to_string();
+    let folder = mirror.path("tiers/copy/.standin/meta");
+    folder.join(&hash[..2]).join(hash)
+}
+
+fn flip(path: &PathBuf) {
+    let mut body = fs::read(path).expect("it is there");
+    body[4] ^= 1;
+    fs::write(path, body).expect("it is ours");
+}
+
+fn counts(report: &Value) -> &Value {
+    &report["tiers"][0]["counts"]
+}
+
+#[test]
+fn what_changed_and_changed_back_is_looked_at() {
+    // Two crawls without a sync, after which the page is what it was: no plan will ever write it, so an audit compares it
+    // although the tier is behind; and mends it.
+    let (origin, mirror) = mirrored(4);
+    for page in [Page::html("<p>edited</p>"), page(1)] {
+        origin.set("/p1", page);
+        mirror.run(&["crawl"]).expect(0);
+    }
+    let victim = body_of(&origin, &mirror, "p1");
+    fs::remove_file(&victim).expect("it is there");
+    let report = mirror.run(&["audit", "--json"]).expect(1).json();
+    assert_eq!(counts(&report)["missing"], 1, "{report:#}");
+    assert_eq!(counts(&report)["behind"], 0, "{report:#}");
+    let report = mirror.run(&["audit", "--repair", "--json"]).expect(0).json();
+    assert_eq!(report["tiers"][0]["repaired"], 1, "{report:#}");
+    assert!(victim.exists());
+    mirror.run(&DEEP).expect(0);
+}
+
+#[test]
+fn a_repair_brings_the_tier_up_before_it_looks() {
+    // Only a header has changed, and the bytes were harmed: what the tier is behind with is done first, so that nothing is
+    // passed over on its account.
+    let (origin, mirror) = mirrored(4);
+    origin.set("/p1", page(1).header("cache-control", "max-age=60"));
+    mirror.run(&["crawl"]).expect(0);
+    let victim = body_of(&origin, &mirror, "p1");
+    let before = fs::read(&victim).expect("it is there");
+    flip(&victim);
+    let report = mirror.run(&["audit", "--deep", "--json"]).expect(1).json();
+    assert_eq!(counts(&report)["behind"], 1, "{report:#}");
+    let ran = mirror.run(&["audit", "--deep", "--repair", "--json"]);
+    let report = ran.expect(0).json();
+    assert_eq!(counts(&report)["corrupt"], 1, "{report:#}");
+    assert_eq!(fs::read(&victim).expect("it is there"), before);
+    mirror.run(&DEEP).expect(0);
+}
+
+#[test]
+fn a_name_that_is_no_text_is_told_and_never_said_to_be_deleted() {
+    let mirror = published(&["a.html".into()]);
+    let folder = mirror.path("tiers/copy/h.test");
+    let names: [&[u8]; 2] = [b"caf\xe9.html", b"caf\xe8.html"];
+    let odd = names.map(|name| folder.join(OsStr::from_bytes(name)));
+    for path in &odd {
+        fs::write(path, "x").expect("it is ours");
+    }
+    // What the name of another one looks like when the byte that is no text is replaced.
+    let plain = folder.join("caf\u{fffd}.html");
+    fs::write(&plain, "x").expect("it is ours");
+    let ran = mirror.run(&["audit", "--delete-foreign", "--json"]);
+    let report = ran.expect(1).json();
+    let tier = &report["tiers"][0];
+    assert_eq!(tier["counts"]["foreign"], 3, "{report:#}");
+    assert_eq!(tier["sent"]["foreign_deleted"], 1, "{report:#}");
+    assert_eq!(tier["repaired"], 1, "{report:#}");
+    let unrepaired = tier["unrepaired"].as_array().expect("a list");
+    let keys: Vec<&Value> = unrepaired.iter().map(|one| &one["key"]).collect();
+    let expected = [r"h.test/caf\xe8.html", r"h.test/caf\xe9.html"];
+    assert!(expected.iter().all(|key| keys.contains(&&json!(key))), "{keys:?}");
+    assert_eq!(keys.len(), 2);
+    assert!(odd.iter().all(|path| path.exists()) && !plain.exists());
+}
+
+#[test]
+fn pages_behind_a_link_are_missing_and_nothing_is_done_through_it() {
+    // A folder of the tier was moved away and a link put in its place. Whoever serves the tier by its keys has nothing
+    // there; what lies behind the link is somebody else's, and stays as it is.
+    let mirror = published(&["a.html".into(), "sub/b.html".into(), "sub/c.html".into()]);
+    let (sub, elsewhere) = (mirror.path("tiers/copy/h.test/sub"), mirror.path("elsewhere"));
+    fs::rename(&sub, &elsewhere).expect("it is there");
+    symlink(&elsewhere, &sub).expect("a link");
+    let report = mirror.run(&["audit", "--json"]).expect(1).json();
+    assert_eq!(counts(&report)["missing"], 2, "{report:#}");
+    assert_eq!(report["tiers"][0]["foreign"][0]["key"], "h.test/sub");
+    assert_eq!(report["tiers"][0]["foreign"][0]["odd"], true);
+    let before = mirror.files("elsewhere");
+    let ran = mirror.run(&["audit", "--repair", "--delete-foreign", "--json"]);
+    let report = ran.expect(1).json();
+    let tier = &report["tiers"][0];
+    assert_eq!(tier["repaired"], 0, "{report:#}");
+    assert_eq!(tier["unrepaired_count"], 3, "{report:#}");
+    let why = tier["unrepaired"].to_string();
+    assert!(why.contains("remove the link"), "{why}");
+    assert_eq!(mirror.files("elsewhere"), before);
+    assert!(sub.is_symlink());
+    fs::remove_file(&sub).expect("it is a link");
+    mirror.run(&["audit", "--repair"]).expect(0);
+    mirror.run(&DEEP).expect(0);
+    assert!(!sub.is_symlink() && sub.is_dir());
+}
+
+#[test]
+fn headers_that_come_repeatedly_are_no_damage() {
+    // Two lines of one header are kept as two, and an audit finds that both are there, also after a repair.
+    let (origin, mirror) = mirrored(2);
+    let twice = page(1)
+        .header("link", "</a.css>; rel=preload")
+        .header("link", "</b.css>; rel=preload");
+    origin.set("/p1", twice);
+    mirror.run(&["run"]).expect(0);
+    mirror.run(&DEEP).expect(0);
+    let side = side_of(&mirror, &format!("{}p1", key_start(&origin)));
+    let text = fs::read_to_string(&side).expect("it is there");
+    let injected = text.replacen(
+        "[\"content-type\",",
+        "[\"content-type\",\"text/html; charset=utf-8\"],[\"content-type\",",
+        1,
+    );
+    assert_ne!(text, injected);
+    fs::write(&side, injected).expect("it is ours");
+    let report = mirror.run(&DEEP).expect(1).json();
+    assert_eq!(counts(&report)["wrong_headers"], 1, "{report:#}");
+    mirror.run(&["audit", "--repair"]).expect(0);
+    mirror.run(&DEEP).expect(0);
+}
+
+#[test]
+fn one_object_that_the_disk_does_not_give_stops_nobody() {
+    // A side file that cannot be read, as on a bad sector (played by a link to itself): that object is corrupt, the others
+    // are looked at as ever, and a repair writes it anew.
+    let (origin, mirror) = mirrored(4);
+    let side = side_of(&mirror, &format!("{}p1", key_start(&origin)));
+    fs::remove_file(&side).expect("it is there");
+    symlink(&side, &side).expect("a link");
+    for audit in [&["audit", "--json"][..], &DEEP] {
+        let report = mirror.run(audit).expect(1).json();
+        assert_eq!(counts(&report)["corrupt"], 1, "{report:#}");
+        assert_eq!(report["incomplete"], false, "{report:#}");
+        let why = report["tiers"][0]["corrupt"][0]["why"].as_str();
+        assert!(why.expect("a line").contains("cannot be read"), "{why:?}");
+    }
+    mirror.run(&["audit", "--repair"]).expect(0);
+    mirror.run(&DEEP).expect(0);
+}
+
+#[test]
+fn what_was_read_as_other_bytes_stays_known_until_it_is_mended() {
+    // A plain audit afterwards, which reads nothing, does not call the tier whole; the next run writes the object, and from
+    // then on all is well.
+    let (origin, mirror) = mirrored(4);
+    let victim = body_of(&origin, &mirror, "p1");
+    flip(&victim);
+    mirror.run(&["audit"]).expect(0);
+    mirror.run(&["audit", "--deep"]).expect(1);
+    let report = mirror.run(&["audit", "--json"]).expect(1).json();
+    assert_eq!(report["tiers"][0]["verified"], Value::Null, "{report:#}");
+    assert_eq!(report["tiers"][0]["debts"], 1, "{report:#}");
+    let run = mirror.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(run["tiers"][0]["put"], 1, "{run:#}");
+    let report = mirror.run(&DEEP).expect(0).json();
+    assert_eq!(report["tiers"][0]["debts"], 0);
+}
+
+#[test]
+fn a_new_page_gives_no_proof_of_what_is_known_to_be_wrong() {
+    // Wrong headers are found, and take the tier's proof away. The next run writes another page, and these with it: it does
+    // not call the tier proven on the ground of the one new page alone.
+    let (origin, mirror) = mirrored(3);
+    let side = side_of(&mirror, &format!("{}p1", key_start(&origin)));
+    let text = fs::read_to_string(&side).expect("it is there");
+    fs::write(&side, text.replace("text/html", "text/plain")).expect("it is ours");
+    let report = mirror.run(&DEEP).expect(1).json();
+    assert_eq!(counts(&report)["wrong_headers"], 1, "{report:#}");
+    origin.set("/p2", Page::html("<p>edited</p>"));
+    let run = mirror.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(run["tiers"][0]["put"], 2, "{run:#}");
+    assert_eq!(run["tiers"][0]["verified"], 2);
+    mirror.run(&DEEP).expect(0);
+}
+
+#[test]
+fn a_resumed_audit_proves_what_was_so_when_it_began() {
+    // Two pages of a listing, killed after the first. What was seen before the kill was seen then.
+    let files: Vec<String> = (0..1_200).map(|n| format!("p{n:05}.html")).collect();
+    let mirror = published(&files);
+    let killed = mirror.run_killed("audit.page:2", &["audit"]);
+    assert_eq!(killed.signal, Some(9), "{killed:?}");
+    let order = mirror.path("state/audit/order.json");
+    let text = fs::read_to_string(&order).expect("it is there");
+    let mut begun: Value = serde_json::from_str(&text).expect("JSON");
+    let an_hour_ago = begun["at"].as_i64().expect("a number") - 3600;
+    begun["at"] = json!(an_hour_ago);
+    fs::write(&order, begun.to_string()).expect("it is ours");
+    let report = mirror.run(&["audit", "--json"]).expect(0).json();
+    assert!(report["resumed"].is_string(), "{report:#}");
+    assert_eq!(report["tiers"][0]["verified"]["at"], an_hour_ago);
+}
