@@ -349,7 +349,7 @@ impl Tier for Bucket {
         self.unasked()
     }
 
-    async fn list_small(&self, _: &str) -> Result<Vec<String>, TierError> {
+    async fn list_small_sizes(&self, _: &str) -> Result<Vec<(String, u64)>, TierError> {
         self.unasked()
     }
 

@@ -13,14 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::AuditError;
 use super::expected::{self, Etags, Rows};
 use super::finding::{Class, Finding};
-use super::look::{Look, Looked, Outcome};
+use super::look::{self, Look, Looked, Outcome};
 use super::merge::{Counts, Facts, Item, Merge, Portion, Standing};
 use super::picked::{Picked, Share};
 use super::spool::{self, Begun, Desk, Spool, Subject, findings_in};
 use crate::config::TierName;
 use crate::db::Fuse;
 use crate::manifest::{EtagKind, Manifest, ManifestError};
-use crate::sync::{OpenTier, TierProgress};
+use crate::sync::{self, OpenTier, PartLook, TierProgress};
 use crate::tier::LIST_PAGE;
 
 /// Findings of a class that are named in a report; files name all.
@@ -196,6 +196,10 @@ impl Audit {
                 self.look_at(items, &look, &mut merge.counts, place, &mut spool)
                     .await?;
             }
+            if !more {
+                self.look_at_checkpoints(open, &facts, &mut merge.counts, &mut spool)
+                    .await?;
+            }
             spool.flush()?;
             place.findings_bytes = spool.bytes;
             (place.checked, place.counts) = (merge.checked, merge.counts);
@@ -207,6 +211,25 @@ impl Audit {
                 return Ok(());
             }
         }
+    }
+
+    /// What would bring a lost manifest back, by name and size, and with all that is read by its bytes.
+    async fn look_at_checkpoints(
+        &self,
+        open: &OpenTier,
+        facts: &Facts,
+        counts: &mut Counts,
+        spool: &mut Spool,
+    ) -> Result<(), AuditError> {
+        let look = match self.depth.read {
+            Share::All => PartLook::Read,
+            Share::None | Share::Sample(_) => PartLook::Listed,
+        };
+        for broken in sync::broken_parts(open, look).await? {
+            counts.checkpoint += 1;
+            spool.add(&look::broken_part(facts, &broken))?;
+        }
+        Ok(())
     }
 
     async fn look_at(
@@ -395,6 +418,7 @@ fn enter(
                 Class::Foreign => &mut counts.foreign,
                 Class::Stale => &mut counts.stale,
                 Class::WrongHeaders => &mut counts.wrong_headers,
+                Class::Checkpoint => &mut counts.checkpoint,
             } += 1;
             spool.add(&finding)?;
         }

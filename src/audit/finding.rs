@@ -23,15 +23,18 @@ pub enum Class {
     Stale,
     /// The bytes are right and what is kept beside them is not.
     WrongHeaders,
+    /// No object of the site: a part of the tier's checkpoints, from which a lost manifest would be made again.
+    Checkpoint,
 }
 
 impl Class {
-    pub const ALL: [Class; 5] = [
+    pub const ALL: [Class; 6] = [
         Class::Missing,
         Class::Corrupt,
         Class::Foreign,
         Class::Stale,
         Class::WrongHeaders,
+        Class::Checkpoint,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -41,6 +44,7 @@ impl Class {
             Class::Foreign => "foreign",
             Class::Stale => "stale",
             Class::WrongHeaders => "wrong_headers",
+            Class::Checkpoint => "checkpoint",
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::content::{ContentHash, Digester};
 use crate::delta::Object;
 use crate::manifest::{Generation, ManifestError};
 use crate::site::ObjectKey;
-use crate::sync::OpenTier;
+use crate::sync::{self, BrokenPart, OpenTier, PartLook};
 use crate::tier::{Class as ErrorClass, Listed, ObjectMeta, PIECE_BYTES, Pieces, Seen, TierError};
 
 /// A race with another writer touches a few objects, so that many differences are no race. An emptied bucket of a
@@ -358,6 +358,10 @@ impl<'a> Look<'a> {
     /// What is wrong with the object of a finding now, of whatever page it is by now; `None` where nothing is.
     pub async fn still_wrong(&self, finding: &Finding) -> Result<Option<String>, AuditError> {
         let facts = self.facts;
+        if finding.class == Class::Checkpoint {
+            let broken = sync::broken_part(self.open, &finding.key).await?;
+            return Ok(broken.map(|broken| broken.why()));
+        }
         let key = ObjectKey::parse(&finding.key).ok();
         let Some(key) = key.filter(|_| !finding.odd) else {
             return Ok(Some(finding.why.clone()));
@@ -532,6 +536,35 @@ impl<'a> Look<'a> {
     fn last_good(&self, changed: Generation) -> Option<String> {
         let verified = self.facts.verified?;
         (verified.generation >= changed).then(|| rfc3339(verified.at))
+    }
+}
+
+/// A part of a checkpoint, as a finding.
+pub(super) fn broken_part(facts: &Facts, broken: &BrokenPart) -> Finding {
+    let part = &broken.part;
+    Finding {
+        tier: facts.name.to_string(),
+        class: Class::Checkpoint,
+        key: part.name.clone(),
+        url: None,
+        expected: Some(Bytes {
+            bytes: Some(part.bytes),
+            content: Some(part.hash),
+            ..Bytes::default()
+        }),
+        found: broken.found.map(|(bytes, content)| Bytes {
+            bytes: Some(bytes),
+            content,
+            ..Bytes::default()
+        }),
+        why: broken.why(),
+        since: None,
+        last_good: None,
+        seen_by: match broken.look {
+            PartLook::Listed => SeenBy::Listing,
+            PartLook::Read => SeenBy::Read,
+        },
+        odd: false,
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Counts {
     pub foreign: u64,
     pub stale: u64,
     pub wrong_headers: u64,
+    /// Parts of the tier's checkpoints that are not as they were written.
+    pub checkpoint: u64,
     /// Not as they should be, and known to be: the tier owes them.
     pub owed: u64,
     /// Not as they should be, since they changed after the tier's watermark.
@@ -47,10 +49,10 @@ pub struct Counts {
 impl Counts {
     /// Findings of all classes.
     pub fn findings(&self) -> u64 {
-        self.contradictions() + self.foreign
+        self.contradictions() + self.foreign + self.checkpoint
     }
 
-    /// Those that contradict what the manifest says of the tier.
+    /// Those that contradict what the manifest says of the tier's objects.
     pub fn contradictions(&self) -> u64 {
         self.missing + self.corrupt + self.stale + self.wrong_headers
     }

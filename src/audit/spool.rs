@@ -17,7 +17,7 @@ use crate::db::remove_folder;
 use crate::manifest::Generation;
 
 /// Raised whenever what the files say comes to mean something else.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 const ORDER: &str = "order.json";
 

@@ -218,12 +218,13 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
         )?;
     }
     let counts = &tier.counts;
-    let lists: [(&str, &Vec<Finding>, u64); 5] = [
+    let lists: [(&str, &Vec<Finding>, u64); 6] = [
         ("missing", &tier.missing, counts.missing),
         ("corrupt", &tier.corrupt, counts.corrupt),
         ("foreign", &tier.foreign, counts.foreign),
         ("stale", &tier.stale, counts.stale),
         ("headers", &tier.wrong_headers, counts.wrong_headers),
+        ("checkpoint", &tier.checkpoint, counts.checkpoint),
     ];
     for (what, findings, count) in lists {
         for finding in findings.iter().take(NAMED_MAX) {

@@ -143,6 +143,15 @@ impl Kept {
         (kept, stale)
     }
 
+    /// Those alone that do without these objects; without a newest one the next begins with a new base.
+    pub fn without(&self, broken: &BTreeSet<String>) -> Kept {
+        let is_whole = |one: &&Checkpoint| one.parts().all(|part| !broken.contains(&part.name));
+        Kept {
+            newest: Some(&self.newest).filter(is_whole).cloned().unwrap_or_default(),
+            earlier: self.earlier.iter().filter(is_whole).cloned().collect(),
+        }
+    }
+
     /// All of them, newest first.
     pub fn all(&self) -> impl Iterator<Item = &Checkpoint> {
         std::iter::once(&self.newest).chain(&self.earlier)

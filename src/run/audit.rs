@@ -92,6 +92,7 @@ pub struct TierAudit {
     pub foreign: Vec<Finding>,
     pub stale: Vec<Finding>,
     pub wrong_headers: Vec<Finding>,
+    pub checkpoint: Vec<Finding>,
     pub counts: Counts,
     /// What uploads have left behind that never ended; null where the service does not say.
     pub leftover_uploads: Option<u64>,
@@ -383,6 +384,7 @@ async fn look(
             Class::Foreign => &mut row.foreign,
             Class::Stale => &mut row.stale,
             Class::WrongHeaders => &mut row.wrong_headers,
+            Class::Checkpoint => &mut row.checkpoint,
         }
         .push(finding);
     }
@@ -475,6 +477,9 @@ fn conclude(manifest: &Manifest, visit: &mut Visit, begun: i64) -> Result<(), Ru
             open.name
         );
         row.trouble.get_or_insert(why);
+    }
+    if row.counts.checkpoint > 0 {
+        open.doubt_checkpoints();
     }
     let contradicted = row.counts.contradictions() > 0 || open.has_lost_its_head();
     let is_whole = row.complete && row.debts == 0 && !row.in_doubt && row.counts.known() == 0;
@@ -580,10 +585,14 @@ impl AuditReport {
             self.note(Verdict::Failed, reason);
         }
         if counts.findings() > 0 {
-            let what = format!(
+            let mut what = format!(
                 "tier {name}: {} missing, {} corrupt, {} foreign, {} stale, {} with wrong headers",
                 counts.missing, counts.corrupt, counts.foreign, counts.stale, counts.wrong_headers
             );
+            if counts.checkpoint > 0 {
+                let parts = format!(", {} broken parts of its checkpoints", counts.checkpoint);
+                what.push_str(&parts);
+            }
             if row.repaired >= counts.findings() {
                 self.note(Verdict::Ok, format!("{what}: all of it was mended"));
             } else if row.repaired > 0 {

@@ -65,7 +65,7 @@ pub(super) fn owed_because(class: Class) -> &'static str {
         Class::Corrupt => "an audit found other bytes there",
         Class::Stale => "an audit found an earlier version there",
         Class::WrongHeaders => "an audit found other headers there",
-        Class::Foreign => "an audit found it there",
+        Class::Foreign | Class::Checkpoint => "an audit found it there",
     }
 }
 

@@ -1,7 +1,7 @@
 //! Whose tier is it? Read before anything is written, and taken by a conditional put before the first
 //! operation, so that two machines never interleave in one bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use super::head::{FORMAT, HEAD, Head};
 use super::{SyncError, Trouble, off_thread};
 use crate::config::TierName;
 use crate::db::{Blown, Fuse};
-use crate::manifest::checkpoint::Kept;
+use crate::manifest::checkpoint::{Checkpoint, Part};
 use crate::manifest::{EtagKind, Generation, Manifest, ManifestError, RunId, TierState};
 use crate::site::{Layout, ObjectKey};
 use crate::tier::{Capabilities, EtagMeaning, Expect, LIST_PAGE, Tier, TierError};
@@ -300,13 +300,22 @@ impl OpenTier {
 
     /// The objects of all checkpoints that the head names.
     pub fn checkpoint_names(&self) -> BTreeSet<String> {
+        self.checkpoint_parts().into_keys().collect()
+    }
+
+    /// As [`OpenTier::checkpoint_names`], with what each was written as.
+    pub fn checkpoint_parts(&self) -> BTreeMap<String, Part> {
         let head = self.head.as_ref().map(|head| &head.record);
-        let kept = head.map(|head| Kept {
-            newest: head.checkpoint.clone(),
-            earlier: head.earlier.clone(),
-        });
-        let kept = kept.unwrap_or_default();
-        kept.names().map(str::to_owned).collect()
+        let all = head.map(|head| std::iter::once(&head.checkpoint).chain(&head.earlier));
+        let parts = all.into_iter().flatten().flat_map(Checkpoint::parts);
+        parts.map(|part| (part.name.clone(), part.clone())).collect()
+    }
+
+    /// Notes, to be saved with the rest, that what the head names is broken: whoever publishes next, in this process or
+    /// another one, looks at every part, and builds on none that is not whole.
+    pub fn doubt_checkpoints(&mut self) {
+        self.state.head = Generation::NONE;
+        self.has_loose_parts = true;
     }
 
     /// Decides about a tier without a head: new, unexpectedly empty, robbed of its head, or somebody else's.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::claim::OpenTier;
+use super::parts::{PartLook, broken_of};
 use super::{SyncError, off_thread};
 use crate::config::TierName;
 use crate::manifest::checkpoint::{self, Checkpoint, Kept, Whose};
@@ -109,10 +110,20 @@ pub async fn publish(
     if manifest.generation() == Generation::NONE {
         return Ok(Ok(()));
     }
-    let known = Kept {
+    let mut known = Kept {
         newest: head.record.checkpoint.clone(),
         earlier: head.record.earlier.clone(),
     };
+    let mut there = None;
+    if open.has_loose_parts {
+        // Nor may everything be there that the head names: an audit has found so, or a kill has come before it could.
+        let (listed, broken) = match loose_parts(open).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        known = known.without(&broken);
+        there = Some(listed);
+    }
     let newest = match send_checkpoint(manifest, open, known.newest.clone()).await? {
         Ok(newest) => newest,
         Err(error) => return Ok(Err(error)),
@@ -129,9 +140,12 @@ pub async fn publish(
         // What a kill has left between a part and its head. The same part need not come again under the same name: it
         // holds what is known of the bodies' ETags, and another tier may have taught us more since.
         let named: BTreeSet<String> = kept.names().map(str::to_owned).collect();
-        stale = match open.tier.list_small(PARTS).await {
-            Ok(there) => there,
-            Err(error) => return Ok(Err(error)),
+        stale = match there {
+            Some(there) => there,
+            None => match open.tier.list_small(PARTS).await {
+                Ok(there) => there,
+                Err(error) => return Ok(Err(error)),
+            },
         };
         stale.retain(|name| !named.contains(name));
     }
@@ -164,6 +178,20 @@ pub async fn publish(
     let (name, state) = (open.name.clone(), open.state.clone());
     off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await?;
     Ok(Ok(()))
+}
+
+/// The names of all parts that lie in a tier, and of those that its head names and that are not whole. They are read
+/// only where an audit has found some broken ([`OpenTier::doubt_checkpoints`]), and before the first head.
+async fn loose_parts(open: &OpenTier) -> Result<(Vec<String>, BTreeSet<String>), TierError> {
+    let listed = open.tier.list_small_sizes(PARTS).await?;
+    let look = match open.state.head {
+        Generation::NONE => PartLook::Read,
+        _ => PartLook::Listed,
+    };
+    let broken = broken_of(open, open.checkpoint_parts(), &listed, look).await?;
+    let broken = broken.into_iter().map(|broken| broken.part.name);
+    let names = listed.into_iter().map(|(name, _)| name);
+    Ok((names.collect(), broken.collect()))
 }
 
 /// Says in the head of a tier that it is filled by another layout now, and of a generation no more than it said. That

@@ -13,6 +13,7 @@ mod execute;
 mod head;
 mod migrate;
 mod moves;
+mod parts;
 mod plan;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look, open_to_
 pub use execute::{Across, FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, PARTS, publish};
 pub use moves::{Collisions, Cost, Moves};
+pub use parts::{BrokenPart, PartLook, broken_part, broken_parts};
 pub use plan::{Planned, Step, plan_of};
 
 /// What stops a sync as a whole. What goes wrong with a tier is in its [`Outcome`].

@@ -150,8 +150,14 @@ pub trait Tier: Send + Sync {
     /// Deletes a small object; deleting what is absent is a success.
     async fn delete_small(&self, name: &str) -> Result<(), TierError>;
 
-    /// The names of the small objects that begin with `prefix`, in byte order.
-    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError>;
+    /// The small objects whose names begin with `prefix`, in byte order, each with its size.
+    async fn list_small_sizes(&self, prefix: &str) -> Result<Vec<(String, u64)>, TierError>;
+
+    /// Their names alone.
+    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+        let listed = self.list_small_sizes(prefix).await?;
+        Ok(listed.into_iter().map(|(name, _)| name).collect())
+    }
 
     /// After `Ok` everything acknowledged so far survives a power loss.
     async fn settle(&self) -> Result<(), TierError>;

@@ -187,7 +187,7 @@ impl Tier for DirectoryTier {
             .await
     }
 
-    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+    async fn list_small_sizes(&self, prefix: &str) -> Result<Vec<(String, u64)>, TierError> {
         let prefix = prefix.to_owned();
         self.off_thread(Kind::Small, move |folder| folder.list_small(&prefix))
             .await

@@ -77,11 +77,19 @@ impl Folder {
         Ok(())
     }
 
-    pub fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+    pub fn list_small(&self, prefix: &str) -> Result<Vec<(String, u64)>, TierError> {
         let walked = Walk::new(&self.root, ".standin/", "", RESERVED).and_then(Walk::all);
-        let mut names = self.checked(&self.root, walked)?;
-        names.retain(|name| name.starts_with(prefix));
-        Ok(names)
+        let names = self.checked(&self.root, walked)?;
+        let mut listed = Vec::new();
+        for name in names.into_iter().filter(|name| name.starts_with(prefix)) {
+            let path = self.root.join(&name);
+            match fs::symlink_metadata(&path) {
+                Ok(found) => listed.push((name, found.len())),
+                Err(error) if is_absent(&error) => (),
+                Err(error) => return self.checked(&path, Err(error)),
+            }
+        }
+        Ok(listed)
     }
 
     fn small_path(&self, name: &str) -> Result<PathBuf, TierError> {

@@ -723,25 +723,28 @@ impl Tier for GcsTier {
         self.delete_one(Kind::Small, name, &full).await
     }
 
-    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+    async fn list_small_sizes(&self, prefix: &str) -> Result<Vec<(String, u64)>, TierError> {
         let full = self.place.small_key(prefix)?;
-        let mut names: Vec<String> = Vec::new();
+        let mut listed: Vec<(String, u64)> = Vec::new();
         loop {
-            let from = names.last();
-            let from = from.map_or(String::new(), |last| format!("{}{last}", self.place.prefix));
+            let from = listed.last();
+            let from = from.map_or(String::new(), |(last, _)| {
+                format!("{}{last}", self.place.prefix)
+            });
             let page = self.list_page(Kind::Small, &full, &from, PAGE_OBJECTS_MAX);
             let page = page.await?;
-            let known = names.len();
+            let known = listed.len();
             for object in page.objects {
-                let raw = object
-                    .name
-                    .strip_prefix(&self.place.prefix)
-                    .map(str::to_owned);
-                names.extend(raw.filter(|raw| names.last() != Some(raw)));
+                let Some(raw) = object.name.strip_prefix(&self.place.prefix) else {
+                    continue;
+                };
+                if listed.last().is_none_or(|(last, _)| last != raw) {
+                    listed.push((raw.to_owned(), size_of(object.size)));
+                }
             }
             // A page without anything new ends the loop, whatever the service says of more.
-            if page.next_page_token.is_empty() || names.len() == known {
-                return Ok(names);
+            if page.next_page_token.is_empty() || listed.len() == known {
+                return Ok(listed);
             }
         }
     }

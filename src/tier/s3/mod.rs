@@ -721,23 +721,21 @@ impl Tier for S3Tier {
         self.line.request(Kind::Small, send).await
     }
 
-    async fn list_small(&self, prefix: &str) -> Result<Vec<String>, TierError> {
+    async fn list_small_sizes(&self, prefix: &str) -> Result<Vec<(String, u64)>, TierError> {
         let full = self.place.small_key(prefix)?;
-        let mut names: Vec<String> = Vec::new();
+        let mut listed: Vec<(String, u64)> = Vec::new();
         loop {
-            let page = self
-                .list_page(
-                    Kind::Small,
-                    &full,
-                    names.last().map(String::as_str),
-                    BATCH_KEYS_MAX,
-                )
-                .await?;
-            let known = names.len();
-            names.extend(self.raw_keys(&page).map(|(raw, _)| raw));
+            let from = listed.last().map(|(name, _)| name.as_str());
+            let page = self.list_page(Kind::Small, &full, from, BATCH_KEYS_MAX);
+            let page = page.await?;
+            let known = listed.len();
+            let sized = |(raw, object): (String, &aws_sdk_s3::types::Object)| {
+                (raw, size_of_whole(None, object.size()))
+            };
+            listed.extend(self.raw_keys(&page).map(sized));
             // A page without anything new ends the loop, whatever the service says of more.
-            if page.is_truncated() != Some(true) || names.len() == known {
-                return Ok(names);
+            if page.is_truncated() != Some(true) || listed.len() == known {
+                return Ok(listed);
             }
         }
     }
