@@ -119,6 +119,19 @@ pub(super) fn make(manifest: &Manifest, dir: &Path, etags: Etags) -> Result<Made
     write_all(by_key, &path).map_err(&failed)
 }
 
+/// Whether the file is as it was made, from its first byte to its last.
+pub(super) fn is_whole(dir: &Path, made: Made) -> bool {
+    let count = || -> Result<u64, AuditError> {
+        let mut rows = Rows::open(dir)?;
+        let mut count = 0;
+        while rows.next()?.is_some() {
+            count += 1;
+        }
+        Ok(count)
+    };
+    count().is_ok_and(|count| count == made.rows)
+}
+
 fn each_row(
     manifest: &Manifest,
     path: &Path,

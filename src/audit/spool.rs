@@ -1,9 +1,10 @@
 //! What an audit keeps in `state/audit/` while it goes: what should be there (`expected.rs`), the findings of each tier
-//! as lines of JSON, and how far each tier was gone through, so that a killed audit goes on where it was. None of it is
-//! promised to anybody: what does not fit together is thrown away, and the audit begins anew.
+//! as lines of JSON, each with its hash before it, and how far each tier was gone through, so that a killed audit goes on
+//! where it was. None of it is promised to anybody: what is damaged or does not fit together is thrown away, and the audit
+//! begins anew.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use super::AuditError;
 use super::expected::Made;
 use super::finding::{Class, Finding, csv_header};
 use crate::config::TierName;
+use crate::content::ContentHash;
 use crate::db::remove_folder;
 use crate::manifest::Generation;
 
@@ -23,6 +25,8 @@ const ORDER: &str = "order.json";
 
 /// An audit that was cut short longer ago than this begins anew: what it has seen may have changed since.
 const AGE_S_MAX: i64 = 24 * 3600;
+
+const DAMAGED: &str = "the findings were damaged while they were used; run the audit again";
 
 /// Where an audit works.
 #[derive(Debug, Clone)]
@@ -123,7 +127,8 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Opens the findings so far, as long as they were when the place was noted; `None` when some of them are lost.
+    /// Opens the findings so far, as long as they were when the place was noted; `None` when some of them are lost or
+    /// damaged.
     pub fn open(path: PathBuf, bytes: u64) -> Result<Option<Spool>, AuditError> {
         let failed = AuditError::io(&path);
         let mut file = OpenOptions::new()
@@ -132,7 +137,7 @@ impl Spool {
             .truncate(false)
             .open(&path)
             .map_err(&failed)?;
-        if file.metadata().map_err(&failed)?.len() < bytes {
+        if file.metadata().map_err(&failed)?.len() < bytes || !is_whole(&path, bytes) {
             return Ok(None);
         }
         file.set_len(bytes)
@@ -146,11 +151,11 @@ impl Spool {
     }
 
     pub fn add(&mut self, finding: &Finding) -> Result<(), AuditError> {
-        let mut line = serde_json::to_vec(finding).expect("a plain record always serialises");
-        line.push(b'\n');
+        let json = serde_json::to_string(finding).expect("a plain record always serialises");
+        let line = format!("{} {json}\n", hash_of(&json));
         self.bytes += line.len() as u64;
         self.file
-            .write_all(&line)
+            .write_all(line.as_bytes())
             .map_err(AuditError::io(&self.path))
     }
 
@@ -170,9 +175,28 @@ pub(super) fn findings_in(
         file => Some(BufReader::new(file.map_err(&failed)?).lines()),
     };
     Ok(lines.into_iter().flatten().map(move |line| {
-        let finding = serde_json::from_str(&line.map_err(&failed)?);
-        finding.map_err(|why| failed(why.into()))
+        let line = line.map_err(&failed)?;
+        finding_in(&line).ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, DAMAGED)))
     }))
+}
+
+fn finding_in(line: &str) -> Option<Finding> {
+    let (hash, json) = line.split_once(' ')?;
+    let finding = serde_json::from_str(json).ok()?;
+    (hash == hash_of(json)).then_some(finding)
+}
+
+fn hash_of(json: &str) -> String {
+    ContentHash::of(json.as_bytes()).to_string()
+}
+
+/// Whether so many bytes of a spool are whole lines, each as it was written.
+fn is_whole(path: &Path, bytes: u64) -> bool {
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    let mut lines = BufReader::new(file.take(bytes)).lines();
+    lines.all(|line| line.is_ok_and(|line| finding_in(&line).is_some()))
 }
 
 /// Writes a file per class into a folder: `missing.ndjson`, `missing.csv` and so on, all tiers in one. A class
