@@ -1,6 +1,6 @@
 //! What an audit keeps in `state/audit/` while it goes: what should be there (`expected.rs`), the findings of each tier
-//! as lines of JSON, each with its hash before it, and how far each tier was gone through, so that a killed audit goes on
-//! where it was. None of it is promised to anybody: what is damaged or does not fit together is thrown away, and the audit
+//! as lines of JSON, and how far each tier was gone through, so that a killed audit goes on where it was; each with its
+//! hash before it. None of it is promised to anybody: what is damaged or does not fit together is thrown away, and the audit
 //! begins anew.
 
 use std::fs::{self, File, OpenOptions};
@@ -151,8 +151,7 @@ impl Spool {
     }
 
     pub fn add(&mut self, finding: &Finding) -> Result<(), AuditError> {
-        let json = serde_json::to_string(finding).expect("a plain record always serialises");
-        let line = format!("{} {json}\n", hash_of(&json));
+        let line = line_of(finding) + "\n";
         self.bytes += line.len() as u64;
         self.file
             .write_all(line.as_bytes())
@@ -176,18 +175,21 @@ pub(super) fn findings_in(
     };
     Ok(lines.into_iter().flatten().map(move |line| {
         let line = line.map_err(&failed)?;
-        finding_in(&line).ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, DAMAGED)))
+        record_in(&line).ok_or_else(|| failed(io::Error::new(io::ErrorKind::InvalidData, DAMAGED)))
     }))
 }
 
-fn finding_in(line: &str) -> Option<Finding> {
-    let (hash, json) = line.split_once(' ')?;
-    let finding = serde_json::from_str(json).ok()?;
-    (hash == hash_of(json)).then_some(finding)
+/// A record with its hash before it.
+fn line_of<T: Serialize>(record: &T) -> String {
+    let json = serde_json::to_string(record).expect("a plain record always serialises");
+    format!("{} {json}", ContentHash::of(json.as_bytes()))
 }
 
-fn hash_of(json: &str) -> String {
-    ContentHash::of(json.as_bytes()).to_string()
+/// What [`line_of`] has made, unless it was damaged since.
+fn record_in<T: DeserializeOwned>(line: &str) -> Option<T> {
+    let (hash, json) = line.split_once(' ')?;
+    let is_whole = hash == ContentHash::of(json.as_bytes()).to_string();
+    serde_json::from_str(json).ok().filter(|_| is_whole)
 }
 
 /// Whether so many bytes of a spool are whole lines, each as it was written.
@@ -196,7 +198,7 @@ fn is_whole(path: &Path, bytes: u64) -> bool {
         return false;
     };
     let mut lines = BufReader::new(file.take(bytes)).lines();
-    lines.all(|line| line.is_ok_and(|line| finding_in(&line).is_some()))
+    lines.all(|line| line.is_ok_and(|line| record_in::<Finding>(&line).is_some()))
 }
 
 /// Writes a file per class into a folder: `missing.ndjson`, `missing.csv` and so on, all tiers in one. A class
@@ -235,14 +237,13 @@ fn create(path: PathBuf) -> Result<BufWriter<File>, AuditError> {
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    record_in(&fs::read_to_string(path).ok()?)
 }
 
 /// Replaced as a whole, and not made durable: after a power cut the audit begins anew.
 fn write<T: Serialize>(path: &Path, record: &T) -> Result<(), AuditError> {
     let fresh = path.with_extension("new");
-    let bytes = serde_json::to_vec(record).expect("a plain record always serialises");
-    fs::write(&fresh, bytes)
+    fs::write(&fresh, line_of(record))
         .and_then(|()| fs::rename(&fresh, path))
         .map_err(AuditError::io(path))
 }

@@ -246,11 +246,102 @@ fn a_resumed_audit_proves_what_was_so_when_it_began() {
     assert_eq!(killed.signal, Some(9), "{killed:?}");
     let order = mirror.path("state/audit/order.json");
     let text = fs::read_to_string(&order).expect("it is there");
-    let mut begun: Value = serde_json::from_str(&text).expect("JSON");
+    let (_, text) = text.split_once(' ').expect("its hash comes first");
+    let mut begun: Value = serde_json::from_str(text).expect("JSON");
     let an_hour_ago = begun["at"].as_i64().expect("a number") - 3600;
     begun["at"] = json!(an_hour_ago);
-    fs::write(&order, begun.to_string()).expect("it is ours");
+    let text = begun.to_string();
+    let hash = standin::content::ContentHash::of(text.as_bytes());
+    fs::write(&order, format!("{hash} {text}")).expect("it is ours");
     let report = mirror.run(&["audit", "--json"]).expect(0).json();
     assert!(report["resumed"].is_string(), "{report:#}");
     assert_eq!(report["tiers"][0]["verified"]["at"], an_hour_ago);
+}
+
+#[test]
+fn damaged_notes_of_a_killed_audit_hold_up_none() {
+    // Whatever became of the files of an audit that was killed, the next one says what there is to say: it goes on, or
+    // begins anew, and never ends for that reason.
+    let files: Vec<String> = (0..1_200).map(|n| format!("p{n:05}.html")).collect();
+    let mirror = published(&files);
+    fs::remove_file(mirror.path("tiers/copy/h.test/p00007.html")).expect("it is there");
+    let names = ["order.json", "expected", "tier-copy.json", "tier-copy.findings"];
+    let harms: [fn(&mut Vec<u8>); 4] = [
+        |bytes| bytes.fill(0),
+        |bytes| bytes.truncate(bytes.len() / 2),
+        |bytes| {
+            let middle = bytes.len() / 2;
+            bytes[middle] ^= 1;
+        },
+        Vec::clear,
+    ];
+    for name in names {
+        for (number, harm) in harms.iter().enumerate() {
+            let killed = mirror.run_killed("audit.page:2", &["audit"]);
+            assert_eq!(killed.signal, Some(9), "{killed:?}");
+            let path = mirror.path("state/audit").join(name);
+            let mut bytes = fs::read(&path).expect("it is there");
+            assert!(!bytes.is_empty(), "{name}");
+            harm(&mut bytes);
+            fs::write(&path, bytes).expect("it is ours");
+            let ran = mirror.run(&["audit", "--json"]);
+            assert_eq!(ran.code, Some(1), "{name} {number}: {ran:#?}");
+            let report = ran.json();
+            assert_eq!(report["tiers"][0]["checked"], 1_200, "{name} {number}");
+            let missing = report["tiers"][0]["missing"].as_array().expect("a list");
+            assert_eq!(missing.len(), 1, "{name} {number}: {report:#}");
+            assert_eq!(missing[0]["key"], "h.test/p00007.html");
+        }
+    }
+}
+
+#[test]
+fn a_broken_checkpoint_of_a_tier_is_found_and_made_anew() {
+    // Nobody reads a tier's checkpoint until the state directory is gone, so an audit does: gone, cut, and with `--deep`
+    // with other bytes. A repair writes a new base at once, and so does the next run after an audit that only looked; then
+    // the tier alone brings everything back.
+    let harms: [(&str, fn(&mut Vec<u8>)); 2] = [
+        ("audit", |bytes| bytes.truncate(3)),
+        ("deep", |bytes| {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+        }),
+    ];
+    for (by, harm) in harms {
+        for mend in [&["run"][..], &["audit", "--deep", "--repair"]] {
+            let (origin, mirror) = mirrored(3);
+            origin.set("/p1", Page::html("<p>edited</p>"));
+            mirror.run(&["run"]).expect(0);
+            let folder = "tiers/copy/.standin/checkpoint";
+            let parts = mirror.files(folder);
+            for (name, mut bytes) in parts.clone() {
+                harm(&mut bytes);
+                fs::write(mirror.path(folder).join(name), bytes).expect("it is ours");
+            }
+            let depth: &[&str] = match by {
+                "audit" => &["audit", "--json"],
+                _ => {
+                    mirror.run(&["audit"]).expect(0);
+                    &["audit", "--deep", "--json"]
+                }
+            };
+            let report = mirror.run(depth).expect(1).json();
+            assert_eq!(counts(&report)["checkpoint"], parts.len(), "{report:#}");
+            assert_eq!(counts(&report)["missing"], 0, "{report:#}");
+            mirror.run(mend).expect(0);
+            let clean = mirror.run(&["audit", "--deep", "--json"]).expect(0).json();
+            assert_eq!(counts(&clean)["checkpoint"], 0);
+            fs::remove_dir_all(mirror.path("state")).expect("it is there");
+            mirror.run(&["rebuild", "manifest", "--json"]).expect(0);
+            let run = mirror.run(&["run", "--json"]).expect(0).json();
+            assert_eq!(run["tiers"][0]["put"], 0, "{run:#}");
+        }
+    }
+    let (_origin, mirror) = mirrored(3);
+    fs::remove_dir_all(mirror.path("tiers/copy/.standin/checkpoint")).expect("it is there");
+    let report = mirror.run(&["audit", "--repair", "--json"]).expect(0).json();
+    let tier = &report["tiers"][0];
+    assert_eq!(tier["counts"]["checkpoint"], tier["repaired"], "{report:#}");
+    assert_eq!(tier["checkpoint"][0]["class"], "checkpoint");
+    mirror.run(&DEEP).expect(0);
 }
