@@ -666,7 +666,10 @@ mod tests {
             (&[html, b, a], &["link"]),
             (&[html, a], &["link"]),
             (&[html, a, b, a], &["link"]),
-            (&[html, ("content-type", "text/plain"), a, b], &["content-type"]),
+            (
+                &[html, ("content-type", "text/plain"), a, b],
+                &["content-type"],
+            ),
             (&[a, b, ("vary", "x")], &["content-type", "vary"]),
         ];
         for (found, differing) in table {

@@ -147,7 +147,10 @@ impl Kept {
     pub fn without(&self, broken: &BTreeSet<String>) -> Kept {
         let is_whole = |one: &&Checkpoint| one.parts().all(|part| !broken.contains(&part.name));
         Kept {
-            newest: Some(&self.newest).filter(is_whole).cloned().unwrap_or_default(),
+            newest: Some(&self.newest)
+                .filter(is_whole)
+                .cloned()
+                .unwrap_or_default(),
             earlier: self.earlier.iter().filter(is_whole).cloned().collect(),
         }
     }

@@ -226,7 +226,11 @@ impl Manifest {
     ) -> Result<(), ManifestError> {
         let mut batch = Batch::default();
         for (key, mark) in doubted {
-            codec::put(&mut batch, &keys::in_tier(keys::MARK, name, key.as_str()), mark);
+            codec::put(
+                &mut batch,
+                &keys::in_tier(keys::MARK, name, key.as_str()),
+                mark,
+            );
         }
         self.db.apply(batch)?;
         self.flush_when_many()

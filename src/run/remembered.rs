@@ -93,11 +93,41 @@ mod tests {
         let right = Some(bytes(7, "e"));
         let table = [
             (Class::Missing, SeenBy::Head, right.clone(), None, true),
-            (Class::Corrupt, SeenBy::Head, right.clone(), Some(bytes(9, "e")), true),
-            (Class::Corrupt, SeenBy::Head, right.clone(), right.clone(), false),
-            (Class::Corrupt, SeenBy::Read, right.clone(), Some(bytes(7, "e")), false),
-            (Class::WrongHeaders, SeenBy::Head, right.clone(), None, false),
-            (Class::Missing, SeenBy::Listing, Some(unrecorded), None, false),
+            (
+                Class::Corrupt,
+                SeenBy::Head,
+                right.clone(),
+                Some(bytes(9, "e")),
+                true,
+            ),
+            (
+                Class::Corrupt,
+                SeenBy::Head,
+                right.clone(),
+                right.clone(),
+                false,
+            ),
+            (
+                Class::Corrupt,
+                SeenBy::Read,
+                right.clone(),
+                Some(bytes(7, "e")),
+                false,
+            ),
+            (
+                Class::WrongHeaders,
+                SeenBy::Head,
+                right.clone(),
+                None,
+                false,
+            ),
+            (
+                Class::Missing,
+                SeenBy::Listing,
+                Some(unrecorded),
+                None,
+                false,
+            ),
             (Class::Stale, SeenBy::Head, None, right, true),
         ];
         for (class, seen_by, expected, found, is_marked) in table {

@@ -56,8 +56,8 @@ fn tier(report: &Value) -> &Value {
 
 #[test]
 fn an_audit_costs_the_listing() {
-    // The head, one page, the question for unfinished uploads: nothing about any object. It counts as the proof of the
-    // tier from then on.
+    // The head, one page, the list of the checkpoint's parts, the question for unfinished uploads: nothing about any object.
+    // It counts as the proof of the tier from then on.
     let (_origin, s3, mirror) = in_bucket(5);
     s3.forget();
     let report = mirror.run(&["audit", "--json"]).expect(0).json();
@@ -69,14 +69,19 @@ fn an_audit_costs_the_listing() {
     let get = |about| ("GET".to_owned(), about);
     assert_eq!(
         seen,
-        [get(About::Object), get(About::Listing), get(About::Bucket)],
+        [
+            get(About::Object),
+            get(About::Listing),
+            get(About::Listing),
+            get(About::Bucket)
+        ],
         "{:?}",
         s3.seen()
     );
     let tier = tier(&report);
     assert_eq!((&tier["checked"], &tier["listed"]), (&json!(6), &json!(6)));
     assert_eq!(tier["complete"], true);
-    assert_eq!(tier["requests"], 3);
+    assert_eq!(tier["requests"], 4);
     assert_eq!(tier["leftover_uploads"], 0);
     assert_eq!(tier["verified"]["generation"], 1);
     assert_eq!(report["verdict"], "ok");

@@ -251,6 +251,9 @@ impl Scene {
         let ran = self.mirror.run(&repair);
         assert_eq!(ran.code, Some(0), "{context}: {ran:#?}");
         let tier = &ran.json()["tiers"][0];
+        // What only a closer look could find is owed since the audit before, and was written before this one looked.
+        let is_owed = matches!(damage, Damage::FlipByte | Damage::ChangeHeader);
+        let findings = if is_owed { 0 } else { findings };
         assert_eq!(tier["repaired"], findings, "{context}: {tier:#}");
         let (put, foreign) = match damage {
             Damage::AddForeign => (0, 1),

@@ -187,7 +187,9 @@ mod tests {
         symlink(&outside, root.join("h/out")).unwrap();
         let scratch = dir.path().join("scratch");
         fs::write(&scratch, "y").unwrap();
-        assert!(is_link(&move_in(&scratch, &root, "h/out/file").unwrap_err()));
+        assert!(is_link(
+            &move_in(&scratch, &root, "h/out/file").unwrap_err()
+        ));
         assert!(is_link(&make_folders(&root, "h/out/b/c").unwrap_err()));
         assert!(!remove(&root, "h/out/file").unwrap());
         assert!(open_file(&root, "h/out/file").unwrap().is_none());
