@@ -4,6 +4,7 @@
 //! What still lies there is compared by its listing; then the tier is claimed anew and a sync writes what is
 //! lacking: copied inside the service where another tier lies in the same, else from the store or another tier.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::listing::{self, Later};
@@ -22,6 +23,8 @@ pub struct TierOrder<'a> {
     pub target: Client,
     /// Tiers that bodies may be read from, best first.
     pub others: Vec<Client>,
+    /// For large bodies of theirs.
+    pub scratch: PathBuf,
     pub run: RunId,
     /// Checkpoints kept.
     pub checkpoints: usize,
@@ -66,6 +69,7 @@ pub async fn tier(order: &TierOrder<'_>) -> Result<Result<TierReport, Trouble>, 
                 .iter()
                 .map(|one| Arc::clone(&one.tier))
                 .collect(),
+            order.scratch.clone(),
         ),
         run: order.run.clone(),
         checkpoints: order.checkpoints,

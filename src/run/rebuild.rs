@@ -184,6 +184,7 @@ pub async fn rebuild_tier(
             concurrency: target.concurrency_max,
         },
         others: others.collect(),
+        scratch: store.incoming(),
         run,
         checkpoints: config.state.checkpoints,
         progress: &progress,

@@ -17,12 +17,12 @@ use super::house::{self, House};
 use super::report::RunReport;
 use super::{RunError, Source, Surroundings, stages};
 use crate::audit::{self, Audit, AuditError, Class, Finding};
-use crate::config::Config;
+use crate::config::{Config, TierConfig, TierName};
 use crate::delta::Object;
-use crate::manifest::{Manifest, RunId};
+use crate::manifest::{Entry, Manifest, RunId};
 use crate::site::{Admission, ObjectKey, PageUrl, Scheme};
 use crate::store::Store;
-use crate::sync::{self, Bodies, TierReport};
+use crate::sync::{self, Bodies, Sought, TierReport};
 use crate::tier::Tier;
 
 /// Findings that are owed, or deleted, at a time.
@@ -33,6 +33,9 @@ const REFETCHED_MAX: usize = 10_000;
 
 /// Findings that were not mended and are named in a report.
 const UNREPAIRED_NAMED_MAX: usize = 1000;
+
+/// Pages that were taken from the site again and are named in a report; the rest is in the history of the mirror.
+const TAKEN_NAMED_MAX: usize = 20;
 
 /// What was done to mend a tier.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -112,22 +115,60 @@ impl Repairing<'_> {
         let (mut house, lost) = self.pay(audit, house, visits).await?;
         let mut said = Vec::new();
         if !lost.is_empty() {
-            let mut report = RunReport::begin(self.run.clone(), "audit");
             let pages = self.refetchable(&house.manifest, lost)?;
             if pages.is_empty() {
                 said.push("no copy survives of some bodies, and they are no pages to be fetched: publish them again, or look at [site]".to_owned());
             } else {
-                let source = Source::Lost(&pages);
-                house =
-                    stages::take_in(source, house, self.config, self.around, &mut report).await?;
-                said.append(&mut report.reasons);
-                house = self.pay(audit, house, visits).await?.0;
+                house = self
+                    .refetch(audit, house, visits, (&pages, &mut said))
+                    .await?;
             }
         }
         for visit in visits.iter_mut().filter(|visit| visit.can_be_mended()) {
             self.sweep(visit).await;
         }
         Ok((house, said))
+    }
+
+    /// Takes pages whose bytes are nowhere from the site again, and says what became of them: whatever it answers now takes
+    /// the place of what was stored.
+    async fn refetch(
+        &self,
+        audit: &Audit,
+        house: House,
+        visits: &mut [Visit],
+        (pages, said): (&[PageUrl], &mut Vec<String>),
+    ) -> Result<House, RunError> {
+        let before = house.manifest.generation();
+        let mut report = RunReport::begin(self.run.clone(), "audit");
+        let source = Source::Lost(pages);
+        let house = stages::take_in(source, house, self.config, self.around, &mut report).await?;
+        said.append(&mut report.reasons);
+        said.push(format!(
+            "no copy of {} bodies survives: their pages were asked for from the site",
+            pages.len()
+        ));
+        for change in house.manifest.changes_after(before).take(TAKEN_NAMED_MAX) {
+            let change = change?;
+            let is_live = |entry: &Entry| entry.outcome.is_live();
+            said.push(match change.after.as_ref().is_some_and(is_live) {
+                true => format!("{}: what the site answers now was taken anew", change.url),
+                false => format!("{}: withdrawn, since the site has it no more", change.url),
+            });
+        }
+        let house = self.pay(audit, house, visits).await?.0;
+        for trouble in &report.troubles {
+            for visit in visits.iter() {
+                if house.manifest.debt(&visit.name, &trouble.url)?.is_some() {
+                    let why = format!(
+                        "no copy of the bytes survives, and the site gives none: {}",
+                        trouble.why
+                    );
+                    house.manifest.owe(&visit.name, &trouble.url, why)?;
+                }
+            }
+        }
+        Ok(house)
     }
 
     /// Carries the tiers' plans out. Returned are the pages whose bytes are nowhere.
@@ -145,8 +186,14 @@ impl Repairing<'_> {
             paid?;
         }
         let mut lost = BTreeSet::new();
+        let mut away = None;
         for visit in visits.iter().filter(|visit| visit.can_be_mended()) {
-            self.find_lost(&sync, visit, &mut lost).await?;
+            if manifest.debts(&visit.name).next().is_some() && away.is_none() {
+                away = Some(self.out_of_reach(&manifest, visits).await?);
+            }
+            if let Some(away) = &away {
+                find_lost(&sync, &visit.name, away, &mut lost).await?;
+            }
         }
         drop(sync);
         let store = Arc::into_inner(store).expect("the sync has given it back");
@@ -156,7 +203,12 @@ impl Repairing<'_> {
     fn sync(&self, manifest: &Arc<Manifest>, store: &Arc<Store>, visits: &[Visit]) -> sync::Sync {
         let readable = self.readable(visits);
         sync::Sync {
-            bodies: Bodies::new(Arc::clone(manifest), Some(Arc::clone(store)), readable),
+            bodies: Bodies::new(
+                Arc::clone(manifest),
+                Some(Arc::clone(store)),
+                readable,
+                store.incoming(),
+            ),
             manifest: Arc::clone(manifest),
             run: self.run.clone(),
             checkpoints: self.config.state.checkpoints,
@@ -215,29 +267,25 @@ impl Repairing<'_> {
         Ok(())
     }
 
-    /// Adds the pages that a tier still owes and whose bytes are in no copy.
-    async fn find_lost(
+    /// Tiers that nobody can be sure of having asked for a body, and why: a folder that is not mounted says that it has
+    /// none.
+    async fn out_of_reach(
         &self,
-        sync: &sync::Sync,
-        visit: &Visit,
-        lost: &mut BTreeSet<PageUrl>,
-    ) -> Result<(), RunError> {
-        let manifest = &sync.manifest;
-        for debt in manifest.debts(&visit.name) {
-            let (url, _) = debt?;
-            if lost.len() >= REFETCHED_MAX || lost.contains(&url) {
-                continue;
-            }
-            let entry = manifest.entry(&url)?;
-            let Some(object) = entry.as_ref().and_then(|entry| Object::of(&url, entry)) else {
-                continue;
+        manifest: &Manifest,
+        visits: &[Visit],
+    ) -> Result<Vec<(TierName, String)>, RunError> {
+        let mut away = Vec::new();
+        for tier in &self.config.tiers {
+            let visit = visits.iter().find(|visit| visit.name == tier.name);
+            let why = match visit {
+                Some(Visit { open: Some(_), .. }) => None,
+                Some(visit) => visit.row.trouble.clone(),
+                None if manifest.tier(&tier.name)?.epoch == 0 => None,
+                None => why_away(tier).await,
             };
-            let key = manifest.layout().place(&url).key;
-            if sync.bodies.of(&key, &object).await?.is_none() {
-                lost.insert(url);
-            }
+            away.extend(why.map(|why| (tier.name.clone(), why)));
         }
-        Ok(())
+        Ok(away)
     }
 
     /// What of it may be asked for: pages of the site as it is configured today, where there is a site.
@@ -276,6 +324,14 @@ impl Repairing<'_> {
         manifest: &Arc<Manifest>,
         visit: &mut Visit,
     ) -> Result<(), RunError> {
+        if let Some(head) = another_mirror(audit, visit)? {
+            let why = format!(
+                "tier {}: another mirror lies in it ({head}), so none of the foreign objects was deleted: give each mirror a place of its own",
+                visit.name
+            );
+            visit.row.trouble.get_or_insert(why);
+            return Ok(());
+        }
         let mut keys = Vec::new();
         let mut findings = audit.findings(&visit.name)?.peekable();
         let mut is_taken = false;
@@ -375,6 +431,95 @@ impl Sent {
         self.failed += report.failed;
         self.bytes += report.bytes;
     }
+}
+
+/// The head of another mirror below a tier, if one is there: what lies beside it is foreign and all of its own.
+fn another_mirror(audit: &Audit, visit: &Visit) -> Result<Option<String>, RunError> {
+    let end = format!("/{}", sync::HEAD);
+    for finding in audit.findings(&visit.name)? {
+        let finding = finding?;
+        if finding.class == Class::Foreign && finding.key.ends_with(&end) {
+            return Ok(Some(finding.key));
+        }
+    }
+    Ok(None)
+}
+
+async fn why_away(tier: &TierConfig) -> Option<String> {
+    let client = match house::tier_of(tier) {
+        Ok(client) => client,
+        Err(error) => return Some(error.to_string()),
+    };
+    match client.read_small(sync::HEAD).await {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(format!("it has no {}: is it mounted?", sync::HEAD)),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// Adds the pages that a tier still owes and whose bytes are in no copy. Where another tier that is confirmed for the page
+/// could not be asked, its copy is the one to be had: what the site answers on a bad day must not take its place.
+async fn find_lost(
+    sync: &sync::Sync,
+    name: &TierName,
+    away: &[(TierName, String)],
+    lost: &mut BTreeSet<PageUrl>,
+) -> Result<(), RunError> {
+    let manifest = &sync.manifest;
+    let mut waiting = Vec::new();
+    for debt in manifest.debts(name) {
+        let (url, _) = debt?;
+        if lost.len() >= REFETCHED_MAX || lost.contains(&url) {
+            continue;
+        }
+        let Some(entry) = manifest.entry(&url)? else {
+            continue;
+        };
+        let Some(object) = Object::of(&url, &entry) else {
+            continue;
+        };
+        let key = manifest.layout().place(&url).key;
+        let Sought::Nowhere(unasked) = sync.bodies.seek(&key, &object).await? else {
+            continue;
+        };
+        let unasked = unasked
+            .into_iter()
+            .map(|(name, error)| (name, error.to_string()));
+        let mut holder = None;
+        for (other, why) in unasked.chain(away.iter().cloned()) {
+            if holder.is_none() && is_confirmed(manifest, &other, &url, &entry)? {
+                holder = Some((other, why));
+            }
+        }
+        match holder {
+            Some((other, why)) => waiting.push((url, waits_for(&other, &why))),
+            None => drop(lost.insert(url)),
+        }
+    }
+    for (url, why) in waiting {
+        manifest.owe(name, &url, why)?;
+    }
+    Ok(())
+}
+
+fn waits_for(other: &TierName, why: &str) -> String {
+    format!(
+        "its bytes should be in tier {other}, which cannot be asked ({why}): bring that tier back; until then the page is not fetched from the site again"
+    )
+}
+
+/// Whether a tier has acknowledged just this of a page.
+fn is_confirmed(
+    manifest: &Manifest,
+    name: &TierName,
+    url: &PageUrl,
+    entry: &Entry,
+) -> Result<bool, RunError> {
+    let state = manifest.tier(name)?;
+    Ok(state.epoch > 0
+        && entry.changed <= state.watermark
+        && manifest.intent(name)?.is_none()
+        && manifest.debt(name, url)?.is_none())
 }
 
 /// Every finding about a page becomes a debt.

@@ -459,6 +459,7 @@ pub async fn tiers(
             Arc::clone(&manifest),
             Some(Arc::clone(&store)),
             readable.collect(),
+            store.incoming(),
         ),
         manifest: Arc::clone(&manifest),
         run: run.clone(),

@@ -1,19 +1,24 @@
 //! Bodies for the tiers: one read serves all tiers that need it at about the same time, and a blob
-//! that the store no longer keeps is read from a tier that has it.
+//! that the store no longer keeps is read from a tier that has it: a large one in pieces, into a file
+//! that is there for as long as somebody needs it.
 
 use std::collections::{HashMap, VecDeque};
-use std::io::Read;
-use std::sync::{Arc, Mutex};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 
 use super::SyncError;
+use crate::config::TierName;
 use crate::content::{ContentHash, Digester};
 use crate::delta::{Object, Source};
 use crate::manifest::Manifest;
 use crate::site::ObjectKey;
-use crate::store::{Store, StoreError};
-use crate::tier::{Body, Tier};
+use crate::store::{FILE_BYTES_MIN, Store, StoreError};
+use crate::tier::{Body, Pieces, Tier, TierError};
 
 /// Recently read bodies kept for the other tiers. Tiers that run side by side are some dozens of
 /// objects apart; a slow one reads again, which costs little and holds back nobody.
@@ -28,6 +33,10 @@ pub struct Bodies {
     /// `None` where the store is left out.
     store: Option<Arc<Store>>,
     tiers: Vec<Arc<dyn Tier>>,
+    /// Where large bodies lie that were read from a tier.
+    scratch: PathBuf,
+    /// Makes their names different.
+    fetched: AtomicU64,
     recent: Mutex<Recent>,
 }
 
@@ -36,19 +45,65 @@ struct Recent {
     bodies: HashMap<ContentHash, Bytes>,
     order: VecDeque<ContentHash>,
     bytes: usize,
+    /// Large ones, while somebody has them.
+    files: HashMap<ContentHash, Weak<Scratch>>,
+}
+
+/// A body for as long as this is held.
+#[derive(Debug)]
+pub struct Lent {
+    pub body: Body,
+    _kept: Option<Arc<Scratch>>,
+}
+
+/// What came of looking for a body everywhere.
+#[derive(Debug)]
+pub enum Sought {
+    Found(Lent),
+    /// No copy survives in the store, nor in a tier that could be asked. These could not, and may have one.
+    Nowhere(Vec<(TierName, TierError)>),
+}
+
+/// A file that goes when nobody needs it any more. What a kill leaves goes when the store is opened.
+#[derive(Debug)]
+struct Scratch {
+    path: PathBuf,
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.path));
+    }
+}
+
+impl Lent {
+    fn kept(body: Body) -> Lent {
+        Lent { body, _kept: None }
+    }
+
+    fn scratch(file: Arc<Scratch>, size: u64) -> Lent {
+        let path = file.path.clone();
+        Lent {
+            body: Body::File { path, size },
+            _kept: Some(file),
+        }
+    }
 }
 
 impl Bodies {
-    /// `tiers` are those that may be read when the store lacks a blob.
+    /// `tiers` are those that may be read when the store lacks a blob, `scratch` the folder for large bodies of theirs.
     pub fn new(
         manifest: Arc<Manifest>,
         store: Option<Arc<Store>>,
         tiers: Vec<Arc<dyn Tier>>,
+        scratch: PathBuf,
     ) -> Bodies {
         Bodies {
             manifest,
             store,
             tiers,
+            scratch,
+            fetched: AtomicU64::new(0),
             recent: Mutex::default(),
         }
     }
@@ -56,40 +111,52 @@ impl Bodies {
     /// The body of an object; `None` when no copy of it survives in the store or in a tier.
     ///
     /// # Errors
-    /// What the manifest says.
-    pub async fn of(&self, key: &ObjectKey, object: &Object) -> Result<Option<Body>, SyncError> {
+    /// What the manifest and the state directory say.
+    pub async fn of(&self, key: &ObjectKey, object: &Object) -> Result<Option<Lent>, SyncError> {
+        Ok(match self.seek(key, object).await? {
+            Sought::Found(lent) => Some(lent),
+            Sought::Nowhere(_) => None,
+        })
+    }
+
+    /// As [`Bodies::of`], and says who could not be asked.
+    ///
+    /// # Errors
+    /// What the manifest and the state directory say.
+    pub async fn seek(&self, key: &ObjectKey, object: &Object) -> Result<Sought, SyncError> {
         let hash = match &object.source {
-            Source::Inline(bytes) => return Ok(Some(Body::Bytes(bytes.clone()))),
+            Source::Inline(bytes) => return Ok(found(Body::Bytes(bytes.clone()))),
             Source::Blob(hash) => hash,
         };
         if let Some(bytes) = self.recent().bodies.get(hash) {
-            return Ok(Some(Body::Bytes(bytes.clone())));
+            return Ok(found(Body::Bytes(bytes.clone())));
         }
         if let Some(body) = self.local(hash)? {
-            return Ok(Some(body));
+            return Ok(found(body));
         }
-        if let Some(body) = self.fetch_back(key, hash).await {
-            return Ok(Some(body));
+        let size = object.meta.size;
+        if let Some(file) = self.recent().files.get(hash).and_then(Weak::upgrade) {
+            return Ok(Sought::Found(Lent::scratch(file, size)));
         }
-        self.fetch_from_old_keys(object, hash).await
-    }
-
-    /// A tier that has not been moved to the manifest's layout has the body under another key.
-    async fn fetch_from_old_keys(
-        &self,
-        object: &Object,
-        hash: &ContentHash,
-    ) -> Result<Option<Body>, SyncError> {
+        let mut unasked = Vec::new();
         for tier in &self.tiers {
-            let Some(filled) = self.manifest.filled(tier.name())? else {
-                continue;
-            };
-            let key = filled.layout().place(&object.meta.url).key;
-            if let Some(body) = self.fetch_back(&key, hash).await {
-                return Ok(Some(body));
+            // One that has not been moved to the manifest's layout has the body under another key.
+            let filled = self.manifest.filled(tier.name())?;
+            let old = filled.map(|filled| filled.layout().place(&object.meta.url).key);
+            let keys = std::iter::once(key).chain(&old);
+            for key in keys {
+                match self.fetch(tier.as_ref(), key, (hash, size)).await? {
+                    Ok(Some(lent)) => return Ok(Sought::Found(lent)),
+                    Ok(None) => (),
+                    Err(error) => {
+                        tracing::debug!(%error, "no body from this tier");
+                        unasked.push((tier.name().clone(), error));
+                        break;
+                    }
+                }
             }
         }
-        Ok(None)
+        Ok(Sought::Nowhere(unasked))
     }
 
     /// The store's copy. One that cannot be read whole is forgotten: a tier may have another, and else
@@ -161,18 +228,66 @@ impl Bodies {
         Ok(self.manifest.forget_blob(hash)?)
     }
 
-    async fn fetch_back(&self, key: &ObjectKey, hash: &ContentHash) -> Option<Body> {
-        for tier in &self.tiers {
-            match tier.get(key, None).await {
-                Ok(Some(fetched)) if ContentHash::of(&fetched.body) == *hash => {
-                    self.remember(*hash, &fetched.body);
-                    return Some(Body::Bytes(fetched.body));
-                }
-                Ok(_) => (),
-                Err(error) => tracing::debug!(%error, "no body from this tier"),
+    /// The body from a tier, if its bytes are those of the hash there.
+    async fn fetch(
+        &self,
+        tier: &dyn Tier,
+        key: &ObjectKey,
+        (hash, size): (&ContentHash, u64),
+    ) -> Result<Result<Option<Lent>, TierError>, SyncError> {
+        if size > FILE_BYTES_MIN {
+            return self.fetch_large(tier, key, (hash, size)).await;
+        }
+        Ok(match tier.get(key, None).await {
+            Ok(Some(fetched)) if ContentHash::of(&fetched.body) == *hash => {
+                self.remember(*hash, &fetched.body);
+                Ok(Some(Lent::kept(Body::Bytes(fetched.body))))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn fetch_large(
+        &self,
+        tier: &dyn Tier,
+        key: &ObjectKey,
+        (hash, size): (&ContentHash, u64),
+    ) -> Result<Result<Option<Lent>, TierError>, SyncError> {
+        let seen = match tier.head(key).await {
+            Ok(seen) => seen.filter(|seen| seen.size == size),
+            Err(error) => return Ok(Err(error)),
+        };
+        let Some(seen) = seen else {
+            return Ok(Ok(None));
+        };
+        let number = self.fetched.fetch_add(1, Ordering::Relaxed);
+        let file = Scratch {
+            path: self.scratch.join(format!("{hash}-{number}")),
+        };
+        let failed = |source| {
+            let path = file.path.clone();
+            SyncError::Store(StoreError::Io { path, source })
+        };
+        let mut writing = (File::create(&file.path).map_err(failed)?, Digester::new());
+        let mut pieces = Pieces::new(tier, key, size, &seen.etag);
+        loop {
+            match pieces.next().await {
+                Ok(Some(piece)) => writing = written(writing, piece).await.map_err(failed)?,
+                Ok(None) => break,
+                // Another one was put there, or its service has found out itself that it is damaged: no copy of ours.
+                Err(TierError::Mismatch { .. }) => return Ok(Ok(None)),
+                Err(error) => return Ok(Err(error)),
             }
         }
-        None
+        if writing.1.finish().content != *hash {
+            return Ok(Ok(None));
+        }
+        let file = Arc::new(file);
+        let mut recent = self.recent();
+        recent.files.retain(|_, file| file.strong_count() > 0);
+        recent.files.insert(*hash, Arc::downgrade(&file));
+        Ok(Ok(Some(Lent::scratch(file, size))))
     }
 
     fn remember(&self, hash: ContentHash, bytes: &Bytes) {
@@ -200,6 +315,23 @@ impl Bodies {
     fn recent(&self) -> std::sync::MutexGuard<'_, Recent> {
         self.recent.lock().expect("no holder of this lock panics")
     }
+}
+
+fn found(body: Body) -> Sought {
+    Sought::Found(Lent::kept(body))
+}
+
+/// A piece more, written and hashed on a thread that may wait for the disk.
+async fn written(
+    (mut file, mut digester): (File, Digester),
+    piece: Bytes,
+) -> io::Result<(File, Digester)> {
+    let work = move || {
+        digester.update(&piece);
+        file.write_all(&piece).map(|()| (file, digester))
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    done.expect("hashing and writing do not panic and are never aborted")
 }
 
 #[cfg(test)]
@@ -277,6 +409,7 @@ mod tests {
                 Arc::clone(&manifest),
                 Some(Arc::clone(&store)),
                 tiers.to_vec(),
+                folder.path().join("scratch"),
             )
         };
         let alone = bodies(&tiers[..1]);
@@ -285,8 +418,8 @@ mod tests {
         let bodies = bodies(&tiers);
         for tier in 1..=3 {
             let body = bodies.of(&key, &object).await.unwrap();
-            let Some(Body::Bytes(found)) = body else {
-                panic!("tier {tier}: {body:?}");
+            let Some(Body::Bytes(found)) = body.map(|lent| lent.body) else {
+                panic!("tier {tier}: no bytes");
             };
             assert_eq!(found, bytes);
             empty_the_files_of(&folder.path().join("store"));

@@ -568,7 +568,8 @@ async fn write_once(
         Operation::Delete { .. } => unreachable!("deletes go in groups"),
     };
     let result = match sync.bodies.of(&key, &object).await? {
-        Some(body) => tier.put(&key, body, &object.meta).await,
+        // Held until it is sent: it may be a file that goes with it.
+        Some(lent) => tier.put(&key, lent.body.clone(), &object.meta).await,
         None => Err(TierError::NoBody {
             tier: open.name.clone(),
             at: key.to_string(),

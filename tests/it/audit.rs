@@ -666,6 +666,9 @@ fn a_damaged_large_file_in_the_store_is_never_spread() {
         .expect(0)
         .json();
     assert_eq!(tier(&report)["repaired"], 1, "{report:#}");
+    // In pieces of 8 MiB, which never are in memory together, and nothing of them stays.
+    assert_eq!(report["tiers"][1]["traffic"]["get"], 2, "{report:#}");
+    assert_eq!(mirror.files("state/store/incoming").len(), 0);
     let body = fs::read(body_in(&mirror, "one", "h.test/large.bin")).expect("it is back");
     assert!(body == large);
     mirror.run(&["audit", "--deep"]).expect(0);
