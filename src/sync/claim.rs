@@ -66,7 +66,8 @@ pub async fn open(
     Ok(Ok(open))
 }
 
-/// As [`open`], for who only looks: a tier that has lost its head, or was emptied, is given, too.
+/// As [`open`], for who only looks: a tier that has lost its head alone is given, too. One that is empty is not, since a
+/// disk that is not mounted looks like that, and says nothing of what lies on it.
 ///
 /// # Errors
 /// As [`open`].
@@ -76,7 +77,15 @@ pub async fn open_to_look(
     concurrency: usize,
     fuse: Fuse,
 ) -> Result<Result<OpenTier, Trouble>, ManifestError> {
-    recognised(manifest, tier, concurrency, fuse).await
+    let open = match recognised(manifest, tier, concurrency, fuse).await? {
+        Ok(open) if open.has_lost_its_head() => open,
+        decided => return Ok(decided),
+    };
+    Ok(match open.first_object().await {
+        Ok(Some(_)) => Ok(open),
+        Ok(None) => Err(open.unexpectedly_empty()),
+        Err(error) => Err(error.into()),
+    })
 }
 
 /// A tier as `adopt` finds it.
@@ -308,7 +317,9 @@ impl OpenTier {
         let head = self.head.as_ref().map(|head| &head.record);
         let all = head.map(|head| std::iter::once(&head.checkpoint).chain(&head.earlier));
         let parts = all.into_iter().flatten().flat_map(Checkpoint::parts);
-        parts.map(|part| (part.name.clone(), part.clone())).collect()
+        parts
+            .map(|part| (part.name.clone(), part.clone()))
+            .collect()
     }
 
     /// Notes, to be saved with the rest, that what the head names is broken: whoever publishes next, in this process or
@@ -325,9 +336,7 @@ impl OpenTier {
         let held = self.first_object().await?;
         match (self.state.epoch > 0, held) {
             (false, None) => Ok(()),
-            (true, None) => Err(Trouble::refusal(format!(
-                "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, `standin rebuild tier {name}` fills it again"
-            ))),
+            (true, None) => Err(self.unexpectedly_empty()),
             (true, Some(_)) => Err(Trouble::refusal(format!(
                 "tier {name} ({place}) has lost its {HEAD}, but not its objects: did a transfer or sync that deletes run there? Switch that off; then `standin adopt --tier {name}` takes the tier back"
             ))),
@@ -335,6 +344,13 @@ impl OpenTier {
                 "tier {name} ({place}) is not empty and has no {HEAD} (it holds {key}): if it is a copy of this site, `standin adopt --tier {name}` takes it over; else empty it, or name another place"
             ))),
         }
+    }
+
+    fn unexpectedly_empty(&self) -> Trouble {
+        let (name, place) = (&self.name, self.tier.location());
+        Trouble::refusal(format!(
+            "tier {name} ({place}) is unexpectedly empty: is the disk mounted, the bucket right? If it really was emptied, `standin rebuild tier {name}` fills it again"
+        ))
     }
 
     /// The first object of the site, whatever else a bucket may hold before it.
