@@ -151,7 +151,7 @@ fn rendered(report: &AuditReport) -> Result<String, std::fmt::Error> {
         )?;
     }
     for reason in &report.reasons {
-        writeln!(text, "  ! {reason}")?;
+        writeln!(text, "  ! {}", render::plain(reason))?;
     }
     let mut table = render::plain_table(&[
         "tier", "checked", "missing", "corrupt", "foreign", "stale", "headers", "known", "read",
@@ -182,7 +182,8 @@ fn rendered(report: &AuditReport) -> Result<String, std::fmt::Error> {
         explain(&mut text, tier)?;
     }
     for clash in &report.collisions {
-        writeln!(text, "collision  {}: {} is served", clash.key, clash.winner)?;
+        let key = render::plain(&clash.key.to_string());
+        writeln!(text, "collision  {key}: {} is served", clash.winner)?;
     }
     Ok(text)
 }
@@ -201,7 +202,8 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
         writeln!(
             text,
             "{name}: not mended: {}: {}",
-            unrepaired.key, unrepaired.why
+            render::plain(&unrepaired.key),
+            render::plain(&unrepaired.why)
         )?;
     }
     let sent = &tier.sent;
@@ -235,7 +237,8 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
             writeln!(
                 text,
                 "{name}: {what:<8} {}: {}{good}",
-                finding.key, finding.why
+                render::plain(&finding.key),
+                render::plain(&finding.why)
             )?;
         }
         let named = findings.len().min(NAMED_MAX) as u64;
