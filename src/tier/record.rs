@@ -22,7 +22,7 @@ pub struct Record {
     url: PageUrl,
     content: ContentHash,
     crc32c: u32,
-    size: u64,
+    pub size: u64,
     status: u16,
     location: Option<String>,
     headers: KeptHeaders,
@@ -79,6 +79,8 @@ pub struct Stamp<'a> {
     pub key: Cow<'a, str>,
     #[serde(borrow)]
     pub etag: Cow<'a, str>,
+    /// Of the body as it was written.
+    pub size: u64,
 }
 
 impl<'a> Stamp<'a> {

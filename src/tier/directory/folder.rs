@@ -186,10 +186,11 @@ impl Folder {
         let size = self.checked(&path, file.metadata())?.len();
         let etag = record.as_ref().map(|record| record.etag.clone());
         let etag = etag.unwrap_or_default();
+        let is_as_long = record.as_ref().is_some_and(|record| record.size == size);
         Ok(Some(Seen {
             size,
             stated: Stated {
-                content: etag.parse().ok(),
+                content: etag.parse().ok().filter(|_| is_as_long),
                 ..Stated::default()
             },
             etag,
@@ -353,7 +354,8 @@ impl Folder {
                 self.write_scratch(bytes)
             }
             Body::File { path, .. } => {
-                let source = File::open(path).map_err(|source| self.unreadable(key, path, source))?;
+                let source =
+                    File::open(path).map_err(|source| self.unreadable(key, path, source))?;
                 self.write_copy(key, (path, source), meta)
             }
         }
@@ -485,8 +487,9 @@ impl Folder {
         TierError::Rejected {
             tier: self.tier.clone(),
             at: key.as_str().into(),
-            cause: "a folder of its path is a symbolic link, which leads elsewhere; remove the link"
-                .into(),
+            cause:
+                "a folder of its path is a symbolic link, which leads elsewhere; remove the link"
+                    .into(),
         }
     }
 

@@ -15,17 +15,25 @@ use crate::site::ObjectKey;
 use crate::tier::record::Stamp;
 use crate::tier::{ListPage, Listed, Stated, TierError};
 
-/// The ETag of an object is its content hash.
-fn listed(key: ObjectKey, size: u64, etag: String) -> Listed {
-    let stated = Stated {
-        content: etag.parse().ok(),
-        ..Stated::default()
+/// The ETag of an object is its content hash. It is stated of what lies there only where that is as long as it was.
+fn listed(key: ObjectKey, size: u64, stamp: Option<Stamp<'_>>) -> Listed {
+    let Some(stamp) = stamp else {
+        return Listed {
+            key,
+            size,
+            etag: String::new(),
+            stated: Stated::default(),
+        };
     };
+    let content = stamp.etag.parse().ok().filter(|_| stamp.size == size);
     Listed {
         key,
         size,
-        etag,
-        stated,
+        etag: stamp.etag.into_owned(),
+        stated: Stated {
+            content,
+            ..Stated::default()
+        },
     }
 }
 
@@ -127,10 +135,7 @@ impl Folder {
         };
         let side = read_side(&self.hashed(META, name));
         let stamp = Stamp::decode(&side).filter(|stamp| stamp.key == name);
-        let etag = stamp
-            .map(|stamp| stamp.etag.into_owned())
-            .unwrap_or_default();
-        Ok(Step::Object(listed(key, size, etag)))
+        Ok(Step::Object(listed(key, size, stamp)))
     }
 
     /// Every object of the overflow, in key order. Its file is named by a hash, so the key comes
@@ -147,7 +152,7 @@ impl Folder {
             if let Some(stamp) = Stamp::decode(&side)
                 && let Ok(key) = ObjectKey::parse(&stamp.key)
             {
-                found.push(listed(key, size, stamp.etag.into_owned()));
+                found.push(listed(key, size, Some(stamp)));
             }
         }
         found.sort_by(|a, b| a.key.cmp(&b.key));
