@@ -80,8 +80,8 @@ pub fn changes(lines: &[ChangeLine]) -> String {
     format!("{table}\n")
 }
 
-/// What `status` shows of a finished run's report.
-pub fn finished(report: &serde_json::Value) -> String {
+/// What `status` shows of a finished run's report, and of the tiers as an audit has left them since.
+pub fn finished(report: &serde_json::Value, audited: Option<&serde_json::Value>) -> String {
     let text = |name: &str| report[name].as_str().unwrap_or("?").to_owned();
     let mut shown = format!(
         "last run: {} ({}, started {}), generation {}, {} pages\n",
@@ -97,7 +97,11 @@ pub fn finished(report: &serde_json::Value) -> String {
             format_args!("  ! {}\n", reason.as_str().unwrap_or_default()),
         );
     }
+    let since = audited.and_then(|audited| audited["tiers"].as_array());
+    let since: Vec<_> = since.into_iter().flatten().collect();
     for tier in report["tiers"].as_array().into_iter().flatten() {
+        let newer = since.iter().find(|newer| newer["name"] == tier["name"]);
+        let tier = newer.copied().unwrap_or(tier);
         push(
             &mut shown,
             format_args!(
@@ -112,10 +116,6 @@ pub fn finished(report: &serde_json::Value) -> String {
     shown
 }
 
-/// Bytes in the largest unit that keeps a digit before the point.
-pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
 /// What `status` shows of the audits since the last run.
 pub fn audited(audited: &serde_json::Value) -> String {
     let text = |name: &str| plain(audited[name].as_str().unwrap_or("?"));
@@ -140,6 +140,10 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
+/// Bytes in the largest unit that keeps a digit before the point.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
+    #[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
     let mut value = bytes as f64;
     let mut unit = 0;
     while value >= 1000.0 && unit + 1 < UNITS.len() {

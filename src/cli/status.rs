@@ -27,7 +27,10 @@ pub fn main(args: &Args) -> anyhow::Result<Outcome> {
     }
     match &status.finished {
         None => text.push_str("no run has finished yet; `standin run` makes the first\n"),
-        Some(report) => text.push_str(&render::finished(report)),
+        Some(report) => text.push_str(&render::finished(report, status.audited.as_ref())),
+    }
+    if let Some(audited) = &status.audited {
+        text.push_str(&render::audited(audited));
     }
     Ok(Outcome {
         code: 0,

@@ -15,6 +15,7 @@ use super::house::{self, House};
 use super::remembered;
 use super::repair::{Repairing, Sent, Unrepaired};
 use super::report::rfc3339;
+use super::status::{self, Audited, AuditedTier};
 use super::{Lock, RunError, Surroundings, Verdict, new_run_id};
 use crate::audit::{
     Audit, AuditError, Class, Closely, Counts, Depth, Finding, Ledger, Order, Part, Place, Share,
@@ -233,6 +234,7 @@ pub async fn audit(
     drop(manifest);
     house.close(config)?;
     report.seconds = begun.elapsed().as_secs_f64();
+    status::keep_audit(&config.state.dir, report.told(now))?;
     Ok(report)
 }
 
@@ -637,4 +639,20 @@ impl AuditReport {
         self.verdict = self.verdict.max(verdict);
         self.reasons.push(reason);
     }
+    /// For `status`.
+    fn told(&self, now: i64) -> Audited {
+        let tiers = self.tiers.iter().map(|row| AuditedTier {
+            name: row.name.clone(),
+            watermark: row.watermark,
+            verified: row.verified.map(|verified| verified.generation),
+            debts: row.debts,
+        });
+        Audited {
+            at: rfc3339(now),
+            verdict: self.verdict,
+            reasons: self.reasons.clone(),
+            tiers: tiers.collect(),
+        }
+    }
+
 }

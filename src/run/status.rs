@@ -9,10 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::RunError;
 use super::lock::{Holder, Lock};
-use super::report::{HeldBack, RunReport};
+use super::report::{HeldBack, RunReport, Verdict};
+use crate::manifest::Generation;
 
 const STATUS: &str = "status.json";
 const REPORTS: &str = "runs";
+const AUDITED: &str = "audited.json";
 
 /// Reports kept; the oldest go first.
 const REPORTS_KEPT: usize = 200;
@@ -29,6 +31,26 @@ pub struct Status {
     pub latest: Option<serde_json::Value>,
     /// The report of the newest finished run.
     pub finished: Option<serde_json::Value>,
+    /// What audits and repairs have said since: for the tiers in it, how they stand now.
+    pub audited: Option<serde_json::Value>,
+}
+
+/// What the last audit has said, and how it has left the tiers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Audited {
+    /// RFC 3339.
+    pub at: String,
+    pub verdict: Verdict,
+    pub reasons: Vec<String>,
+    pub tiers: Vec<AuditedTier>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct AuditedTier {
+    pub name: String,
+    pub watermark: Generation,
+    pub verified: Option<Generation>,
+    pub debts: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -58,7 +80,33 @@ pub(super) fn keep_report(state: &Path, report: &RunReport) -> Result<(), RunErr
     for old in reports_in(&folder)?.iter().rev().skip(REPORTS_KEPT) {
         fs::remove_file(old).map_err(failed(old))?;
     }
-    Ok(())
+    match report.tiers.is_empty() {
+        true => Ok(()),
+        false => forget_audit(state),
+    }
+}
+
+/// Keeps what an audit has said until a run says something newer of the tiers. Tiers that this one has left out stay as
+/// an earlier one has left them.
+pub(super) fn keep_audit(state: &Path, mut audited: Audited) -> Result<(), RunError> {
+    let path = state.join(AUDITED);
+    let earlier = fs::read(&path).ok();
+    let earlier: Option<Audited> = earlier.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    for tier in earlier.into_iter().flat_map(|earlier| earlier.tiers) {
+        if !audited.tiers.iter().any(|other| other.name == tier.name) {
+            audited.tiers.push(tier);
+        }
+    }
+    let bytes = serde_json::to_vec(&audited).expect("a plain record always serialises");
+    replace(&path, &bytes)
+}
+
+fn forget_audit(state: &Path) -> Result<(), RunError> {
+    let path = state.join(AUDITED);
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(&path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// How the mirror of a state directory stands. Reads only small files; works while a run is going.
@@ -78,6 +126,7 @@ pub fn read_status(state: &Path) -> Result<Status, RunError> {
         running,
         latest: read_json(&state.join(STATUS))?,
         finished: finished.flatten(),
+        audited: read_json(&state.join(AUDITED))?,
     })
 }
 
