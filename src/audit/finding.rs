@@ -180,7 +180,7 @@ pub fn csv_header() -> String {
 
 /// A spreadsheet takes what begins like a formula for one; keys come from strangers.
 pub(super) fn quoted(field: &str) -> String {
-    let guarded = match field.starts_with(['=', '+', '-', '@']) {
+    let guarded = match field.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         true => format!("'{field}"),
         false => field.to_owned(),
     };
@@ -223,6 +223,9 @@ mod tests {
         let expected =
             "primary,foreign,\"'=1+1,\"\"x\"\"\ny\",,,,,,7,,,,\"nobody's\",,,listing\r\n";
         assert_eq!(finding.csv(), expected);
+        for field in ["=1", "+1", "-1", "@1", "\t=1", "\r=1"] {
+            assert!(quoted(field).starts_with("\"'"), "{field:?}");
+        }
         let columns = csv_header().trim_end().split(',').count();
         assert_eq!(columns, COLUMNS.len());
         assert_eq!(expected.matches(',').count(), columns);

@@ -65,17 +65,25 @@ pub async fn scrub(
         while let Some(outcome) = looked.try_next().await? {
             done.objects += u64::from(outcome.read.is_some());
             done.bytes += outcome.read.unwrap_or_default();
-            if let Looked::Found(finding) = outcome.looked {
-                done.bad += 1;
-                let key = super::merge::key_of(&finding.key);
-                owe(manifest, open, &key, format!("read back: {}", finding.why))?;
+            match outcome.looked {
+                Looked::Found(finding) => {
+                    done.bad += 1;
+                    let key = super::merge::key_of(&finding.key);
+                    owe(manifest, open, &key, format!("read back: {}", finding.why))?;
+                }
+                Looked::Unseen(error) => {
+                    tracing::warn!(%error, "could not be read back");
+                    done.unseen += 1;
+                }
+                _ => (),
             }
         }
         let upto = page.last.filter(|_| page.more);
         ledger.note(after.as_deref(), upto.as_deref(), scrub.now);
         ledger.save(scrub.state, &open.name, &lineage)?;
     }
-    done.oldest = ledger.oldest();
+    // The round goes on behind what could not be read, and does not say that all was.
+    done.oldest = ledger.oldest().filter(|_| done.unseen == 0);
     Ok(done)
 }
 

@@ -220,6 +220,13 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
         )?;
     }
     let counts = &tier.counts;
+    if counts.by_size_alone > 0 {
+        writeln!(
+            text,
+            "{name}: of {} objects nothing but the size was recorded that a listing could be compared with; `--deep` reads them",
+            counts.by_size_alone
+        )?;
+    }
     let lists: [(&str, &Vec<Finding>, u64); 6] = [
         ("missing", &tier.missing, counts.missing),
         ("corrupt", &tier.corrupt, counts.corrupt),

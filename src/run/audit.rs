@@ -257,9 +257,7 @@ async fn mend(
                 .await?;
         }
         if looks_again && visit.can_be_mended() {
-            repairing
-                .look_again(audit, &house.manifest, visit)
-                .await?;
+            repairing.look_again(audit, &house.manifest, visit).await?;
             conclude_again(&house.manifest, visit)?;
         }
     }
@@ -417,23 +415,29 @@ fn enter_place(row: &mut TierAudit, place: &Place, depth: Depth) {
     row.counts = place.counts;
     row.read = place.read;
     row.headers = place.headers;
-    row.read_sample = sampled(depth.read, &place.read);
-    row.headers_sample = sampled(depth.headers, &place.headers);
+    let left_out = place.counts.known() + place.counts.unseen;
+    row.read_sample = sampled(depth.read, &place.read, left_out);
+    row.headers_sample = sampled(depth.headers, &place.headers, left_out);
 }
 
-/// What a sample says; `None` where all were looked at, or none.
-fn sampled(share: Share, found: &Closely) -> Option<Sampled> {
+/// What a sample says; `None` where all were looked at, or none. `left_out`: objects of which nobody can say anything.
+fn sampled(share: Share, found: &Closely, left_out: u64) -> Option<Sampled> {
     let Share::Sample(asked) = share else {
         return None;
     };
     let bound = bad_at_most(found.bad, found.objects, CONFIDENCE);
-    let says = format!(
+    let mut says = format!(
         "{} of {} bad: under {} % at {:.0} %",
         found.bad,
         found.objects,
         percent(bound),
         CONFIDENCE * 100.0
     );
+    if left_out > 0 {
+        let without =
+            format!(", without {left_out} that are owed, behind or could not be looked at");
+        says.push_str(&without);
+    }
     Some(Sampled {
         asked,
         looked_at: found.objects,
@@ -444,15 +448,15 @@ fn sampled(share: Share, found: &Closely) -> Option<Sampled> {
     })
 }
 
-/// With two digits that count.
+/// With two digits that count, rounded up: what is said to be under it is.
 fn percent(share: f64) -> String {
     let percent = share * 100.0;
-    match percent {
-        1.0.. => format!("{percent:.1}"),
-        0.1..1.0 => format!("{percent:.2}"),
-        0.01..0.1 => format!("{percent:.2}"),
-        _ => format!("{percent:.4}"),
-    }
+    let (digits, units) = match percent {
+        1.0.. => (1, 10.0),
+        0.01..1.0 => (2, 100.0),
+        _ => (4, 10_000.0),
+    };
+    format!("{:.digits$}", (percent * units).ceil() / units)
 }
 
 /// Records what the audit says of the tier as a whole. `begun`: what it says was so then, and of what was seen before
@@ -635,10 +639,6 @@ impl AuditReport {
         self.tiers.push(row);
     }
 
-    fn note(&mut self, verdict: Verdict, reason: String) {
-        self.verdict = self.verdict.max(verdict);
-        self.reasons.push(reason);
-    }
     /// For `status`.
     fn told(&self, now: i64) -> Audited {
         let tiers = self.tiers.iter().map(|row| AuditedTier {
@@ -655,4 +655,42 @@ impl AuditReport {
         }
     }
 
+    fn note(&mut self, verdict: Verdict, reason: String) {
+        self.verdict = self.verdict.max(verdict);
+        self.reasons.push(reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_is_never_rounded_to_what_it_does_not_say() {
+        // Promise: "under 0.06 %" is true: what is shown is the bound or a little more, never less and never nothing.
+        let table = [
+            (0.029_51, "3.0"),
+            (0.000_599, "0.06"),
+            (0.000_601, "0.07"),
+            (0.000_000_2, "0.0001"),
+            (1.0, "100.0"),
+        ];
+        for (share, shown) in table {
+            assert_eq!(percent(share), shown);
+        }
+    }
+
+    #[test]
+    fn a_sample_says_what_it_has_left_out() {
+        // Promise: the share is one of those that could be judged, and the others are named beside it.
+        let found = Closely {
+            objects: 100,
+            ..Closely::default()
+        };
+        let says = |left_out| sampled(Share::Sample(100), &found, left_out).map(|found| found.says);
+        let begin = "0 of 100 bad: under 3.0 % at 95 %";
+        assert_eq!(says(0).as_deref(), Some(begin));
+        let rest = ", without 3 that are owed, behind or could not be looked at";
+        assert_eq!(says(3), Some(format!("{begin}{rest}")));
+    }
 }

@@ -653,6 +653,14 @@ fn enter(report: &mut RunReport, visit: Visit) {
         );
         report.note(Verdict::Degraded, reason);
     }
+    let unseen = tier.scrub.map_or(0, |scrub| scrub.unseen);
+    if unseen > 0 {
+        let reason = format!(
+            "tier {}: {unseen} objects could not be read back: look at their permissions, or `standin audit --deep` says more",
+            tier.name
+        );
+        report.note(Verdict::Degraded, reason);
+    }
     if findings.differ() {
         let reason = format!(
             "tier {}: its listing differs from what was written ({} missing, {} corrupt, {} stale): the next run writes them again",

@@ -87,8 +87,11 @@ pub struct Scrubbed {
     pub bytes: u64,
     /// Those that are not what was written.
     pub bad: u64,
+    /// Those that could not be read.
+    pub unseen: u64,
     pub requests: u64,
-    /// Every part of the tier was read back then or later (seconds since 1970); null while some never was.
+    /// Every part of the tier was read back then or later (seconds since 1970); null while some never was, and where
+    /// something could not be read.
     pub oldest: Option<i64>,
 }
 

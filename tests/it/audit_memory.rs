@@ -79,7 +79,10 @@ fn what_changed_and_changed_back_is_looked_at() {
     let report = mirror.run(&["audit", "--json"]).expect(1).json();
     assert_eq!(counts(&report)["missing"], 1, "{report:#}");
     assert_eq!(counts(&report)["behind"], 0, "{report:#}");
-    let report = mirror.run(&["audit", "--repair", "--json"]).expect(0).json();
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(0)
+        .json();
     assert_eq!(report["tiers"][0]["repaired"], 1, "{report:#}");
     assert!(victim.exists());
     mirror.run(&DEEP).expect(0);
@@ -125,7 +128,10 @@ fn a_name_that_is_no_text_is_told_and_never_said_to_be_deleted() {
     let unrepaired = tier["unrepaired"].as_array().expect("a list");
     let keys: Vec<&Value> = unrepaired.iter().map(|one| &one["key"]).collect();
     let expected = [r"h.test/caf\xe8.html", r"h.test/caf\xe9.html"];
-    assert!(expected.iter().all(|key| keys.contains(&&json!(key))), "{keys:?}");
+    assert!(
+        expected.iter().all(|key| keys.contains(&&json!(key))),
+        "{keys:?}"
+    );
     assert_eq!(keys.len(), 2);
     assert!(odd.iter().all(|path| path.exists()) && !plain.exists());
 }
@@ -135,7 +141,10 @@ fn pages_behind_a_link_are_missing_and_nothing_is_done_through_it() {
     // A folder of the tier was moved away and a link put in its place. Whoever serves the tier by its keys has nothing
     // there; what lies behind the link is somebody else's, and stays as it is.
     let mirror = published(&["a.html".into(), "sub/b.html".into(), "sub/c.html".into()]);
-    let (sub, elsewhere) = (mirror.path("tiers/copy/h.test/sub"), mirror.path("elsewhere"));
+    let (sub, elsewhere) = (
+        mirror.path("tiers/copy/h.test/sub"),
+        mirror.path("elsewhere"),
+    );
     fs::rename(&sub, &elsewhere).expect("it is there");
     symlink(&elsewhere, &sub).expect("a link");
     let report = mirror.run(&["audit", "--json"]).expect(1).json();
@@ -187,19 +196,19 @@ fn headers_that_come_repeatedly_are_no_damage() {
 fn one_object_that_the_disk_does_not_give_stops_nobody() {
     // A side file that cannot be read, as on a bad sector (played by a link to itself): that object is corrupt, the others
     // are looked at as ever, and a repair writes it anew.
-    let (origin, mirror) = mirrored(4);
-    let side = side_of(&mirror, &format!("{}p1", key_start(&origin)));
-    fs::remove_file(&side).expect("it is there");
-    symlink(&side, &side).expect("a link");
     for audit in [&["audit", "--json"][..], &DEEP] {
+        let (origin, mirror) = mirrored(4);
+        let side = side_of(&mirror, &format!("{}p1", key_start(&origin)));
+        fs::remove_file(&side).expect("it is there");
+        symlink(&side, &side).expect("a link");
         let report = mirror.run(audit).expect(1).json();
         assert_eq!(counts(&report)["corrupt"], 1, "{report:#}");
         assert_eq!(report["incomplete"], false, "{report:#}");
         let why = report["tiers"][0]["corrupt"][0]["why"].as_str();
         assert!(why.expect("a line").contains("cannot be read"), "{why:?}");
+        mirror.run(&["audit", "--repair"]).expect(0);
+        mirror.run(&DEEP).expect(0);
     }
-    mirror.run(&["audit", "--repair"]).expect(0);
-    mirror.run(&DEEP).expect(0);
 }
 
 #[test]
@@ -265,7 +274,12 @@ fn damaged_notes_of_a_killed_audit_hold_up_none() {
     let files: Vec<String> = (0..1_200).map(|n| format!("p{n:05}.html")).collect();
     let mirror = published(&files);
     fs::remove_file(mirror.path("tiers/copy/h.test/p00007.html")).expect("it is there");
-    let names = ["order.json", "expected", "tier-copy.json", "tier-copy.findings"];
+    let names = [
+        "order.json",
+        "expected",
+        "tier-copy.json",
+        "tier-copy.findings",
+    ];
     let harms: [fn(&mut Vec<u8>); 4] = [
         |bytes| bytes.fill(0),
         |bytes| bytes.truncate(bytes.len() / 2),
@@ -339,9 +353,169 @@ fn a_broken_checkpoint_of_a_tier_is_found_and_made_anew() {
     }
     let (_origin, mirror) = mirrored(3);
     fs::remove_dir_all(mirror.path("tiers/copy/.standin/checkpoint")).expect("it is there");
-    let report = mirror.run(&["audit", "--repair", "--json"]).expect(0).json();
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(0)
+        .json();
     let tier = &report["tiers"][0];
     assert_eq!(tier["counts"]["checkpoint"], tier["repaired"], "{report:#}");
     assert_eq!(tier["checkpoint"][0]["class"], "checkpoint");
     mirror.run(&DEEP).expect(0);
+}
+
+/// A mirror in two folders that keeps no bodies at home.
+fn in_two_folders() -> (Origin, Mirror) {
+    let origin = Origin::start();
+    origin.set("/", Page::html("<a href=/p1>p</a>"));
+    origin.set("/p1", page(1));
+    let config = [
+        site(&origin),
+        "[state]\nkeep = \"until-confirmed\"\n".to_owned(),
+        folder_tier("one"),
+        folder_tier("two"),
+    ];
+    let mirror = Mirror::new(&config.concat());
+    mirror.run(&["run"]).expect(0);
+    (origin, mirror)
+}
+
+#[test]
+fn a_copy_that_cannot_be_asked_is_waited_for() {
+    // One tier has lost a page, the other, which has it, is not mounted, and the site shows a maintenance page. The site is
+    // not asked; the report says which tier to bring back, and with it the page is as it was.
+    for arguments in [
+        &["audit", "--repair", "--json"][..],
+        &["audit", "--tier", "one", "--repair", "--json"],
+    ] {
+        let (origin, mirror) = in_two_folders();
+        let victim = mirror.path("tiers/one").join(key_start(&origin)).join("p1");
+        let before = fs::read(&victim).expect("it is there");
+        fs::remove_file(&victim).expect("it is there");
+        let (mounted, aside) = (mirror.path("tiers/two"), mirror.path("aside"));
+        fs::rename(&mounted, &aside).expect("it is there");
+        origin.set("/p1", Page::html("<p>back soon</p>"));
+        let asked = origin.requests().len();
+        let ran = mirror.run(arguments);
+        let report = ran.json();
+        assert_ne!(ran.code, Some(0), "{ran:#?}");
+        let why = report["tiers"][0]["unrepaired"][0]["why"].as_str();
+        let why = why.expect("a line");
+        assert!(
+            why.contains("tier two") && why.contains("bring that tier back"),
+            "{why}"
+        );
+        assert_eq!(origin.requests().len(), asked);
+        fs::rename(&aside, &mounted).expect("nothing stands in its place");
+        mirror.run(&["audit", "--repair"]).expect(0);
+        assert_eq!(fs::read(&victim).expect("it is back"), before);
+        assert_eq!(origin.requests().len(), asked);
+    }
+}
+
+#[test]
+fn what_is_taken_from_the_site_again_is_told() {
+    // No copy survives. What the site answers takes the place of what was stored, or is withdrawn, and the report says so;
+    // where it gives nothing, the report says what it answered.
+    let (origin, mirror) = in_two_folders();
+    let lose = || {
+        for tier in ["one", "two"] {
+            let body = mirror.path("tiers").join(tier).join(key_start(&origin));
+            fs::remove_file(body.join("p1")).expect("it is there");
+        }
+    };
+    lose();
+    origin.set("/p1", Page::html("broken").status(500));
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(1)
+        .json();
+    let why = report["tiers"][1]["unrepaired"][0]["why"].as_str();
+    assert!(why.is_some_and(|why| why.contains("500")), "{report:#}");
+    origin.set("/p1", Page::html("<p>edited</p>"));
+    let report = mirror
+        .run(&["audit", "--repair", "--json"])
+        .expect(0)
+        .json();
+    let said = report["reasons"].to_string();
+    let taken = format!(
+        "{}: what the site answers now was taken anew",
+        origin.url("/p1")
+    );
+    assert!(said.contains(&taken), "{said}");
+}
+
+#[test]
+fn a_folder_that_is_not_mounted_keeps_its_proof() {
+    let (_origin, mirror) = mirrored(2);
+    let (mounted, aside) = (mirror.path("tiers/copy"), mirror.path("aside"));
+    fs::rename(&mounted, &aside).expect("it is there");
+    fs::create_dir(&mounted).expect("an empty mount point");
+    let ran = mirror.run(&["audit", "--json"]).expect(2);
+    let why = ran.json()["reasons"].to_string();
+    assert!(why.contains("unexpectedly empty"), "{why}");
+    assert_eq!(ran.json()["tiers"][0]["verified"]["generation"], 1);
+    fs::remove_dir(&mounted).expect("nothing was written");
+    fs::rename(&aside, &mounted).expect("nothing stands in its place");
+    let run = mirror.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(run["tiers"][0]["verified"], 1, "{run:#}");
+}
+
+#[test]
+fn another_mirror_below_a_tier_is_not_deleted() {
+    let (_origin, mirror) = mirrored(2);
+    let other = mirror.path("tiers/copy/archive/2025");
+    for name in [".standin/head", "h.test/index.html"] {
+        let path = other.join(name);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("it is ours");
+        fs::write(path, "{}").expect("it is ours");
+    }
+    let before = mirror.files("tiers/copy");
+    let ran = mirror.run(&["audit", "--delete-foreign", "--json"]);
+    let report = ran.expect(1).json();
+    assert_eq!(report["tiers"][0]["sent"]["foreign_deleted"], 0);
+    let said = report["reasons"].to_string();
+    assert!(said.contains("archive/2025/.standin/head"), "{said}");
+    assert_eq!(mirror.files("tiers/copy"), before);
+}
+
+#[test]
+fn a_name_gives_the_terminal_no_commands() {
+    let (origin, mirror) = mirrored(2);
+    let name = "\u{1b}[2J\u{1b}]0;x\u{7}\nverdict: ok";
+    fs::write(body_of(&origin, &mirror, name), "x").expect("it is ours");
+    let told = mirror.run(&["audit"]).expect(1).stdout;
+    assert!(
+        !told.contains('\u{1b}') && !told.contains('\u{7}'),
+        "{told:?}"
+    );
+    assert!(told.contains("\\nverdict: ok"), "{told:?}");
+}
+
+#[test]
+fn a_body_that_was_cut_is_not_said_to_have_the_hash_of_the_whole() {
+    let (origin, mirror) = mirrored(2);
+    fs::write(body_of(&origin, &mirror, "p1"), "<p>").expect("it is ours");
+    let report = mirror.run(&["audit", "--json"]).expect(1).json();
+    let found = &report["tiers"][0]["corrupt"][0]["found"];
+    assert_eq!(found["bytes"], 3, "{report:#}");
+    assert_eq!(found["content"], Value::Null, "{report:#}");
+}
+
+#[test]
+fn status_tells_what_an_audit_has_found_since_the_last_run() {
+    let (origin, mirror) = mirrored(2);
+    fs::remove_file(body_of(&origin, &mirror, "p1")).expect("it is there");
+    mirror.run(&["audit"]).expect(1);
+    let told = mirror.run(&["status"]).expect(0).stdout;
+    assert!(
+        told.contains("verified never") && told.contains("1 missing"),
+        "{told}"
+    );
+    mirror.run(&["audit", "--repair"]).expect(0);
+    let status = mirror.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["audited"]["verdict"], "ok", "{status:#}");
+    assert_eq!(status["audited"]["tiers"][0]["verified"], 1);
+    mirror.run(&["run"]).expect(0);
+    let status = mirror.run(&["status", "--json"]).expect(0).json();
+    assert_eq!(status["audited"], Value::Null, "a run says more");
 }
