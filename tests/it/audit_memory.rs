@@ -14,6 +14,9 @@ use crate::support::origin::{Origin, Page};
 
 const DEEP: [&str; 5] = ["audit", "--deep", "--headers", "all", "--json"];
 
+/// What is done to the bytes of a file.
+type Harm = fn(&mut Vec<u8>);
+
 /// A site of so many pages and a home page, mirrored into a folder.
 fn mirrored(pages: usize) -> (Origin, Mirror) {
     let origin = Origin::start();
@@ -280,7 +283,7 @@ fn damaged_notes_of_a_killed_audit_hold_up_none() {
         "tier-copy.json",
         "tier-copy.findings",
     ];
-    let harms: [fn(&mut Vec<u8>); 4] = [
+    let harms: [Harm; 4] = [
         |bytes| bytes.fill(0),
         |bytes| bytes.truncate(bytes.len() / 2),
         |bytes| {
@@ -314,7 +317,7 @@ fn a_broken_checkpoint_of_a_tier_is_found_and_made_anew() {
     // Nobody reads a tier's checkpoint until the state directory is gone, so an audit does: gone, cut, and with `--deep`
     // with other bytes. A repair writes a new base at once, and so does the next run after an audit that only looked; then
     // the tier alone brings everything back.
-    let harms: [(&str, fn(&mut Vec<u8>)); 2] = [
+    let harms: [(&str, Harm); 2] = [
         ("audit", |bytes| bytes.truncate(3)),
         ("deep", |bytes| {
             let last = bytes.len() - 1;
