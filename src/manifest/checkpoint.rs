@@ -169,7 +169,8 @@ impl Kept {
 
 /// Extends a known checkpoint to the current generation, handing each fresh part to `send` as it is
 /// made; `send` says false when nobody wants more. Memory is bounded by one part. Where nothing is to be
-/// said that is not known, nothing is sent and the checkpoint comes back as it was.
+/// said that is not known, nothing is sent and the checkpoint comes back as it was. One from before the change log
+/// begins is followed by a new base.
 ///
 /// # Errors
 /// What the manifest says.
@@ -187,8 +188,11 @@ pub fn extend(
         send,
         wanted: true,
     };
+    // What was told before the change log begins was told by a manifest that was lost: this one may have been made from
+    // something else, and an increment would be of another history than its base.
+    let is_ours = (manifest.log_begins()..=generation).contains(&known.generation);
     let mut checkpoint = known;
-    let was_told = !checkpoint.base.is_empty() && !grown && checkpoint.generation <= generation;
+    let was_told = !checkpoint.base.is_empty() && !grown && is_ours;
     if !was_told {
         let entries = manifest.db.scan(&[keys::ENTRY]);
         let etags = whose
@@ -208,8 +212,7 @@ pub fn extend(
             Some(first) => first.after.unwrap_or(checkpoint.generation),
             None => checkpoint.generation,
         };
-        let changed = changed_after(manifest, after)?;
-        let rows = with_etags(manifest, whose, changed);
+        let rows = with_etags(manifest, whose, changed_after(manifest, after));
         let fresh = writer.parts(rows, Some(after))?;
         checkpoint.increments.truncate(merged);
         checkpoint.increments.extend(fresh);
@@ -233,31 +236,23 @@ fn merged_from(increments: &[Part], log_begins: Generation) -> usize {
     }
 }
 
-type Entries<'a> = Box<dyn Iterator<Item = Result<(PageUrl, Entry), ManifestError>> + 'a>;
-
-/// The entries that changed after a generation, in URL order: from the change log, or from all entries where a
-/// rebuild has made the manifest and the log begins later.
-fn changed_after(manifest: &Manifest, after: Generation) -> Result<Entries<'_>, ManifestError> {
-    if after < manifest.log_begins() {
-        let entries = manifest.entries(None);
-        return Ok(Box::new(entries.filter(move |entry| {
-            entry
-                .as_ref()
-                .map_or(true, |(_, entry)| entry.changed > after)
-        })));
-    }
+/// The entries that changed after a generation, in URL order.
+fn changed_after(
+    manifest: &Manifest,
+    after: Generation,
+) -> impl Iterator<Item = Result<(PageUrl, Entry), ManifestError>> + '_ {
     let changes = manifest.changes_after(after);
-    Ok(Box::new(changes.filter_map(|change| match change {
+    changes.filter_map(|change| match change {
         Ok(change) => change.after.map(|entry| Ok((change.url, entry))),
         Err(error) => Some(Err(error)),
-    })))
+    })
 }
 
 /// Entries as rows, each followed by the ETags that a listing shows of it.
 fn with_etags<'a>(
     manifest: &'a Manifest,
     whose: Whose<'a>,
-    entries: Entries<'a>,
+    entries: impl Iterator<Item = Result<(PageUrl, Entry), ManifestError>> + 'a,
 ) -> impl Iterator<Item = Result<KeyAndPayload, ManifestError>> + 'a {
     entries.flat_map(move |entry| match entry {
         Ok((url, entry)) => match etag_rows(manifest, whose, &url, &entry) {

@@ -290,9 +290,18 @@ impl Manifest {
         }
         intake.finish()?;
         let generation = meta.generation;
+        *self.meta() = Meta { counts, ..meta };
+        self.begin_at(generation)
+    }
+
+    /// Makes a generation the newest one of a manifest that was just made, with which its change log begins. Durable.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn begin_at(&self, generation: Generation) -> Result<(), ManifestError> {
         let mut batch = Batch::default();
         batch.put(keys::LOG_BEGINS, &encode_number(generation));
-        *self.meta() = Meta { counts, ..meta };
+        self.meta().generation = generation;
         self.log_begins.store(generation.0, Ordering::Relaxed);
         self.save_meta(batch)
     }
@@ -318,10 +327,10 @@ impl Manifest {
         Ok((about.generation > Generation::NONE).then_some((about.lineage, about.generation)))
     }
 
-    /// The lineage that the small file beside a database names, where something was committed.
-    pub fn lineage_beside(state: &Path) -> Option<Lineage> {
+    /// The lineage and the generation that the small file beside a database names, where something was committed.
+    pub fn told_beside(state: &Path) -> Option<(Lineage, Generation)> {
         let marker = Marker::read(state).ok()??;
-        (marker.generation > Generation::NONE).then(|| marker.lineage())
+        (marker.generation > Generation::NONE).then(|| (marker.lineage(), marker.generation))
     }
 
     /// The change log holds everything after this generation. Of what a rebuild has brought back from before,

@@ -183,12 +183,14 @@ fn enter(
         let told = meta
             .as_ref()
             .and_then(|meta| Some((meta, entry_of(manifest, &listed.key, meta)?)));
+        if let Some((_, (_, entry))) = &told {
+            done.generation = done.generation.max(entry.changed);
+        }
         match (told, page) {
             (Some((meta, (url, entry))), page)
                 if later == Later::IsTaken && entry.changed > known =>
             {
                 done.newer += 1;
-                done.generation = done.generation.max(entry.changed);
                 let first = page.filter(|(there, _)| *there == url);
                 let first = first.map_or(entry.first, |(_, there)| there.first);
                 intake.entry(&url, &Entry { first, ..entry })?;

@@ -102,6 +102,8 @@ struct Built {
     dir: PathBuf,
     /// The place whose listing is to be compared.
     listed: Option<Client>,
+    /// Of the checkpoint that it was made from, where none before that was refused.
+    told: Option<Generation>,
 }
 
 /// Makes the manifest of a state directory again, whose lock the caller holds.
@@ -110,9 +112,10 @@ struct Built {
 /// [`RebuildError::Refused`] where there is nothing to make it from, or a manifest that opens well; and what the
 /// tiers, the database and the file system say.
 pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, RebuildError> {
-    let expected = existing_lineage(order).await?;
+    let existing = existing(order).await?;
     let mut report = ManifestReport::default();
     let found = look_around(order, &mut report).await;
+    let expected = existing.as_ref().map(|(lineage, _)| lineage.clone());
     let lineage = lineage_of(order, &found, expected, &mut report)?;
     let ours: Vec<Found> = found
         .into_iter()
@@ -122,7 +125,9 @@ pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, Rebui
         Some(built) => built,
         None => from_objects(order, &ours, lineage.as_ref(), &mut report).await?,
     };
-    acquaint(order, &built, &ours, &mut report).await?;
+    let earlier = existing.filter(|(existing, _)| Some(existing) == lineage.as_ref());
+    let newest = newest_of(&ours, earlier.map(|(_, generation)| generation));
+    acquaint(order, &built, (&ours, newest), &mut report).await?;
     report.blobs = found_blobs(order, &built.manifest).await?;
     let about = built.manifest.about();
     report.lineage = about.lineage.0;
@@ -137,8 +142,20 @@ pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, Rebui
     Ok(report)
 }
 
-/// The lineage of the manifest that is there; one that opens well stays, unless told otherwise.
-async fn existing_lineage(order: &ManifestOrder<'_>) -> Result<Option<Lineage>, RebuildError> {
+/// The newest generation that anybody tells of: the manifest from before, a head, a checkpoint.
+fn newest_of(ours: &[Found], earlier: Option<Generation>) -> Generation {
+    let heads = ours.iter().filter_map(|found| found.head.as_ref());
+    let checkpoints = ours.iter().flat_map(|found| &found.checkpoints);
+    let told = heads
+        .map(|head| head.generation)
+        .chain(checkpoints.map(|checkpoint| checkpoint.generation));
+    told.chain(earlier).max().unwrap_or(Generation::NONE)
+}
+
+/// The lineage and the generation of the manifest that is there; one that opens well stays, unless told otherwise.
+async fn existing(
+    order: &ManifestOrder<'_>,
+) -> Result<Option<(Lineage, Generation)>, RebuildError> {
     let (state, layout) = (order.state.to_path_buf(), order.layout.clone());
     let there = tokio::task::spawn_blocking(move || Manifest::look(&state, &layout));
     let there = there.await.expect("looking does not panic");
@@ -149,14 +166,14 @@ async fn existing_lineage(order: &ManifestOrder<'_>) -> Result<Option<Lineage>, 
                 order.state.display()
             )))
         }
-        Ok(there) => Ok(there.map(|(lineage, _)| lineage)),
+        Ok(there) => Ok(there),
         Err(error @ (ManifestError::Layout { .. } | ManifestError::Newer { .. })) => {
             Err(error.into())
         }
         Err(ManifestError::Db(error @ crate::db::DbError::Busy { .. })) => Err(error.into()),
         Err(error) => {
             tracing::info!(%error, "the manifest that is there");
-            Ok(Manifest::lineage_beside(order.state))
+            Ok(Manifest::told_beside(order.state))
         }
     }
 }
@@ -241,6 +258,7 @@ async fn from_checkpoints(
     }
     // A stable sort: of equal ones the first place counts, which is the nearest.
     candidates.sort_by_key(|(_, checkpoint)| std::cmp::Reverse(checkpoint.generation));
+    let mut is_refused = false;
     for (found, checkpoint) in candidates {
         let dir = restore::place_of_work(order.state);
         remove_folder(&dir)?;
@@ -256,15 +274,19 @@ async fn from_checkpoints(
                     manifest,
                     dir,
                     listed,
+                    told: (!is_refused).then_some(checkpoint.generation),
                 }));
             }
             Err(RebuildError::Manifest(
                 error @ (ManifestError::Checkpoint { .. } | ManifestError::Record { .. }),
-            )) => report.refused.push(format!(
-                "the checkpoint of generation {} in {}: {error}",
-                checkpoint.generation,
-                found.place.describe()
-            )),
+            )) => {
+                is_refused = true;
+                report.refused.push(format!(
+                    "the checkpoint of generation {} in {}: {error}",
+                    checkpoint.generation,
+                    found.place.describe()
+                ));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -429,6 +451,7 @@ async fn from_objects(
         manifest,
         dir,
         listed: Some(client),
+        told: None,
     })
 }
 
@@ -496,7 +519,7 @@ async fn etag_kind(client: &Client) -> Result<EtagKind, RebuildError> {
 async fn acquaint(
     order: &ManifestOrder<'_>,
     built: &Built,
-    ours: &[Found],
+    (ours, mut newest): (&[Found], Generation),
     report: &mut ManifestReport,
 ) -> Result<(), RebuildError> {
     let manifest = &built.manifest;
@@ -536,6 +559,7 @@ async fn acquaint(
             };
             let done = listing::reconcile(manifest, client, state.etag, later).await?;
             order.fuse.pass("rebuild.listed")?;
+            newest = newest.max(done.generation);
             if done.newer > 0 {
                 let generation = done.generation;
                 let meta = Meta {
@@ -555,7 +579,21 @@ async fn acquaint(
             .await?;
         }
     }
+    number(built, newest).await?;
     introduce(order, manifest, states, report).await
+}
+
+/// Numbers are not used twice: a manifest that is not the newest there ever was, as that was told, goes on behind every
+/// generation that anybody tells of. Whatever lies under such a number is then not taken for what this one makes of it,
+/// and every place gets a checkpoint that begins anew.
+async fn number(built: &Built, newest: Generation) -> Result<(), RebuildError> {
+    let manifest = &built.manifest;
+    let newest = newest.max(manifest.generation());
+    if built.told == Some(newest) {
+        return Ok(());
+    }
+    off_thread(manifest, move |manifest| manifest.begin_at(newest.next())).await?;
+    Ok(())
 }
 
 fn head_of<'a>(ours: &'a [Found], name: &TierName) -> Option<&'a Head> {

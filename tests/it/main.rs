@@ -40,6 +40,7 @@ mod plan;
 mod policy;
 mod publish;
 mod rebuild;
+mod rebuild_history;
 mod reheader;
 mod relayout;
 mod second_look;

@@ -1,0 +1,167 @@
+//! Promise: a rebuilt manifest never takes an older state for the newer one. Numbers of generations are not used twice,
+//! no good page goes back to what it was, and a page that was withdrawn does not come back by itself. Each is played
+//! with the real binary, with a state that is lost at a bad moment.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::support::binary::{Mirror, folder_tier, paths_below, site};
+use crate::support::origin::{Origin, Page};
+
+/// A site of some pages, and a mirror of it in two folders.
+struct Scene {
+    origin: Origin,
+    mirror: Mirror,
+}
+
+impl Scene {
+    fn new() -> Scene {
+        let origin = Origin::start();
+        let pages = ["p0", "p1", "p2", "p3", "x"];
+        let links: String = pages
+            .map(|name| format!("<a href=\"/{name}\">{name}</a>"))
+            .concat();
+        origin.set("/", Page::html(links).etag("home"));
+        let tiers = folder_tier("one") + &folder_tier("two");
+        let mirror = Mirror::new(&(site(&origin) + &tiers));
+        let scene = Scene { origin, mirror };
+        for name in pages {
+            scene.edit(name, "first");
+        }
+        scene.mirror.run(&["run"]).expect(0);
+        scene
+    }
+
+    fn edit(&self, name: &str, what: &str) {
+        let page = Page::html(format!("<p>{name}, {what}</p>"));
+        self.origin
+            .set(&format!("/{name}"), page.etag(&format!("{name}-{what}")));
+    }
+
+    /// What a tier serves for a page.
+    fn served(&self, tier: &str, name: &str) -> Option<String> {
+        let objects = self.mirror.objects(&format!("tiers/{tier}"));
+        let end = format!("/{name}");
+        let found = objects.into_iter().find(|(key, _)| key.ends_with(&end));
+        found.map(|(_, body)| String::from_utf8(body).expect("it is text"))
+    }
+
+    /// Everything of the state directory but the bodies.
+    fn lose_all_but_the_store(&self) {
+        for file in fs::read_dir(self.mirror.path("state")).expect("it is there") {
+            let path = file.expect("nobody changes it now").path();
+            if path.ends_with("store") {
+                continue;
+            }
+            match path.is_dir() {
+                true => fs::remove_dir_all(path).expect("it is ours"),
+                false => fs::remove_file(path).expect("it is ours"),
+            }
+        }
+    }
+
+    fn json(&self, arguments: &[&str]) -> Value {
+        self.mirror.run(arguments).expect(0).json()
+    }
+}
+
+#[test]
+fn a_number_is_not_used_twice() {
+    // Promise: a manifest that was made again from a tier that lagged goes on behind every generation that another
+    // tier tells of, and the checkpoints of both begin anew: a later rebuild from either gives today's pages.
+    let scene = Scene::new();
+    let (there, away) = (scene.mirror.path("tiers/two"), scene.mirror.path("away"));
+    fs::rename(&there, &away).unwrap();
+    scene.edit("p2", "second");
+    scene.mirror.run(&["run"]).expect(2);
+    fs::rename(&away, &there).unwrap();
+    let order = [
+        "rebuild",
+        "manifest",
+        "--from",
+        "two",
+        "--replace",
+        "--json",
+    ];
+    let made = scene.json(&order);
+    assert_eq!(
+        (&made["checkpoint"], &made["generation"]),
+        (&1.into(), &3.into()),
+        "{made:#}"
+    );
+    scene.edit("p3", "second");
+    let report = scene.json(&["run", "--json"]);
+    assert_eq!(report["generation"], 4, "{report:#}");
+    for tier in ["one", "two"] {
+        scene.lose_all_but_the_store();
+        let made = scene.json(&["rebuild", "manifest", "--from", tier, "--json"]);
+        assert_eq!(
+            (&made["checkpoint"], &made["generation"]),
+            (&4.into(), &4.into()),
+            "{made:#}"
+        );
+        let synced = scene.json(&["sync", "--json"]);
+        for (name, tier) in [("one", 0), ("two", 1)] {
+            assert_eq!(synced["tiers"][tier]["put"], 0, "{synced:#}");
+            for page in ["p2", "p3"] {
+                let served = scene.served(name, page).expect("it is there");
+                assert!(served.contains("second"), "{name} {page}: {served}");
+            }
+        }
+    }
+}
+
+/// Parts of a generation's checkpoint in a tier or in the state directory.
+fn parts(folder: PathBuf, generation: u64) -> Vec<PathBuf> {
+    let begin = format!("{generation:010}-");
+    let mut parts = paths_below(&folder);
+    parts.retain(|path| {
+        let name = path.file_name().expect("it has a name");
+        name.to_str().is_some_and(|name| name.starts_with(&begin))
+    });
+    assert!(!parts.is_empty(), "nothing of {generation} in {folder:?}");
+    parts
+}
+
+fn damage(paths: Vec<PathBuf>) {
+    for path in paths {
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_followed_by_a_new_one() {
+    // Promise: a part that a rebuild has refused lies under no later checkpoint: the next rebuild refuses none, in the
+    // tier and in the state directory.
+    let scene = Scene::new();
+    scene.edit("p1", "second");
+    scene.mirror.run(&["run"]).expect(0);
+    let places = ["state/checkpoint", "tiers/one/.standin/checkpoint"];
+    let base = |place: &str| damage(parts(scene.mirror.path(place), 1));
+    places.iter().for_each(|place| base(place));
+    let made = scene.json(&["rebuild", "manifest", "--replace", "--json"]);
+    assert_eq!(made["source"], "the checkpoint in tier two", "{made:#}");
+    assert!(made["refused"].as_array().unwrap().len() >= 2, "{made:#}");
+    scene.mirror.run(&["run"]).expect(0);
+    scene.edit("p1", "third");
+    scene.mirror.run(&["run"]).expect(0);
+    for order in [
+        &["rebuild", "manifest", "--replace", "--json"][..],
+        &[
+            "rebuild",
+            "manifest",
+            "--replace",
+            "--from",
+            "one",
+            "--json",
+        ],
+    ] {
+        let made = scene.json(order);
+        assert_eq!(made["refused"], serde_json::json!([]), "{made:#}");
+        assert_eq!(made["generation"], 4, "{made:#}");
+    }
+}
