@@ -416,7 +416,7 @@ impl Engine<'_> {
         if is_whole || !entry.outcome.is_live() || is_read_anew {
             return Ok(false);
         }
-        if !self.survival.of(url, Some(entry))? {
+        if !self.survival.of(url, Some(entry))? || self.survival.is_perhaps_gone(url)? {
             return Ok(false);
         }
         let sighting = self.sightings.as_ref().and_then(|seen| seen.get(url));

@@ -64,16 +64,8 @@ impl Engine<'_> {
             bytes: now.bytes,
             ..before
         };
-        let as_recorded = || {
-            let recorded = job.recorded.as_deref()?;
-            Some(Staged::Outcome {
-                outcome: recorded.outcome.clone(),
-                located: None,
-                fetched: answered,
-            })
-        };
         match is_page {
-            true => Ok((staged.or_else(as_recorded), body)),
+            true => Ok((staged.or_else(|| as_recorded(job, answered)), body)),
             false => Ok((None, None)),
         }
     }
@@ -86,7 +78,7 @@ impl Engine<'_> {
                 self.position.counts.not_modified += 1;
                 let policy = self.order.cache_control.as_deref();
                 match decide::not_modified(recorded, policy) {
-                    Decision::Same => Ok((None, None)),
+                    Decision::Same => Ok((self.as_it_was(job, answered)?, None)),
                     decision => Ok((self.stage(job, decision), None)),
                 }
             }
@@ -173,8 +165,22 @@ impl Engine<'_> {
             Decision::Stage { store: true, .. } | Decision::Again { .. }
         );
         let store = is_kept && self.manifest.locate(&received.digest.content)?.is_none();
-        let staged = self.stage(job, decision);
+        let staged = match decision {
+            Decision::Same => {
+                self.stage(job, decision);
+                self.as_it_was(job, answered)?
+            }
+            decision => self.stage(job, decision),
+        };
         Ok((staged, store.then_some((received.digest, received.body))))
+    }
+
+    /// What is noted of a page that is as recorded: that it is, where it might have been withdrawn.
+    fn as_it_was(&self, job: &Job, answered: i64) -> Result<Option<Staged>, CrawlError> {
+        match self.survival.is_perhaps_gone(&job.url)? {
+            true => Ok(as_recorded(job, answered)),
+            false => Ok(None),
+        }
     }
 
     /// What is noted of a page that is as recorded, but was recorded under other rules.
@@ -264,7 +270,7 @@ impl Engine<'_> {
         match decide::redirect(recorded, status, target.as_str().to_owned()) {
             Decision::Same => {
                 self.confirmed(job, answered);
-                Ok(None)
+                self.as_it_was(job, answered)
             }
             decision => Ok(self.stage(job, decision)),
         }
@@ -421,6 +427,16 @@ impl Engine<'_> {
     fn rules_version(&self) -> u32 {
         u32::try_from(self.order.rules_today).expect("few versions of the rules")
     }
+}
+
+/// What is recorded of a page, to be noted once more.
+fn as_recorded(job: &Job, answered: i64) -> Option<Staged> {
+    let recorded = job.recorded.as_deref()?;
+    Some(Staged::Outcome {
+        outcome: recorded.outcome.clone(),
+        located: None,
+        fetched: answered,
+    })
 }
 
 /// Time and place are noted further on, for outcomes of every kind in one place each.

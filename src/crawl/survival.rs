@@ -1,5 +1,5 @@
 //! Whether a copy of a page's recorded bytes still exists anywhere: only then may an answer be that nothing
-//! has changed.
+//! has changed. And whether the page itself may have been withdrawn: then that answer is worth being recorded.
 
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Survival {
     has_all: Generation,
     /// Some URL is not the primary one of its key.
     keys_are_shared: bool,
+    /// Some page may have been withdrawn.
+    has_perhaps_gone: bool,
 }
 
 /// A tier, and what it may lack of what it has confirmed.
@@ -47,9 +49,15 @@ impl Survival {
         Ok(Survival {
             has_all: has_all.unwrap_or(Generation::NONE),
             keys_are_shared,
+            has_perhaps_gone: manifest.has_perhaps_gone()?,
             manifest,
             tiers,
         })
+    }
+
+    /// Whether a page may have been withdrawn while nobody here remembers it.
+    pub fn is_perhaps_gone(&self, url: &PageUrl) -> Result<bool, CrawlError> {
+        Ok(self.has_perhaps_gone && self.manifest.is_perhaps_gone(url)?)
     }
 
     /// True when a copy of the recorded bytes is in the store or in a tier.

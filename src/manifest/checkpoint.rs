@@ -376,8 +376,11 @@ fn mirror_rows(manifest: &Manifest) -> Rows<'_> {
         let why = AS_OF_CHECKPOINT.to_owned();
         Ok((keys::pending(&url), codec::encode(&Pending { from, why })))
     });
+    let perhaps_gone = manifest.db.scan(&[keys::PERHAPS_GONE]);
+    let perhaps_gone = perhaps_gone.map(|row| row.map_err(ManifestError::from));
     let meta = (keys::META.to_vec(), codec::encode(&meta));
-    Box::new(std::iter::once(Ok(meta)).chain(generations).chain(pending))
+    let rows = std::iter::once(Ok(meta)).chain(generations).chain(pending);
+    Box::new(rows.chain(perhaps_gone))
 }
 
 /// The records about tiers, in the same way.

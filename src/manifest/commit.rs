@@ -90,6 +90,8 @@ struct Fold {
     done: Committed,
     /// What there is once the generation counts.
     counts: Counts,
+    /// Some pages may have been withdrawn: those of which something is recorded are known again.
+    has_perhaps_gone: bool,
 }
 
 impl Fold {
@@ -130,6 +132,7 @@ impl Manifest {
             scattered: Vec::new(),
             done: Committed::default(),
             counts: self.about().counts,
+            has_perhaps_gone: self.has_perhaps_gone()?,
         };
         for item in staged {
             let (url, staged) = item?;
@@ -242,6 +245,10 @@ impl Manifest {
     }
 
     fn fold(&self, fold: &mut Fold, url: &PageUrl, staged: Staged) -> Result<(), ManifestError> {
+        let is_answer = !matches!(staged, Staged::Missing { .. } | Staged::Pending { .. });
+        if fold.has_perhaps_gone && is_answer {
+            fold.batch.remove(&keys::perhaps_gone(url));
+        }
         match staged {
             Staged::Outcome {
                 outcome,

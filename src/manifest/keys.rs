@@ -27,6 +27,7 @@ pub const ETAG_IN_TIER: u8 = b'f';
 pub const HOLDER: u8 = b'h';
 pub const AS_FOUND: u8 = b'n';
 pub const HELD_TWICE: u8 = b'p';
+pub const PERHAPS_GONE: u8 = b'q';
 
 /// Ends a tier's name or a key inside a longer key; neither can hold it.
 pub const END: u8 = 0;
@@ -58,6 +59,10 @@ pub fn missing(url: &PageUrl) -> Vec<u8> {
 
 pub fn pending(url: &PageUrl) -> Vec<u8> {
     concat(&[&[PENDING], url.as_str().as_bytes()])
+}
+
+pub fn perhaps_gone(url: &PageUrl) -> Vec<u8> {
+    concat(&[&[PERHAPS_GONE], url.as_str().as_bytes()])
 }
 
 pub fn alias(key: &ObjectKey, url: &PageUrl) -> Vec<u8> {

@@ -17,6 +17,7 @@ mod holders;
 pub mod kept;
 mod keys;
 mod marker;
+mod perhaps_gone;
 mod record;
 mod relayout;
 pub mod restore;
@@ -43,6 +44,7 @@ pub use changes::UrlChange;
 pub use codec::{decode as decode_record, encode as encode_record};
 pub use commit::{Committed, Evidence, Staged};
 pub use holders::{Copyable, Held, HeldTwice};
+pub use perhaps_gone::PERHAPS_GONE;
 pub use record::{
     Change, Counts, Debt, Entry, EtagKind, Filled, Generation, GenerationRecord, Gone, Intent,
     Lineage, Mark, Meta, Missing, Outcome, Page, Pending, Record, Redirect, RunId, Shared,

@@ -42,6 +42,7 @@ pub enum Told {
     Etag,
     Generation,
     Pending,
+    PerhapsGone,
     Tier(TierState),
     /// Of a tier that is filled by another layout than the manifest's.
     Filled,
@@ -85,6 +86,10 @@ pub fn checked(key: &[u8], payload: &[u8]) -> Result<Told, ManifestError> {
             codec::url_of_key(key, 1)?;
             codec::decode::<Pending>(key, payload)?;
             Told::Pending
+        }
+        keys::PERHAPS_GONE => {
+            codec::url_of_key(key, 1)?;
+            Told::PerhapsGone
         }
         keys::TIER => Told::Tier(codec::decode(key, payload)?),
         keys::FILLED => {
@@ -164,7 +169,7 @@ impl<'a> Intake<'a> {
                 self.scattered.push((key.to_vec(), payload.to_vec()));
             }
             Told::Etag => self.batch.put(&renamed(key, naming), payload),
-            Told::Generation | Told::Pending => self.batch.put(key, payload),
+            Told::Generation | Told::Pending | Told::PerhapsGone => self.batch.put(key, payload),
             Told::Meta(meta) => self.meta = Some(meta),
             Told::Tier(_) | Told::Filled | Told::Debt(_) | Told::Other => (),
         }
@@ -188,6 +193,23 @@ impl<'a> Intake<'a> {
             Told::Tier(state) => self.tier = Some(state),
             Told::Meta(meta) => self.meta = Some(meta),
             _ => (),
+        }
+        self.apply_when_many()
+    }
+
+    /// One row of a tier's checkpoint, if it is an ETag of one of its objects.
+    ///
+    /// # Errors
+    /// As [`Intake::row`].
+    pub fn etag_row(
+        &mut self,
+        key: &[u8],
+        payload: &[u8],
+        name: &TierName,
+    ) -> Result<(), ManifestError> {
+        if key.first() == Some(&keys::ETAG_IN_TIER) {
+            checked(key, payload)?;
+            self.batch.put(&renamed(key, Naming::For(name)), payload);
         }
         self.apply_when_many()
     }

@@ -2,7 +2,8 @@
 //!
 //! Every object whose size and ETag are the recorded ones is passed over. Of each other one a HEAD asks what it is:
 //! an object of a later generation becomes an entry, one that has the right bytes after all is noted with its ETag,
-//! and for the rest, as for pages that the listing does not show, the tier owes what the manifest says.
+//! and for the rest, as for pages that the listing does not show, the tier owes what the manifest says. What the tier
+//! had confirmed and does not show may have been withdrawn since: the site is asked before it is written again.
 
 use std::sync::Arc;
 
@@ -11,13 +12,15 @@ use serde::Serialize;
 
 use super::objects::entry_of;
 use super::{Client, RebuildError, off_thread};
+use crate::config::TierName;
 use crate::content::ContentHash;
 use crate::delta::Object;
 use crate::manifest::restore::Intake;
-use crate::manifest::{Entry, EtagKind, Generation, Manifest, ManifestError};
+use crate::manifest::{Entry, EtagKind, Generation, Manifest, ManifestError, PERHAPS_GONE};
 use crate::site::{ObjectKey, PageUrl};
 use crate::tier::{LIST_PAGE, Listed, ObjectMeta};
 
+pub const LAGS: &str = "changed since the tier was last filled, and the log of it is lost";
 const MISSING: &str = "the listing did not show it when the manifest was rebuilt";
 const DIFFERS: &str = "something else lay there when the manifest was rebuilt";
 const WITHDRAWN: &str = "withdrawn, but it was there when the manifest was rebuilt";
@@ -38,11 +41,26 @@ pub struct Reconciled {
     pub generation: Generation,
 }
 
+/// By what a tier is compared.
+#[derive(Clone)]
+pub struct Comparison {
+    pub kind: EtagKind,
+    pub later: Later,
+    /// Up to here the tier has said that it has everything.
+    pub confirmed: Generation,
+    /// Up to here the manifest was told of everything. What is later has been lost by it.
+    pub told: Generation,
+    /// Tiers that were compared before, and up to where those have said that they have everything.
+    pub before: Vec<(TierName, Generation)>,
+}
+
 /// What becomes of an object that says it is of a later generation than the manifest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Later {
     /// The manifest had lost it: it becomes an entry.
     IsTaken,
+    /// The manifest was to be made from another place. It is not written over before the site has answered.
+    IsLeft,
     /// The manifest is what counts: its own page is owed there.
     IsReplaced,
 }
@@ -54,19 +72,18 @@ enum Judged {
     Unclear(Option<Box<(PageUrl, Entry)>>),
 }
 
-/// Compares the whole of a tier with the manifest, whose generation is that of its checkpoint.
+/// Compares the whole of a tier with the manifest.
 ///
 /// # Errors
 /// The tier cannot be listed, or the manifest cannot be read or written.
 pub async fn reconcile(
     manifest: &Arc<Manifest>,
     client: &Client,
-    kind: EtagKind,
-    later: Later,
+    by: &Comparison,
 ) -> Result<Reconciled, RebuildError> {
-    let known = manifest.generation();
+    let kind = by.kind;
     let mut done = Reconciled {
-        generation: known,
+        generation: manifest.generation(),
         ..Reconciled::default()
     };
     let mut seen = Seen::default();
@@ -100,9 +117,9 @@ pub async fn reconcile(
             .buffered(client.concurrency)
             .try_collect()
             .await?;
-        let name = client.name.clone();
+        let (name, by) = (client.name.clone(), by.clone());
         (done, seen) = off_thread(manifest, move |manifest| {
-            enter(manifest, &name, (kind, later), looked, &mut done, &mut seen)?;
+            enter(manifest, &name, &by, looked, (&mut done, &mut seen))?;
             Ok((done, seen))
         })
         .await?;
@@ -111,15 +128,15 @@ pub async fn reconcile(
             break;
         }
     }
-    let name = client.name.clone();
-    let missing = off_thread(manifest, move |manifest| owe_missing(manifest, &name, seen)).await?;
-    done.owed += missing;
+    let (name, by) = (client.name.clone(), by.clone());
+    let owe = move |manifest: &Manifest| owe_missing(manifest, &name, &by, seen);
+    done.owed += off_thread(manifest, owe).await?;
     Ok(done)
 }
 
 fn judge(
     manifest: &Manifest,
-    name: &crate::config::TierName,
+    name: &TierName,
     kind: EtagKind,
     listed: &Listed,
 ) -> Result<Judged, ManifestError> {
@@ -168,52 +185,176 @@ async fn look(
     })
 }
 
+/// What follows for the manifest from an object that was asked about.
+enum Fate {
+    /// It becomes an entry.
+    Taken(PageUrl, Box<Entry>),
+    Right,
+    Owed(PageUrl, &'static str),
+    /// As owed, and the site is asked first.
+    OwedPerhaps(PageUrl),
+    Foreign,
+}
+
+fn fate(by: &Comparison, page: Option<(PageUrl, Entry)>, told: Option<Told<'_>>) -> Fate {
+    let Some(told) = told else {
+        return page.map_or(Fate::Foreign, |(url, entry)| owed(url, &entry));
+    };
+    let recorded = page.as_ref().filter(|(url, _)| *url == told.url);
+    let is_later = told.entry.changed > by.told
+        && recorded.is_none_or(|(_, entry)| told.entry.changed > entry.changed);
+    match page {
+        _ if is_later && by.later == Later::IsTaken => {
+            let first = recorded.map_or(told.entry.first, |(_, entry)| entry.first);
+            let entry = Entry {
+                first,
+                ..told.entry
+            };
+            Fate::Taken(told.url, Box::new(entry))
+        }
+        Some((url, entry))
+            if Object::of(&url, &entry).is_some_and(|object| same(&object, told.meta)) =>
+        {
+            Fate::Right
+        }
+        Some((url, entry)) if is_later && by.later == Later::IsLeft => {
+            match entry.outcome.is_live() {
+                true => Fate::OwedPerhaps(url),
+                false => Fate::Foreign,
+            }
+        }
+        Some((url, entry)) => owed(url, &entry),
+        None => Fate::Foreign,
+    }
+}
+
+fn owed(url: PageUrl, entry: &Entry) -> Fate {
+    let live = entry.outcome.is_live();
+    Fate::Owed(url, if live { DIFFERS } else { WITHDRAWN })
+}
+
+/// What an object says of itself.
+struct Told<'a> {
+    url: PageUrl,
+    entry: Entry,
+    meta: &'a ObjectMeta,
+}
+
 fn enter(
     manifest: &Manifest,
-    name: &crate::config::TierName,
-    (kind, later): (EtagKind, Later),
+    name: &TierName,
+    by: &Comparison,
     looked: Vec<Looked>,
-    done: &mut Reconciled,
-    seen: &mut Seen,
+    (done, seen): (&mut Reconciled, &mut Seen),
 ) -> Result<(), ManifestError> {
-    let known = manifest.generation();
     let mut intake = Intake::new(manifest);
-    let mut owed = Vec::new();
+    let (mut owed, mut perhaps, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     for Looked { listed, page, meta } in looked {
-        let told = meta
-            .as_ref()
-            .and_then(|meta| Some((meta, entry_of(manifest, &listed.key, meta)?)));
-        if let Some((_, (_, entry))) = &told {
-            done.generation = done.generation.max(entry.changed);
+        let told = meta.as_ref().and_then(|meta| {
+            let (url, entry) = entry_of(manifest, &listed.key, meta)?;
+            Some(Told { url, entry, meta })
+        });
+        if let Some(told) = &told {
+            done.generation = done.generation.max(told.entry.changed);
         }
-        match (told, page) {
-            (Some((meta, (url, entry))), page)
-                if later == Later::IsTaken && entry.changed > known =>
-            {
+        let shown = meta.as_ref().map(|meta| meta.content);
+        match (fate(by, page, told), shown) {
+            (Fate::Taken(url, entry), Some(content)) => {
                 done.newer += 1;
-                let first = page.filter(|(there, _)| *there == url);
-                let first = first.map_or(entry.first, |(_, there)| there.first);
-                intake.entry(&url, &Entry { first, ..entry })?;
-                intake.etag(name, kind, &listed.key, (&meta.content, &listed.etag))?;
+                intake.entry(&url, &entry)?;
+                intake.etag(name, by.kind, &listed.key, (&content, &listed.etag))?;
+                seen.note(&listed.key);
+                taken.push((url, entry.changed));
+            }
+            (Fate::Right, Some(content)) => {
+                intake.etag(name, by.kind, &listed.key, (&content, &listed.etag))?;
                 seen.note(&listed.key);
             }
-            (Some((meta, _)), Some((url, entry)))
-                if Object::of(&url, &entry).is_some_and(|object| same(&object, meta)) =>
-            {
-                intake.etag(name, kind, &listed.key, (&meta.content, &listed.etag))?;
-                seen.note(&listed.key);
-            }
-            (_, Some((url, entry))) => {
+            (Fate::Owed(url, why), _) => {
                 done.owed += 1;
                 seen.note(&listed.key);
-                let live = entry.outcome.is_live();
-                owed.push((url, if live { DIFFERS } else { WITHDRAWN }));
+                owed.push((url, why));
             }
-            (_, None) => done.foreign += 1,
+            (Fate::OwedPerhaps(url), _) => {
+                done.owed += 1;
+                seen.note(&listed.key);
+                perhaps.push(url.clone());
+                owed.push((url, PERHAPS_GONE));
+            }
+            (Fate::Foreign | Fate::Taken(..) | Fate::Right, _) => done.foreign += 1,
         }
     }
     intake.finish()?;
+    owe_taken(manifest, by, &taken)?;
+    manifest.note_perhaps_gone(&perhaps)?;
     manifest.owe_all(name, &owed)
+}
+
+/// What one tier has taught the manifest, those that were compared before owe.
+fn owe_taken(
+    manifest: &Manifest,
+    by: &Comparison,
+    taken: &[(PageUrl, Generation)],
+) -> Result<(), ManifestError> {
+    for (name, confirmed) in &by.before {
+        let mut missing = Missing::new(manifest, name);
+        for (url, changed) in taken {
+            missing.add(url, changed <= confirmed)?;
+        }
+        missing.end()?;
+    }
+    Ok(())
+}
+
+/// Pages that a tier lacks, on their way into its debts.
+struct Missing<'a> {
+    manifest: &'a Manifest,
+    name: &'a TierName,
+    owed: Vec<(PageUrl, &'static str)>,
+    perhaps: Vec<PageUrl>,
+}
+
+impl<'a> Missing<'a> {
+    fn new(manifest: &'a Manifest, name: &'a TierName) -> Missing<'a> {
+        Missing {
+            manifest,
+            name,
+            owed: Vec::new(),
+            perhaps: Vec::new(),
+        }
+    }
+
+    /// `was_there`: the tier had confirmed it, so that it is lost there or was withdrawn since.
+    fn add(&mut self, url: &PageUrl, was_there: bool) -> Result<(), ManifestError> {
+        // What it owed by its own word it has never had.
+        if self.manifest.debt(self.name, url)?.is_some() {
+            return Ok(());
+        }
+        if was_there {
+            self.perhaps.push(url.clone());
+        }
+        let why = if was_there { PERHAPS_GONE } else { LAGS };
+        self.owe(url, why)
+    }
+
+    fn owe(&mut self, url: &PageUrl, why: &'static str) -> Result<(), ManifestError> {
+        self.owed.push((url.clone(), why));
+        match self.owed.len() >= LIST_PAGE {
+            true => self.write(),
+            false => Ok(()),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), ManifestError> {
+        self.manifest
+            .note_perhaps_gone(&std::mem::take(&mut self.perhaps))?;
+        self.manifest
+            .owe_all(self.name, &std::mem::take(&mut self.owed))
+    }
+
+    fn end(mut self) -> Result<(), ManifestError> {
+        self.write()
+    }
 }
 
 fn same(object: &Object, meta: &ObjectMeta) -> bool {
@@ -246,13 +387,14 @@ fn short(key: &ObjectKey) -> u64 {
 /// Pages whose object no listing has shown become debts.
 fn owe_missing(
     manifest: &Manifest,
-    name: &crate::config::TierName,
+    name: &TierName,
+    by: &Comparison,
     seen: Seen,
 ) -> Result<u64, ManifestError> {
     let Seen(mut seen) = seen;
     seen.sort_unstable();
     let grouped = manifest.has_aliases()?;
-    let mut owed = Vec::new();
+    let mut missing = Missing::new(manifest, name);
     let mut count = 0;
     for entry in manifest.entries(None) {
         let (url, entry) = entry?;
@@ -264,12 +406,12 @@ fn owe_missing(
             continue;
         }
         count += 1;
-        owed.push((url, MISSING));
-        if owed.len() >= LIST_PAGE {
-            manifest.owe_all(name, &std::mem::take(&mut owed))?;
+        match by.later {
+            Later::IsReplaced => missing.owe(&url, MISSING)?,
+            Later::IsTaken | Later::IsLeft => missing.add(&url, entry.changed <= by.confirmed)?,
         }
     }
-    manifest.owe_all(name, &owed)?;
+    missing.end()?;
     Ok(count)
 }
 

@@ -6,7 +6,6 @@
 //! objects' own metadata is. Then a listing says what the tier holds today, and what each tier owes is recorded, so
 //! that the next run has nothing to do but that.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,21 +13,16 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::listing::Later;
+use super::acquaint::{Made, acquaint, etag_kind, head_of};
 use super::objects::{self, Estimate, Progress};
 use super::source::{self, Found, Place};
-use super::{Client, RebuildError, Reconciled, io_error, listing, off_thread, store};
+use super::{Client, RebuildError, Reconciled, io_error, off_thread, store};
 use crate::config::TierName;
 use crate::db::{self, Fuse, replace_file};
-use crate::manifest::{
-    EtagKind, Filled, Generation, Lineage, Manifest, ManifestError, Meta, TierState, kept, restore,
-};
+use crate::manifest::{Generation, Lineage, Manifest, ManifestError, Meta, kept, restore};
 use crate::site::Layout;
 use crate::store::Store;
 use crate::sync::{Head, TierProgress};
-use crate::tier::EtagMeaning;
-
-const LAGS: &str = "changed since the tier was last filled, and the log of it is lost";
 
 /// What it is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,14 +90,10 @@ pub struct ManifestReport {
     pub tiers: Vec<TierStanding>,
 }
 
-/// A manifest that has been made and is not in its place yet.
+/// A manifest that has been made, and where.
 struct Built {
-    manifest: Arc<Manifest>,
+    made: Made,
     dir: PathBuf,
-    /// The place whose listing is to be compared.
-    listed: Option<Client>,
-    /// Of the checkpoint that it was made from, where none before that was refused.
-    told: Option<Generation>,
 }
 
 /// Makes the manifest of a state directory again, whose lock the caller holds.
@@ -127,16 +117,16 @@ pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, Rebui
     };
     let earlier = existing.filter(|(existing, _)| Some(existing) == lineage.as_ref());
     let newest = newest_of(&ours, earlier.map(|(_, generation)| generation));
-    acquaint(order, &built, (&ours, newest), &mut report).await?;
-    report.blobs = found_blobs(order, &built.manifest).await?;
-    let about = built.manifest.about();
+    acquaint(order, &built.made, (&ours, newest), &mut report).await?;
+    report.blobs = found_blobs(order, &built.made.manifest).await?;
+    let about = built.made.manifest.about();
     report.lineage = about.lineage.0;
     report.generation = about.generation;
     report.pages = about.counts.pages;
     report.redirects = about.counts.redirects;
     report.gone = about.counts.gone;
-    let Built { manifest, dir, .. } = built;
-    let manifest = Arc::into_inner(manifest).expect("whoever worked with it has ended");
+    let Built { made, dir } = built;
+    let manifest = Arc::into_inner(made.manifest).expect("whoever worked with it has ended");
     manifest.close(&[])?;
     report.moved_to = put_in_place(order, &dir)?;
     Ok(report)
@@ -266,16 +256,17 @@ async fn from_checkpoints(
             Ok(manifest) => {
                 report.source = format!("the checkpoint in {}", found.place.describe());
                 report.checkpoint = Some(checkpoint.generation);
-                let listed = match &found.place {
-                    Place::Tier(client) => Some(client.clone()),
-                    Place::Folder(_) => best_tier(ours),
-                };
-                return Ok(Some(Built {
+                let made = Made {
                     manifest,
-                    dir,
-                    listed,
-                    told: (!is_refused).then_some(checkpoint.generation),
-                }));
+                    source: found.place.clone(),
+                    nearest: match &found.place {
+                        Place::Tier(client) => Some(client.clone()),
+                        Place::Folder(_) => best_tier(ours),
+                    },
+                    told: checkpoint.generation,
+                    is_as_told: !is_refused,
+                };
+                return Ok(Some(Built { made, dir }));
             }
             Err(RebuildError::Manifest(
                 error @ (ManifestError::Checkpoint { .. } | ManifestError::Record { .. }),
@@ -434,7 +425,7 @@ async fn from_objects(
             (new_manifest(order, &dir).await?, Progress::begin(&client))
         }
     };
-    let kind = etag_kind(&client).await?;
+    let kind = etag_kind(&client).await;
     let progress = objects::read_all(
         &manifest,
         &client,
@@ -447,12 +438,14 @@ async fn from_objects(
     let meta = meta_of(order, &manifest, head.as_ref(), lineage, &progress);
     off_thread(&manifest, move |manifest| manifest.conclude(meta)).await?;
     report.source = format!("the objects of tier {}", client.name);
-    Ok(Built {
+    let made = Made {
         manifest,
-        dir,
-        listed: Some(client),
-        told: None,
-    })
+        source: Place::Tier(client.clone()),
+        nearest: Some(client),
+        told: Generation::NONE,
+        is_as_told: false,
+    };
+    Ok(Built { made, dir })
 }
 
 /// What a manifest says of itself that was read off objects: what the head says, and what the objects do.
@@ -505,168 +498,6 @@ async fn first_filled(order: &ManifestOrder<'_>, report: &mut ManifestReport) ->
         }
     }
     None
-}
-
-async fn etag_kind(client: &Client) -> Result<EtagKind, RebuildError> {
-    Ok(match client.tier.probe().await?.etag {
-        EtagMeaning::Md5 => EtagKind::Md5,
-        EtagMeaning::Content => EtagKind::Content,
-        EtagMeaning::Opaque => EtagKind::Opaque,
-    })
-}
-
-/// Makes the tiers of this mirror known: what each has, what it can do, and what it owes.
-async fn acquaint(
-    order: &ManifestOrder<'_>,
-    built: &Built,
-    (ours, mut newest): (&[Found], Generation),
-    report: &mut ManifestReport,
-) -> Result<(), RebuildError> {
-    let manifest = &built.manifest;
-    let states = states_of(manifest, ours).await?;
-    // The one that may hold what came after the checkpoint goes first: the others are then held against that, too.
-    let listed = built.listed.as_ref().map(|client| client.name.clone());
-    let mut clients: Vec<_> = order
-        .tiers
-        .iter()
-        .filter(|client| states.contains_key(&client.name))
-        .collect();
-    clients.sort_by_key(|client| Some(&client.name) != listed.as_ref());
-    for client in clients {
-        let (state, is_told) = states[&client.name].clone();
-        if let Some(filled) = other_layout(manifest, ours, &client.name) {
-            // Its listing shows other keys; what it is in doubt about is found by the move that is to come.
-            let (name, after) = (client.name.clone(), state.watermark);
-            off_thread(manifest, move |manifest| {
-                if manifest.filled(&name)?.is_none() {
-                    manifest.begin_moving(&name, &filled)?;
-                }
-                manifest.owe_changed_after(&name, after, LAGS)
-            })
-            .await?;
-            continue;
-        }
-        let is_listed = Some(&client.name) == listed.as_ref();
-        if state.watermark == Generation::NONE {
-            continue;
-        }
-        // One that has gone on without what the manifest is made from, or says nothing, is looked at as well.
-        let is_ahead = state.watermark > manifest.generation();
-        if is_listed || !is_told || is_ahead {
-            let later = match is_listed {
-                true => Later::IsTaken,
-                false => Later::IsReplaced,
-            };
-            let done = listing::reconcile(manifest, client, state.etag, later).await?;
-            order.fuse.pass("rebuild.listed")?;
-            newest = newest.max(done.generation);
-            if done.newer > 0 {
-                let generation = done.generation;
-                let meta = Meta {
-                    generation,
-                    ..manifest.about()
-                };
-                off_thread(manifest, move |manifest| manifest.conclude(meta)).await?;
-            }
-            if is_listed {
-                report.listing = Some(done);
-            }
-        } else {
-            let (name, after) = (client.name.clone(), state.watermark);
-            off_thread(manifest, move |manifest| {
-                manifest.owe_changed_after(&name, after, LAGS)
-            })
-            .await?;
-        }
-    }
-    number(built, newest).await?;
-    introduce(order, manifest, states, report).await
-}
-
-/// Numbers are not used twice: a manifest that is not the newest there ever was, as that was told, goes on behind every
-/// generation that anybody tells of. Whatever lies under such a number is then not taken for what this one makes of it,
-/// and every place gets a checkpoint that begins anew.
-async fn number(built: &Built, newest: Generation) -> Result<(), RebuildError> {
-    let manifest = &built.manifest;
-    let newest = newest.max(manifest.generation());
-    if built.told == Some(newest) {
-        return Ok(());
-    }
-    off_thread(manifest, move |manifest| manifest.begin_at(newest.next())).await?;
-    Ok(())
-}
-
-fn head_of<'a>(ours: &'a [Found], name: &TierName) -> Option<&'a Head> {
-    ours.iter().find_map(|found| match &found.place {
-        Place::Tier(client) if client.name == *name => found.head.as_ref(),
-        _ => None,
-    })
-}
-
-/// By which layout a tier is filled, if that is not the manifest's.
-fn other_layout(manifest: &Manifest, ours: &[Found], name: &TierName) -> Option<Filled> {
-    let head = head_of(ours, name)?;
-    let layout = head.layout();
-    (head.generation > Generation::NONE && layout != *manifest.layout())
-        .then(|| Filled::by(&layout))
-}
-
-type States = BTreeMap<TierName, (TierState, bool)>;
-
-/// What each tier's own checkpoint and head say of it, and whether a checkpoint did: its debts are taken in then.
-async fn states_of(manifest: &Arc<Manifest>, ours: &[Found]) -> Result<States, RebuildError> {
-    let mut states = States::new();
-    for found in ours {
-        let (Place::Tier(client), Some(head)) = (&found.place, &found.head) else {
-            continue;
-        };
-        let told = source::take_in_state(manifest, client, found).await?;
-        let is_told = told.is_some();
-        let mut state = match told {
-            Some(told) => told,
-            None if head.generation == Generation::NONE => TierState::default(),
-            None => TierState {
-                etag: etag_kind(client).await?,
-                ..TierState::default()
-            },
-        };
-        state.epoch = head.epoch;
-        state.verified = head.verified;
-        state.head = head.generation;
-        state.watermark = head.generation;
-        states.insert(client.name.clone(), (state, is_told));
-    }
-    Ok(states)
-}
-
-/// Records how the tiers stand, now that it is known what each of them owes.
-async fn introduce(
-    order: &ManifestOrder<'_>,
-    manifest: &Arc<Manifest>,
-    mut states: States,
-    report: &mut ManifestReport,
-) -> Result<(), RebuildError> {
-    for client in &order.tiers {
-        let outcome = match states.remove(&client.name) {
-            Some((mut state, _)) => {
-                if state.watermark > Generation::NONE {
-                    state.watermark = manifest.generation();
-                }
-                let name = client.name.clone();
-                off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await?;
-                "known".to_owned()
-            }
-            None => "unknown: it has no head of this mirror, or cannot be read".to_owned(),
-        };
-        report.tiers.push(TierStanding {
-            name: client.name.to_string(),
-            outcome,
-            watermark: manifest.tier(&client.name)?.watermark,
-            debts: manifest.debts(&client.name).count() as u64,
-            requests: client.tier.traffic().requests(),
-        });
-    }
-    Ok(())
 }
 
 /// Notes what the local store has: its files say so themselves.

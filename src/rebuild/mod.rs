@@ -5,6 +5,7 @@
 //! [`tier`] takes an emptied tier anew, and [`sweep_store`] drops bodies that no page has any more. Nothing here
 //! believes bytes because of their name, overwrites what opens well, or removes what it has not replaced.
 
+mod acquaint;
 mod gc;
 mod listing;
 mod manifest;

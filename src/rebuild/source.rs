@@ -130,7 +130,8 @@ pub async fn take_in(
     Ok(meta)
 }
 
-/// What a tier's own newest readable checkpoint says about it: its debts are taken in, its state is returned.
+/// What a tier's newest checkpoint says about it: its debts are taken in, its state is returned. An older one does not
+/// know what the tier has lacked since.
 ///
 /// # Errors
 /// What the database says; a checkpoint that is not to be believed is passed over.
@@ -139,17 +140,61 @@ pub async fn take_in_state(
     client: &Client,
     found: &Found,
 ) -> Result<Option<TierState>, RebuildError> {
-    for checkpoint in &found.checkpoints {
-        match state_of(manifest, client, &found.place, checkpoint).await {
-            Ok(Some(state)) => return Ok(Some(state)),
-            Ok(None) => (),
-            Err(RebuildError::Manifest(
-                error @ (ManifestError::Checkpoint { .. } | ManifestError::Record { .. }),
-            )) => tracing::warn!(%error, "passed over"),
-            Err(error) => return Err(error),
+    match found.checkpoints.first() {
+        Some(newest) => believed(state_of(manifest, client, &found.place, newest).await),
+        None => Ok(None),
+    }
+}
+
+/// The ETags that a tier's newest checkpoint tells of its objects, where those are kept object by object: without them
+/// each would have to be asked about.
+///
+/// # Errors
+/// As [`take_in_state`].
+pub async fn take_in_etags(
+    manifest: &Arc<Manifest>,
+    client: &Client,
+    found: &Found,
+) -> Result<(), RebuildError> {
+    let newest = found.checkpoints.first().into_iter();
+    for part in newest.flat_map(|newest| newest.base.iter().chain(&newest.increments)) {
+        let read = etags_of(manifest, client, &found.place, part).await;
+        if believed(read.map(Some))?.is_none() {
+            return Ok(());
         }
     }
-    Ok(None)
+    Ok(())
+}
+
+/// Nothing, where it was read from something that is not to be believed.
+fn believed<T>(read: Result<Option<T>, RebuildError>) -> Result<Option<T>, RebuildError> {
+    match read {
+        Err(RebuildError::Manifest(
+            error @ (ManifestError::Checkpoint { .. } | ManifestError::Record { .. }),
+        )) => {
+            tracing::warn!(%error, "passed over");
+            Ok(None)
+        }
+        read => read,
+    }
+}
+
+async fn etags_of(
+    manifest: &Arc<Manifest>,
+    client: &Client,
+    place: &Place,
+    part: &Part,
+) -> Result<(), RebuildError> {
+    let (part, bytes) = (part.clone(), place.read(part).await?);
+    let name = client.name.clone();
+    let taken = off_thread(manifest, move |manifest| {
+        let mut intake = Intake::new(manifest);
+        checkpoint::read_rows(&part, &bytes, |key, payload| {
+            intake.etag_row(key, payload, &name)
+        })?;
+        intake.finish().map(drop)
+    });
+    Ok(taken.await?)
 }
 
 async fn state_of(

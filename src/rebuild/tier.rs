@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::listing::{self, Later};
+use super::listing::{self, Comparison, Later};
 use super::{Client, RebuildError, off_thread};
 use crate::audit;
 use crate::db::Fuse;
@@ -111,8 +111,14 @@ async fn begin(
             Err(error) => return Ok(Err(error.into())),
         };
         open.learn(found);
-        let (client, kind) = (&order.target, open.state.etag);
-        match listing::reconcile(&order.manifest, client, kind, Later::IsReplaced).await {
+        let by = Comparison {
+            kind: open.state.etag,
+            later: Later::IsReplaced,
+            confirmed: Generation::NONE,
+            told: order.manifest.generation(),
+            before: Vec::new(),
+        };
+        match listing::reconcile(&order.manifest, &order.target, &by).await {
             Ok(done) => tracing::info!(?done, "what was there"),
             Err(RebuildError::Tier(error)) => return Ok(Err(error.into())),
             Err(error) => return Err(error),

@@ -108,6 +108,10 @@ impl Sync {
             ..TierReport::default()
         };
         let mut down = None;
+        if self.manifest.has_perhaps_gone()? {
+            let name = open.name.clone();
+            off_thread(&self.manifest, move |m| m.owe_perhaps_gone(&name)).await?;
+        }
         if planned.operations() > 0 {
             self.begin(open, doubted).await?;
             down = open.take(&self.manifest, &self.run).await?.err();

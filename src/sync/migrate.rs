@@ -13,7 +13,8 @@ use super::execute::{Book, Outcome, Sync, write};
 use super::moves::Moves;
 use super::{SyncError, TierProgress, Trouble, head, off_thread};
 use crate::config::TierName;
-use crate::manifest::{Filled, Generation, Intent, Manifest, ManifestError};
+use crate::delta::Operation;
+use crate::manifest::{Filled, Generation, Intent, Manifest, ManifestError, PERHAPS_GONE};
 
 /// Pages looked at before the other tiers have a turn: some milliseconds.
 const LOOKED_AT_MAX: u32 = 100;
@@ -123,6 +124,9 @@ impl Sync {
                     Some(Some(operation)) if moves.must_wait(&operation)? => {
                         book.postpone(&operation, WAITS)?;
                     }
+                    Some(Some(operation)) if waits(&self.manifest, &operation)? => {
+                        book.postpone(&operation, PERHAPS_GONE)?;
+                    }
                     Some(Some(operation)) => in_flight.push(write(self, open, operation)),
                 }
             }
@@ -160,6 +164,14 @@ impl Sync {
             book.delete_group(group).await?;
         }
         book.settle().await
+    }
+}
+
+/// Whether a page is not to be written before the site has answered for it. What the tier has may be moved.
+fn waits(manifest: &Manifest, operation: &Operation) -> Result<bool, ManifestError> {
+    match operation {
+        Operation::Put { .. } => manifest.is_perhaps_gone(operation.url()),
+        _ => Ok(false),
     }
 }
 

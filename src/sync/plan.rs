@@ -104,6 +104,8 @@ pub struct Steps<'a> {
     /// Of a tier that copies cheaply: whose bodies it may have under another key.
     held_twice: Option<HeldTwice<'a>>,
     phase: Option<Phase>,
+    /// Some pages may have been withdrawn: none of them is written.
+    has_perhaps_gone: bool,
     rows: Box<dyn Iterator<Item = Result<TierDelta, ManifestError>> + 'a>,
 }
 
@@ -125,6 +127,7 @@ impl<'a> Steps<'a> {
             doubted,
             grouped: manifest.has_aliases()?,
             phase,
+            has_perhaps_gone: manifest.has_perhaps_gone()?,
             rows: Box::new(manifest.tier_delta(name, doubted)?),
         })
     }
@@ -146,6 +149,9 @@ impl<'a> Steps<'a> {
         let Some((operation, reason)) = planned.filter(|(operation, _)| is_asked(operation)) else {
             return Ok(None);
         };
+        if self.waits(&operation)? {
+            return Ok(None);
+        }
         let mut step = Step {
             operation,
             doubt,
@@ -155,6 +161,12 @@ impl<'a> Steps<'a> {
             step = self.spared(step, &url)?;
         }
         Ok(Some(step))
+    }
+
+    /// Whether a page is not to be written before the site has answered for it.
+    fn waits(&self, operation: &Operation) -> Result<bool, ManifestError> {
+        let is_written = self.has_perhaps_gone && operation.object().is_some();
+        Ok(is_written && self.manifest.is_perhaps_gone(operation.url())?)
     }
 
     /// Whether it is worth a look if the tier has the body under another key. What the notes of commits do not speak

@@ -403,7 +403,8 @@ impl Publishing {
                     .iter()
                     .any(|headers| decide::is_published(page, headers))
         });
-        Ok(is_same && self.survival.of(url, Some(entry))?)
+        let is_sure = self.survival.of(url, Some(entry))? && !self.survival.is_perhaps_gone(url)?;
+        Ok(is_same && is_sure)
     }
 
     /// A stored page whose file is there.
@@ -500,6 +501,7 @@ impl Publishing {
             last_modified: None,
         };
         let survives = self.survival.of(&url, recorded)?;
+        let is_perhaps_gone = self.survival.is_perhaps_gone(&url)?;
         let counts = &mut self.position.counts;
         let (outcome, store) = match decide::file(recorded, body, survives) {
             Decision::Again { outcome } => {
@@ -513,7 +515,11 @@ impl Publishing {
             }
             _ => {
                 counts.unchanged += 1;
-                return Ok(None);
+                let recorded = recorded.filter(|_| is_perhaps_gone);
+                let Some(recorded) = recorded else {
+                    return Ok(None);
+                };
+                (recorded.outcome.clone(), false)
             }
         };
         let store = store && self.manifest.locate(&digest.content)?.is_none();
