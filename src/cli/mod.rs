@@ -285,7 +285,10 @@ fn explain_failure(error: &anyhow::Error) -> (u8, String) {
                 RunError::Config(_)
                 | RunError::Http(_)
                 | RunError::Manifest(ManifestError::Layout { .. } | ManifestError::Moving { .. })
-                | RunError::Rebuild(RebuildError::Manifest(ManifestError::Layout { .. })),
+                | RunError::Rebuild(
+                    RebuildError::Layout { .. }
+                    | RebuildError::Manifest(ManifestError::Layout { .. }),
+                ),
             ) => EXIT_USAGE,
             _ => EXIT_FAILED,
         }

@@ -96,6 +96,9 @@ fn named(text: &str) -> Result<TierName, RunError> {
 
 /// Says what it costs; without a terminal nobody can be asked.
 fn agrees(estimate: &Estimate, yes: bool) -> bool {
+    for refused in &estimate.refused {
+        eprintln!("standin: {refused}");
+    }
     eprintln!(
         "standin: no checkpoint can be read; looking at every object of tier {} instead: {} objects, about {} requests",
         estimate.tier, estimate.objects, estimate.requests

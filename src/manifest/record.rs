@@ -288,6 +288,21 @@ pub struct TierState {
     pub capabilities: Option<Capabilities>,
 }
 
+impl TierState {
+    /// A tier that is taken to be this mirror's and was not seen when the manifest was made again: nothing is known of
+    /// it. In the place of an epoch, which begins with 1, the one that was never taken.
+    pub fn unseen() -> TierState {
+        TierState {
+            claiming: Some((0, RunId("rebuild".into()))),
+            ..TierState::default()
+        }
+    }
+
+    pub fn is_unseen(&self) -> bool {
+        matches!(self.claiming, Some((0, _)))
+    }
+}
+
 /// The last complete proof of a tier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verified {

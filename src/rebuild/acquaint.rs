@@ -26,6 +26,15 @@ pub struct Made {
     pub is_as_told: bool,
 }
 
+/// What was found in the places that were looked at.
+pub struct Around {
+    pub ours: Vec<Found>,
+    /// Tiers that have the head of another mirror.
+    pub others: Vec<TierName>,
+    /// No generation beyond this one is told of anywhere.
+    pub newest: Generation,
+}
+
 /// A tier with a head of this mirror.
 struct Known {
     client: Client,
@@ -35,7 +44,7 @@ struct Known {
     outcome: String,
 }
 
-/// Makes the tiers of this mirror known. `newest`: no generation beyond this one is told of anywhere.
+/// Makes the tiers of this mirror known.
 ///
 /// # Errors
 /// The tier that the manifest was made from cannot be listed, and what the database says. Another one that cannot be
@@ -43,10 +52,11 @@ struct Known {
 pub async fn acquaint(
     order: &ManifestOrder<'_>,
     made: &Made,
-    (ours, mut newest): (&[Found], Generation),
+    around: &Around,
     report: &mut ManifestReport,
 ) -> Result<(), RebuildError> {
     let manifest = &made.manifest;
+    let (ours, mut newest) = (&around.ours, around.newest);
     let mut before: Vec<(TierName, Generation)> = Vec::new();
     let mut tiers = known(made, ours).await?;
     for tier in &mut tiers {
@@ -104,7 +114,7 @@ pub async fn acquaint(
         before.push((name, confirmed));
     }
     number(made, newest).await?;
-    introduce(order, manifest, tiers, report).await
+    introduce(order, manifest, (tiers, &around.others), report).await
 }
 
 /// Numbers are not used twice: a manifest that is not the newest there ever was, as that was told, goes on behind every
@@ -211,11 +221,12 @@ pub async fn etag_kind(client: &Client) -> EtagKind {
     }
 }
 
-/// Records how the tiers stand, now that it is known what each of them owes.
+/// Records how the tiers stand, now that it is known what each of them owes. One that could not be seen is not new: an
+/// empty place would be filled where a disk is not mounted.
 async fn introduce(
     order: &ManifestOrder<'_>,
     manifest: &Arc<Manifest>,
-    mut tiers: Vec<Known>,
+    (mut tiers, others): (Vec<Known>, &[TierName]),
     report: &mut ManifestReport,
 ) -> Result<(), RebuildError> {
     for client in &order.tiers {
@@ -233,7 +244,16 @@ async fn introduce(
                 off_thread(manifest, move |manifest| manifest.save_tier(&name, &state)).await?;
                 outcome
             }
-            None => "unknown: it has no head of this mirror, or cannot be read".to_owned(),
+            None if others.contains(&client.name) => "unknown: it is another mirror's".to_owned(),
+            None => {
+                let name = client.name.clone();
+                let unseen = TierState::unseen();
+                off_thread(manifest, move |manifest| manifest.save_tier(&name, &unseen)).await?;
+                format!(
+                    "unknown: it has no head of this mirror, or cannot be read; `standin rebuild tier {}` takes it in",
+                    client.name
+                )
+            }
         };
         report.tiers.push(TierStanding {
             name: client.name.to_string(),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::acquaint::{Made, acquaint, etag_kind, head_of};
+use super::acquaint::{Around, Made, acquaint, etag_kind, head_of};
 use super::objects::{self, Estimate, Progress};
 use super::source::{self, Found, Place};
 use super::{Client, RebuildError, Reconciled, io_error, off_thread, store};
@@ -107,17 +107,20 @@ pub async fn manifest(order: &ManifestOrder<'_>) -> Result<ManifestReport, Rebui
     let found = look_around(order, &mut report).await;
     let expected = existing.as_ref().map(|(lineage, _)| lineage.clone());
     let lineage = lineage_of(order, &found, expected, &mut report)?;
-    let ours: Vec<Found> = found
+    let (ours, others): (Vec<Found>, Vec<Found>) = found
         .into_iter()
-        .filter(|found| Some(&found.lineage) == lineage.as_ref())
-        .collect();
-    let built = match from_checkpoints(order, &ours, &mut report).await? {
-        Some(built) => built,
-        None => from_objects(order, &ours, lineage.as_ref(), &mut report).await?,
-    };
+        .partition(|found| Some(&found.lineage) == lineage.as_ref());
     let earlier = existing.filter(|(existing, _)| Some(existing) == lineage.as_ref());
-    let newest = newest_of(&ours, earlier.map(|(_, generation)| generation));
-    acquaint(order, &built.made, (&ours, newest), &mut report).await?;
+    let around = Around {
+        newest: newest_of(&ours, earlier.map(|(_, generation)| generation)),
+        ours,
+        others: others.into_iter().filter_map(Found::tier).collect(),
+    };
+    let built = match from_checkpoints(order, &around.ours, &mut report).await? {
+        Some(built) => built,
+        None => from_objects(order, &around, lineage.as_ref(), &mut report).await?,
+    };
+    acquaint(order, &built.made, &around, &mut report).await?;
     report.blobs = found_blobs(order, &built.made.manifest).await?;
     let about = built.made.manifest.about();
     report.lineage = about.lineage.0;
@@ -195,8 +198,8 @@ async fn look_around(order: &ManifestOrder<'_>, report: &mut ManifestReport) -> 
     found
 }
 
-/// Whose manifest it is to be: of the place that was named, of the manifest that is there, or of the first place
-/// that says one. All others are named as refused.
+/// Whose manifest it is to be: of the place that was named, of the state folder, or of the tiers, where they agree. All
+/// others are named as refused.
 fn lineage_of(
     order: &ManifestOrder<'_>,
     found: &[Found],
@@ -220,8 +223,16 @@ fn lineage_of(
             named.0, expected.0
         )));
     }
-    let first = || found.first().map(|found| found.lineage.clone());
-    let lineage = named.or(expected).or_else(first);
+    let beside = || {
+        let folder = found
+            .iter()
+            .find(|found| matches!(found.place, Place::Folder(_)));
+        folder.map(|found| found.lineage.clone())
+    };
+    let lineage = match named.or(expected).or_else(beside) {
+        Some(lineage) => Some(lineage),
+        None => the_only_one(found)?,
+    };
     for other in found {
         if Some(&other.lineage) != lineage.as_ref() {
             report.refused.push(format!(
@@ -232,6 +243,22 @@ fn lineage_of(
         }
     }
     Ok(lineage)
+}
+
+/// The lineage of all tiers. Where they are of several mirrors, nobody can tell from here which one is meant.
+fn the_only_one(found: &[Found]) -> Result<Option<Lineage>, RebuildError> {
+    let Some(first) = found.first() else {
+        return Ok(None);
+    };
+    if found.iter().all(|other| other.lineage == first.lineage) {
+        return Ok(Some(first.lineage.clone()));
+    }
+    let of = |found: &Found| format!("{} of lineage {}", found.place.describe(), found.lineage.0);
+    let told: Vec<_> = found.iter().map(of).collect();
+    Err(RebuildError::Refused(format!(
+        "the tiers are of several mirrors ({}); name one of the right mirror with --from, and take the others out of the configuration",
+        told.join(", ")
+    )))
 }
 
 /// From the newest checkpoint that can be believed; `None` when there is none.
@@ -339,11 +366,10 @@ async fn restored(
         return Err(wrong("it is of another generation than it is said to be").into());
     }
     if meta.layout() != *order.layout {
-        return Err(ManifestError::Layout {
+        return Err(RebuildError::Layout {
             made: meta.layout().to_string(),
             configured: order.layout.to_string(),
-        }
-        .into());
+        });
     }
     off_thread(&manifest, move |manifest| manifest.conclude(meta)).await?;
     Ok(manifest)
@@ -377,15 +403,16 @@ async fn rules_of(
 /// From the metadata of a tier's objects. Goes on where an earlier attempt was killed.
 async fn from_objects(
     order: &ManifestOrder<'_>,
-    ours: &[Found],
+    around: &Around,
     lineage: Option<&Lineage>,
     report: &mut ManifestReport,
 ) -> Result<Built, RebuildError> {
+    let (ours, others) = (&around.ours, &around.others);
     let client = match &order.wanted {
         Wanted::Tier(name) => order.tiers.iter().find(|one| one.name == *name).cloned(),
         Wanted::Any => match best_tier(ours) {
             Some(client) => Some(client),
-            None => first_filled(order, report).await,
+            None => first_filled(order, others, report).await,
         },
         Wanted::Folder(_) => None,
     };
@@ -396,18 +423,24 @@ async fn from_objects(
         } else {
             &format!(" ({why})")
         };
+        // A run with a new manifest has a new lineage, which a tier with a head refuses.
+        let way_out = match ours.is_empty() && others.is_empty() {
+            true => "a run without one crawls the site anew",
+            false => {
+                "name a tier that has a head with --from (and --replace, if it is of another mirror than this state folder)"
+            }
+        };
         return Err(RebuildError::Refused(format!(
-            "nothing is left to make the manifest from{why}: a run without one crawls the site anew"
+            "nothing is left to make the manifest from{why}: {way_out}"
         )));
     };
     let head = head_of(ours, &client.name).cloned();
     let dir = restore::place_of_work(order.state).with_extension("objects");
     if let Some(head) = head.as_ref().filter(|head| head.layout() != *order.layout) {
-        return Err(ManifestError::Layout {
+        return Err(RebuildError::Layout {
             made: head.layout().to_string(),
             configured: order.layout.to_string(),
-        }
-        .into());
+        });
     }
     let begun = match Progress::read(&dir, &client) {
         // What is half made may itself be damaged by now.
@@ -420,7 +453,7 @@ async fn from_objects(
     let (manifest, progress) = match begun {
         Some(begun) => begun,
         None => {
-            ask(order, &client).await?;
+            ask(order, &client, &report.refused).await?;
             remove_folder(&dir)?;
             (new_manifest(order, &dir).await?, Progress::begin(&client))
         }
@@ -471,8 +504,13 @@ fn meta_of(
 }
 
 /// Looking at every object is not done without a word.
-async fn ask(order: &ManifestOrder<'_>, client: &Client) -> Result<(), RebuildError> {
-    let estimate = objects::estimate(client).await?;
+async fn ask(
+    order: &ManifestOrder<'_>,
+    client: &Client,
+    refused: &[String],
+) -> Result<(), RebuildError> {
+    let mut estimate = objects::estimate(client).await?;
+    estimate.refused = refused.to_vec();
     order.progress.plan(estimate.objects);
     if estimate.objects == 0 {
         return Err(RebuildError::Refused(format!(
@@ -489,8 +527,14 @@ async fn ask(order: &ManifestOrder<'_>, client: &Client) -> Result<(), RebuildEr
     Ok(())
 }
 
-async fn first_filled(order: &ManifestOrder<'_>, report: &mut ManifestReport) -> Option<Client> {
-    for client in &order.tiers {
+/// The first tier that holds anything, of those whose head does not say that it is another mirror's.
+async fn first_filled(
+    order: &ManifestOrder<'_>,
+    others: &[TierName],
+    report: &mut ManifestReport,
+) -> Option<Client> {
+    let perhaps_ours = |client: &&Client| !others.contains(&client.name);
+    for client in order.tiers.iter().filter(perhaps_ours) {
         match client.tier.list(None, 1).await {
             Ok(page) if !page.objects.is_empty() || page.more => return Some(client.clone()),
             Ok(_) => (),

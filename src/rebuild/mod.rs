@@ -48,6 +48,11 @@ pub enum RebuildError {
     /// Nothing that it could be made from, or not without a word of the operator.
     #[error("{0}")]
     Refused(String),
+    /// What survives was made by another layout than the configured one. There is no manifest that could be moved.
+    #[error(
+        "what the manifest is to be made from has {made}, the configuration says {configured}: set `site.layout` and `site.asset_hosts` as they were, say `standin rebuild manifest`, then change them again and let `standin run --migrate-layout` move the tiers"
+    )]
+    Layout { made: String, configured: String },
     #[error("{}: {source}{}", path.display(), way_out(source))]
     Io {
         path: PathBuf,

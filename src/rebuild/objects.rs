@@ -31,6 +31,8 @@ pub struct Estimate {
     pub tier: String,
     pub objects: u64,
     pub requests: u64,
+    /// Why no checkpoint serves, where there are any.
+    pub refused: Vec<String>,
 }
 
 /// How far the reading of a tier has come.
@@ -103,6 +105,7 @@ pub async fn estimate(client: &Client) -> Result<Estimate, RebuildError> {
         tier: client.name.to_string(),
         objects,
         requests: objects + objects.div_ceil(LIST_PAGE as u64).max(1),
+        refused: Vec::new(),
     })
 }
 

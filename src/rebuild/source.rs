@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::{Client, RebuildError, off_thread};
+use crate::config::TierName;
 use crate::manifest::checkpoint::{self, Checkpoint, Part};
 use crate::manifest::kept::{self, Index};
 use crate::manifest::restore::{Intake, Naming};
@@ -29,6 +30,16 @@ pub struct Found {
     pub checkpoints: Vec<Checkpoint>,
     /// Of a tier.
     pub head: Option<Head>,
+}
+
+impl Found {
+    /// The tier that it was found in, if it was in one.
+    pub fn tier(self) -> Option<TierName> {
+        match self.place {
+            Place::Tier(client) => Some(client.name),
+            Place::Folder(_) => None,
+        }
+    }
 }
 
 impl Place {

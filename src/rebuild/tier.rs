@@ -11,7 +11,7 @@ use super::listing::{self, Comparison, Later};
 use super::{Client, RebuildError, off_thread};
 use crate::audit;
 use crate::db::Fuse;
-use crate::manifest::{Generation, Manifest, RunId};
+use crate::manifest::{Generation, Manifest, RunId, Verified};
 use crate::store::Store;
 use crate::sync::{self, Across, Bodies, OpenTier, Sync, TierProgress, TierReport, Trouble};
 
@@ -119,7 +119,14 @@ async fn begin(
             before: Vec::new(),
         };
         match listing::reconcile(&order.manifest, &order.target, &by).await {
-            Ok(done) => tracing::info!(?done, "what was there"),
+            Ok(done) => {
+                tracing::info!(?done, "what was there");
+                // A listing of everything is the proof of everything. What is owed is proven when it was written.
+                open.state.verified = (done.owed == 0).then(|| Verified {
+                    generation: order.manifest.generation(),
+                    at: order.now,
+                });
+            }
             Err(RebuildError::Tier(error)) => return Ok(Err(error.into())),
             Err(error) => return Err(error),
         }

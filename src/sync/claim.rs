@@ -250,6 +250,11 @@ impl OpenTier {
             // A run of ours was killed between taking the epoch and noting that it had.
             self.state.epoch = head.epoch;
         }
+        if self.state.is_unseen() {
+            return Err(format!(
+                "tier {name} was not to be seen when the manifest was made again, and what it holds is not known; `standin rebuild tier {name}` compares it and writes what is wrong"
+            ));
+        }
         if self.state.epoch == 0 && head.epoch > 0 {
             return Err(format!(
                 "tier {name} is one of this mirror's, but not under this name (run {}, epoch {}): was it renamed, given up in the middle of a move, or taken by a copy of the state folder on another machine? Name it as it was, or empty it, and it is filled again",
@@ -334,7 +339,7 @@ impl OpenTier {
         let name = &self.name;
         let place = self.tier.location();
         let held = self.first_object().await?;
-        match (self.state.epoch > 0, held) {
+        match (self.state.epoch > 0 || self.state.is_unseen(), held) {
             (false, None) => Ok(()),
             (true, None) => Err(self.unexpectedly_empty()),
             (true, Some(_)) => Err(Trouble::refusal(format!(

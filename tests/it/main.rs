@@ -41,6 +41,7 @@ mod policy;
 mod publish;
 mod rebuild;
 mod rebuild_history;
+mod rebuild_places;
 mod reheader;
 mod relayout;
 mod second_look;

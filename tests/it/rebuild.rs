@@ -309,6 +309,8 @@ fn a_checkpoint_that_is_not_to_be_believed_is_named_and_the_next_one_tried() {
     }
     let asked = mirror.run(&["rebuild", "manifest"]).expect(2);
     assert!(asked.stderr.contains("say --yes"), "{asked:#?}");
+    let why = asked.stderr.contains("it is missing");
+    assert!(why, "who is asked hears why: {asked:#?}");
     let made = mirror
         .run(&["rebuild", "manifest", "--yes", "--json"])
         .expect(0)

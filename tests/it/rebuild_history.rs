@@ -11,13 +11,13 @@ use crate::support::binary::{Mirror, folder_tier, paths_below, site};
 use crate::support::origin::{Origin, Page};
 
 /// A site of some pages, and a mirror of it in two folders.
-struct Scene {
-    origin: Origin,
-    mirror: Mirror,
+pub struct Scene {
+    pub origin: Origin,
+    pub mirror: Mirror,
 }
 
 impl Scene {
-    fn new() -> Scene {
+    pub fn new() -> Scene {
         let origin = Origin::start();
         let pages: Vec<_> = (0..12).map(|n| format!("p{n}")).collect();
         let names = pages.iter().map(String::as_str).chain(["x"]);
@@ -26,8 +26,7 @@ impl Scene {
             .map(|name| format!("<a href=\"/{name}\">{name}</a>"))
             .collect();
         origin.set("/", Page::html(links).etag("home"));
-        let tiers = folder_tier("one") + &folder_tier("two");
-        let mirror = Mirror::new(&(site(&origin) + &tiers));
+        let mirror = Mirror::new(&config(&origin));
         let scene = Scene { origin, mirror };
         for name in names {
             scene.edit(name, "first");
@@ -36,14 +35,18 @@ impl Scene {
         scene
     }
 
-    fn edit(&self, name: &str, what: &str) {
+    pub fn config(&self) -> String {
+        config(&self.origin)
+    }
+
+    pub fn edit(&self, name: &str, what: &str) {
         let page = Page::html(format!("<p>{name}, {what}</p>"));
         self.origin
             .set(&format!("/{name}"), page.etag(&format!("{name}-{what}")));
     }
 
     /// What a tier serves for a page.
-    fn served(&self, tier: &str, name: &str) -> Option<String> {
+    pub fn served(&self, tier: &str, name: &str) -> Option<String> {
         let objects = self.mirror.objects(&format!("tiers/{tier}"));
         let end = format!("/{name}");
         let found = objects.into_iter().find(|(key, _)| key.ends_with(&end));
@@ -51,7 +54,7 @@ impl Scene {
     }
 
     /// Everything of the state directory but the bodies.
-    fn lose_all_but_the_store(&self) {
+    pub fn lose_all_but_the_store(&self) {
         for file in fs::read_dir(self.mirror.path("state")).expect("it is there") {
             let path = file.expect("nobody changes it now").path();
             if path.ends_with("store") {
@@ -74,20 +77,24 @@ impl Scene {
     }
 
     /// The site says that a page is withdrawn.
-    fn withdraw(&self, name: &str) {
+    pub fn withdraw(&self, name: &str) {
         let page = Page::html("gone").status(410);
         self.origin.set(&format!("/{name}"), page);
     }
 
-    fn owed(report: &Value) -> Vec<u64> {
+    pub fn owed(report: &Value) -> Vec<u64> {
         let tiers = report["tiers"].as_array().expect("there are tiers");
         let owed = tiers.iter().map(|tier| tier["debts"].as_u64());
         owed.map(|owed| owed.expect("a number")).collect()
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub fn json(&self, arguments: &[&str]) -> Value {
         self.mirror.run(arguments).expect(0).json()
     }
+}
+
+fn config(origin: &Origin) -> String {
+    site(origin) + &folder_tier("one") + &folder_tier("two")
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn a_number_is_not_used_twice() {
 }
 
 /// Parts of a generation's checkpoint in a tier or in the state directory.
-fn parts(folder: PathBuf, generation: u64) -> Vec<PathBuf> {
+pub fn parts(folder: PathBuf, generation: u64) -> Vec<PathBuf> {
     let begin = format!("{generation:010}-");
     let mut parts = paths_below(&folder);
     parts.retain(|path| {
