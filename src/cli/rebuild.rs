@@ -45,8 +45,9 @@ pub async fn main(args: &Args, verb: &RebuildVerb) -> anyhow::Result<Outcome> {
             let done = run_shown(args, &live, working).await?;
             let report = &done.report;
             let mut text = format!(
-                "{} bodies were there, {} fetched ({}), in {} requests\n",
+                "{} bodies were there, {} were damaged, {} fetched ({}), in {} requests\n",
                 report.there,
+                report.damaged,
                 report.fetched,
                 render::bytes(report.bytes),
                 report.requests

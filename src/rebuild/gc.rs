@@ -96,7 +96,7 @@ pub fn sweep_store(
             *used.entry(number).or_default() += FRAME_BYTES + located.digest.size;
         }
     }
-    let unneeded = unneeded_files(manifest, store, &live)?;
+    let unneeded = unneeded_files(store, &live)?;
     let mut worth = Vec::new();
     for (number, length) in store.segments()? {
         let used = used.get(&number).copied().unwrap_or_default();
@@ -133,21 +133,12 @@ pub fn sweep_store(
     Ok(report)
 }
 
-/// Files of bodies that are not needed, or that nothing names.
-fn unneeded_files(
-    manifest: &Manifest,
-    store: &Store,
-    live: &Bodies,
-) -> Result<Vec<(ContentHash, u64)>, RebuildError> {
-    let mut unneeded = Vec::new();
-    for (hash, size) in store.files()? {
-        let located = manifest.locate(&hash)?;
-        let is_named = located.is_some_and(|located| located.place == Place::File);
-        if !is_named || !live.has(&hash) {
-            unneeded.push((hash, size));
-        }
-    }
-    Ok(unneeded)
+/// Files of bodies that are not needed. Of a body that a kept checkpoint names a rebuilt manifest does not know the
+/// place.
+fn unneeded_files(store: &Store, live: &Bodies) -> Result<Vec<(ContentHash, u64)>, RebuildError> {
+    let mut files = store.files()?;
+    files.retain(|(hash, _)| !live.has(hash));
+    Ok(files)
 }
 
 /// Writes the live bodies of a segment into another one and says so, durably in this order. False when one of them
@@ -228,7 +219,15 @@ fn live_bodies(manifest: &Manifest, state: &Path) -> Result<Bodies, RebuildError
         }
     }
     let folder = kept::place(state);
-    let index = Index::read(&folder)?;
+    let index = Index::read(&folder).map_err(|error| match error {
+        ManifestError::Checkpoint { name, why } => ManifestError::Checkpoint {
+            name,
+            why: format!(
+                "{why}; which bodies it names is not known, so none is dropped; `standin run` makes it anew"
+            ),
+        },
+        error => error,
+    })?;
     for checkpoint in index.into_iter().flat_map(|index| index.checkpoints) {
         if checkpoint.generation >= manifest.log_begins() {
             for change in manifest.changes_after(checkpoint.generation) {

@@ -1,11 +1,11 @@
 //! The local store, filled again from the tiers.
 //!
-//! What it lacks is fetched from the first tier whose bytes have the right hash, in groups that are durable before
+//! What is there is read and held against its hash. What it lacks is fetched from the first tier whose bytes have the right hash, in groups that are durable before
 //! anything names them. Killed anywhere, the next attempt finds the frames that nobody named yet, and goes on.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::content::{ContentHash, Digest, Digester};
 use crate::db::Fuse;
 use crate::manifest::{Manifest, ManifestError, Page};
 use crate::site::PageUrl;
-use crate::store::{FILE_BYTES_MIN, Located, NewBlob, Place, Store};
+use crate::store::{FILE_BYTES_MIN, Located, NewBlob, Place, Store, StoreError};
 use crate::sync::TierProgress;
 use crate::tier::Pieces;
 
@@ -29,6 +29,9 @@ const GROUP_BYTES_MAX: u64 = 64 << 20;
 /// Places are recorded after so many bodies. What a kill leaves unrecorded is found again in the frames.
 const NOTED_AT_ONCE: usize = 20_000;
 
+/// What one read of a large body takes.
+const READ_BYTES: usize = 256 << 10;
+
 /// Pages named that no copy of survives; the rest is counted.
 const NAMED_MAX: usize = 100;
 
@@ -37,6 +40,8 @@ const NAMED_MAX: usize = 100;
 pub struct StoreReport {
     /// Bodies that the store had already.
     pub there: u64,
+    /// Of other bytes than their name says: they count as lacking.
+    pub damaged: u64,
     pub fetched: u64,
     pub bytes: u64,
     /// Pages no tier has the bytes of: the next crawl fetches them.
@@ -46,22 +51,27 @@ pub struct StoreReport {
     pub requests: u64,
 }
 
-/// Notes blobs that the files hold and that nothing says the place of; how many there were.
+/// Notes blobs that the files hold and that nothing says the place of; how many there were. Of two frames of one body the
+/// later one counts: it was written because the earlier one could not be read.
 ///
 /// # Errors
 /// What the store and the manifest say.
 pub fn reindex(manifest: &Manifest, store: &Store) -> Result<u64, RebuildError> {
-    let mut found = Vec::new();
+    let mut found = HashMap::new();
     let mut count = 0;
     for (number, _) in store.segments()? {
         for located in store.scan_segment(number)? {
-            if !is_there(manifest, store, &located.digest.content)? {
-                found.push(located);
+            let known = manifest.locate(&located.digest.content)?;
+            let known = known.filter(|known| store.holds(known));
+            if known.is_none_or(|known| is_behind(located.place, known.place)) {
+                found.insert(located.digest.content, located);
             }
         }
         count += found.len() as u64;
-        manifest.note_blobs(&std::mem::take(&mut found))?;
+        let found: Vec<_> = found.drain().map(|(_, located)| located).collect();
+        manifest.note_blobs(&found)?;
     }
+    let mut found = Vec::new();
     for (hash, size) in store.files()? {
         if is_there(manifest, store, &hash)? {
             continue;
@@ -75,6 +85,14 @@ pub fn reindex(manifest: &Manifest, store: &Store) -> Result<u64, RebuildError> 
     }
     manifest.note_blobs(&found)?;
     Ok(count + found.len() as u64)
+}
+
+fn is_behind(one: Place, other: Place) -> bool {
+    let at = |place| match place {
+        Place::Segment { number, offset } => Some((number, offset)),
+        Place::File => None,
+    };
+    matches!((at(one), at(other)), (Some(one), Some(other)) if one > other)
 }
 
 fn is_there(manifest: &Manifest, store: &Store, hash: &ContentHash) -> Result<bool, ManifestError> {
@@ -107,9 +125,9 @@ pub async fn fill_store(
         reindex(&index, &shared)?;
         count_lacking(&index, &shared)
     });
-    let (there, lacking) = indexed.await.expect("reading frames does not panic")?;
-    report.there = there;
-    progress.plan(lacking);
+    let lacking = indexed.await.expect("reading frames does not panic")?;
+    (report.there, report.damaged) = (lacking.there, lacking.damaged);
+    progress.plan(lacking.lacking);
     let mut from: Option<PageUrl> = None;
     let mut unnoted: Vec<Located> = Vec::new();
     loop {
@@ -159,18 +177,58 @@ pub async fn fill_store(
     Ok((store, report))
 }
 
-/// Bodies that are there, and that are not; two pages with one body count twice.
-fn count_lacking(manifest: &Manifest, store: &Store) -> Result<(u64, u64), RebuildError> {
-    let (mut there, mut lacking) = (0, 0);
+/// Bodies that are there and that are not, the damaged ones among them; two pages with one body count twice.
+#[derive(Default)]
+struct Lacking {
+    there: u64,
+    lacking: u64,
+    damaged: u64,
+}
+
+/// Reads every body. Where a damaged one lies is forgotten, durably.
+fn count_lacking(manifest: &Manifest, store: &Store) -> Result<Lacking, RebuildError> {
+    let mut count = Lacking::default();
+    let mut damaged = Vec::new();
     for entry in manifest.entries(None) {
-        if let Some(page) = entry?.1.outcome.page() {
-            match is_there(manifest, store, &page.content)? {
-                true => there += 1,
-                false => lacking += 1,
+        let entry = entry?.1;
+        let Some(page) = entry.outcome.page() else {
+            continue;
+        };
+        let located = manifest.locate(&page.content)?;
+        match located.filter(|located| store.holds(located)) {
+            Some(located) if is_whole(store, &located)? => count.there += 1,
+            Some(located) => {
+                count.lacking += 1;
+                count.damaged += 1;
+                damaged.push(located.digest.content);
             }
+            None => count.lacking += 1,
         }
     }
-    Ok((there, lacking))
+    manifest.forget_these(&damaged)?;
+    Ok(count)
+}
+
+/// Whether a body is that of its name. A large one passes through memory in pieces.
+fn is_whole(store: &Store, located: &Located) -> Result<bool, RebuildError> {
+    let Some(path) = store.path(located) else {
+        return match store.read(located) {
+            Ok(_) => Ok(true),
+            Err(StoreError::Damaged { .. } | StoreError::Io { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        };
+    };
+    let hashed = File::open(path).and_then(|mut file| {
+        let mut digester = Digester::new();
+        let mut piece = vec![0; READ_BYTES];
+        loop {
+            match file.read(&mut piece)? {
+                0 => return Ok(digester.finish()),
+                read => digester.update(&piece[..read]),
+            }
+        }
+    });
+    Ok(hashed.is_ok_and(|digest| digest == located.digest))
 }
 
 type Group = (Vec<(PageUrl, Page)>, Option<PageUrl>);

@@ -4,7 +4,8 @@
 use std::fs;
 
 use crate::rebuild_history::Scene;
-use crate::support::binary::copy_all;
+use crate::support::binary::{Mirror, copy_all};
+use crate::support::origin::Page;
 
 /// Puts another mirror's tier in the place of one of ours.
 fn exchange(scene: &Scene, tier: &str) {
@@ -84,4 +85,70 @@ fn the_layout_of_before_is_named() {
     mirror.run(&["rebuild", "manifest"]).expect(0);
     fs::write(mirror.path("standin.toml"), moved).unwrap();
     mirror.run(&["run", "--migrate-layout"]).expect(0);
+}
+
+#[test]
+fn a_damaged_body_is_fetched_again() {
+    // Promise: `rebuild store` reads what is there, and fetches a body that is not that of its name; a manifest that is
+    // made again knows the good frame of two.
+    let scene = Scene::new();
+    let segment = scene.mirror.path("state/store/00000001.seg");
+    let flip = |text: &[u8]| {
+        let mut bytes = fs::read(&segment).unwrap();
+        let at = bytes.windows(text.len()).position(|found| found == text);
+        bytes[at.expect("bodies are not packed")] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+    };
+    flip(b"<p>p5, first");
+    let filled = scene.json(&["rebuild", "store", "--json"]);
+    assert_eq!(
+        (&filled["damaged"], &filled["fetched"], &filled["there"]),
+        (&1.into(), &1.into(), &13.into()),
+        "{filled:#}"
+    );
+    fs::remove_dir_all(scene.mirror.path("state/manifest")).unwrap();
+    scene.mirror.run(&["rebuild", "manifest"]).expect(0);
+    let again = scene.json(&["rebuild", "store", "--json"]);
+    assert_eq!(
+        (&again["damaged"], &again["fetched"]),
+        (&0.into(), &0.into())
+    );
+    fs::remove_dir_all(scene.mirror.path("tiers")).unwrap();
+    for tier in ["one", "two"] {
+        let order = ["rebuild", "tier", tier, "--from", "store"];
+        scene.mirror.run(&order).expect(0);
+    }
+}
+
+fn large_files(mirror: &Mirror) -> usize {
+    let files = fs::read_dir(mirror.path("state/store/files")).unwrap();
+    files.count()
+}
+
+#[test]
+fn gc_keeps_a_large_body_that_a_checkpoint_names() {
+    // Promise: after a rebuild, too, a body that a kept checkpoint names as live stays, also one that has a file of its
+    // own; an index that cannot be read drops nothing, and the way out that is told helps.
+    let scene = Scene::new();
+    let large = |with: u8| Page::new("application/octet-stream", vec![with; 9 << 20]);
+    scene
+        .origin
+        .set("/", Page::html("<img src=\"/big.bin\">").etag("2"));
+    for with in [1, 2] {
+        scene
+            .origin
+            .set("/big.bin", large(with).etag(&with.to_string()));
+        scene.mirror.run(&["run"]).expect(0);
+    }
+    assert_eq!(large_files(&scene.mirror), 2);
+    fs::remove_dir_all(scene.mirror.path("state/manifest")).unwrap();
+    scene.mirror.run(&["rebuild", "manifest"]).expect(0);
+    let done = scene.json(&["gc", "--json"]);
+    assert_eq!(done["freed"], 0, "{done:#}");
+    assert_eq!(large_files(&scene.mirror), 2);
+    fs::write(scene.mirror.path("state/checkpoint/index.json"), b"{").unwrap();
+    let refused = scene.mirror.run(&["gc"]).expect(2);
+    assert!(refused.stderr.contains("standin run"), "{refused:#?}");
+    scene.mirror.run(&["run"]).expect(0);
+    scene.mirror.run(&["gc"]).expect(0);
 }
