@@ -2,7 +2,8 @@
 //! there when the database is not, and need no tier to be read.
 //!
 //! Parts are written first, the index last and as a whole, then what it does not name is removed. A folder that is
-//! lost or damaged is made anew at the end of the next run.
+//! lost, or lacks a part or a piece of one, is made anew at the end of the next run; a part of other bytes and the right
+//! length by the next rebuild.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -16,6 +17,7 @@ use super::checkpoint::{self, Checkpoint, Kept, Part, Whose};
 use super::record::Lineage;
 use super::{Manifest, ManifestError, marker};
 use crate::config::TierName;
+use crate::content::ContentHash;
 use crate::db::replace_file;
 
 const INDEX: &str = "index.json";
@@ -30,6 +32,27 @@ pub struct Index {
     pub lineage: Lineage,
     /// Newest first.
     pub checkpoints: Vec<Checkpoint>,
+}
+
+/// How closely the parts that are there are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// At their lengths.
+    Lengths,
+    /// At every byte.
+    Bytes,
+}
+
+impl Look {
+    /// Whether a part in a folder is what was written, as far as that can be seen in this way.
+    fn finds_whole(self, folder: &Path, part: &Part) -> bool {
+        match self {
+            Look::Lengths => fs::metadata(folder.join(file_name(&part.name)))
+                .is_ok_and(|file| file.len() == part.bytes),
+            Look::Bytes => read_part(folder, part)
+                .is_ok_and(|bytes| bytes.is_some_and(|bytes| ContentHash::of(&bytes) == part.hash)),
+        }
+    }
 }
 
 /// Where the checkpoints of a state directory lie.
@@ -82,11 +105,16 @@ fn file_name(name: &str) -> &str {
 
 impl Manifest {
     /// Extends the checkpoints in the state directory to the current generation, and keeps `count` of them. Nothing
-    /// is written when nothing has changed.
+    /// is written when nothing has changed. One that is not whole is dropped, and if it is the newest, made anew.
     ///
     /// # Errors
     /// What the database or the file system says.
-    pub fn keep_checkpoint(&self, tiers: &[TierName], count: usize) -> Result<(), ManifestError> {
+    pub fn keep_checkpoint(
+        &self,
+        tiers: &[TierName],
+        count: usize,
+        look: Look,
+    ) -> Result<(), ManifestError> {
         if self.is_empty() {
             return Ok(());
         }
@@ -100,10 +128,21 @@ impl Manifest {
                 Vec::new()
             }
         };
-        let mut known = known.into_iter();
+        let told = known.len();
+        let newest = known.first().map(|newest| newest.generation);
+        let whole = known.into_iter().filter(|checkpoint| {
+            let mut parts = checkpoint.parts();
+            parts.all(|part| look.finds_whole(&folder, part))
+        });
+        let mut whole: Vec<Checkpoint> = whole.collect();
+        let are_whole = whole.len() == told;
+        let is_newest_whole = whole.first().map(|first| first.generation) == newest;
         let known = Kept {
-            newest: known.next().unwrap_or_default(),
-            earlier: known.collect(),
+            newest: match is_newest_whole && !whole.is_empty() {
+                true => whole.remove(0),
+                false => Checkpoint::default(),
+            },
+            earlier: whole,
         };
         fs::create_dir_all(&folder).map_err(marker::failed(&folder))?;
         let mut failed = None;
@@ -120,7 +159,7 @@ impl Manifest {
         if let Some(error) = failed {
             return Err(error);
         }
-        if newest == known.newest {
+        if newest == known.newest && are_whole {
             return Ok(());
         }
         let (kept, _) = known.with(newest, count);

@@ -28,6 +28,7 @@ use crate::audit::AuditError;
 use crate::config::Config;
 use crate::crawl::{CrawlError, CrawlProgress, Frontier};
 use crate::db::{Blown, DbError, Fuse, way_out};
+use crate::manifest::kept::Look;
 use crate::manifest::{Evidence, Manifest, ManifestError, RunId};
 use crate::rebuild::RebuildError;
 use crate::site::{PageUrl, Scope, ScopeError};
@@ -303,14 +304,14 @@ async fn work(
         house = stages::tiers(house, config, stages, run_id, around, report).await?;
     }
     report.finish(&house.manifest)?;
-    keep_checkpoint(&house.manifest, config)?;
+    keep_checkpoint(&house.manifest, config, Look::Lengths)?;
     house.close(config)
 }
 
 /// The checkpoint in the state directory, as of now.
-fn keep_checkpoint(manifest: &Manifest, config: &Config) -> Result<(), ManifestError> {
+fn keep_checkpoint(manifest: &Manifest, config: &Config, look: Look) -> Result<(), ManifestError> {
     let tiers: Vec<_> = config.tiers.iter().map(|tier| tier.name.clone()).collect();
-    manifest.keep_checkpoint(&tiers, config.state.checkpoints)
+    manifest.keep_checkpoint(&tiers, config.state.checkpoints, look)
 }
 
 /// Seconds since 1970 in UTC.

@@ -12,6 +12,7 @@ use super::{Lock, RunError, Surroundings, Verdict, new_run_id};
 use crate::config::{Config, Keep, TierName};
 use crate::content::CanonicalRules;
 use crate::crawl::Frontier;
+use crate::manifest::kept::Look;
 use crate::rebuild::{
     self, Client, Effect, Estimate, Existing, GcReport, ManifestOrder, ManifestReport, Needed,
     RebuildError, StoreReport, TierOrder, Wanted,
@@ -102,7 +103,7 @@ pub async fn rebuild_manifest(
 /// The state directory has its own checkpoint again, too.
 fn keep_checkpoint(config: &Config, around: &Surroundings<'_>) -> Result<(), RunError> {
     let manifest = house::manifest_of(config, around.fuse.clone())?;
-    super::keep_checkpoint(&manifest, config)?;
+    super::keep_checkpoint(&manifest, config, Look::Bytes)?;
     Ok(house::close(manifest, config)?)
 }
 
@@ -199,7 +200,7 @@ pub async fn rebuild_tier(
     };
     report.seconds = begun.elapsed().as_secs_f64();
     let is_whole = report.watermark == manifest.generation();
-    super::keep_checkpoint(&manifest, config)?;
+    super::keep_checkpoint(&manifest, config, Look::Lengths)?;
     let store = Arc::into_inner(store).expect("the sync has given it back");
     House { manifest, store }.close(config)?;
     let (debts, trouble) = (report.debts, report.trouble.clone());

@@ -2,8 +2,9 @@
 //! is no new tier, a damaged body is no body, and bytes that something still names stay. Played with the real binary.
 
 use std::fs;
+use std::path::Path;
 
-use crate::rebuild_history::Scene;
+use crate::rebuild_history::{Scene, parts};
 use crate::support::binary::{Mirror, copy_all};
 use crate::support::origin::Page;
 
@@ -151,4 +152,24 @@ fn gc_keeps_a_large_body_that_a_checkpoint_names() {
     assert!(refused.stderr.contains("standin run"), "{refused:#?}");
     scene.mirror.run(&["run"]).expect(0);
     scene.mirror.run(&["gc"]).expect(0);
+}
+
+fn cut(path: &Path) {
+    let bytes = fs::read(path).unwrap();
+    fs::write(path, &bytes[..bytes.len() - 1]).unwrap();
+}
+
+#[test]
+fn a_cut_checkpoint_of_the_state_directory_is_made_anew_by_a_run() {
+    // Promise: a run that has nothing else to do sees that a part is not whole, and puts a whole checkpoint there.
+    let scene = Scene::new();
+    scene.edit("p1", "second");
+    scene.mirror.run(&["run"]).expect(0);
+    let base = parts(scene.mirror.path("state/checkpoint"), 1);
+    base.iter().for_each(|path| cut(path));
+    scene.mirror.run(&["run"]).expect(0);
+    let made = scene.json(&["rebuild", "manifest", "--replace", "--json"]);
+    assert_eq!(made["refused"], serde_json::json!([]), "{made:#}");
+    let source = made["source"].as_str().expect("it is text");
+    assert!(source.ends_with("state/checkpoint"), "{made:#}");
 }
