@@ -16,7 +16,7 @@ use crate::config::TierName;
 use crate::content::{ContentHash, Digester};
 use crate::delta::{Object, Source};
 use crate::manifest::Manifest;
-use crate::site::ObjectKey;
+use crate::site::{ObjectKey, PageUrl};
 use crate::store::{FILE_BYTES_MIN, Store, StoreError};
 use crate::tier::{Body, Pieces, Tier, TierError};
 
@@ -26,6 +26,9 @@ const RECENT_BYTES_MAX: usize = 32 << 20;
 
 /// What one read of a large body in the store takes.
 const READ_BYTES: usize = 256 << 10;
+
+/// Why a tier owes a page that it was said to have.
+const LACKING: &str = "its body was asked for, and is not there";
 
 /// Where bodies come from during one sync.
 pub struct Bodies {
@@ -138,25 +141,54 @@ impl Bodies {
         if let Some(file) = self.recent().files.get(hash).and_then(Weak::upgrade) {
             return Ok(Sought::Found(Lent::scratch(file, size)));
         }
-        let mut unasked = Vec::new();
-        for tier in &self.tiers {
+        self.seek_in_tiers(key, object, hash).await
+    }
+
+    async fn seek_in_tiers(
+        &self,
+        key: &ObjectKey,
+        object: &Object,
+        hash: &ContentHash,
+    ) -> Result<Sought, SyncError> {
+        let (mut lacking, mut unasked) = (Vec::new(), Vec::new());
+        'tiers: for tier in &self.tiers {
             // One that has not been moved to the manifest's layout has the body under another key.
             let filled = self.manifest.filled(tier.name())?;
             let old = filled.map(|filled| filled.layout().place(&object.meta.url).key);
             let keys = std::iter::once(key).chain(&old);
             for key in keys {
-                match self.fetch(tier.as_ref(), key, (hash, size)).await? {
+                let wanted = (hash, object.meta.size);
+                match self.fetch(tier.as_ref(), key, wanted).await? {
                     Ok(Some(lent)) => return Ok(Sought::Found(lent)),
                     Ok(None) => (),
                     Err(error) => {
                         tracing::debug!(%error, "no body from this tier");
                         unasked.push((tier.name().clone(), error));
-                        break;
+                        continue 'tiers;
                     }
                 }
             }
+            lacking.push(tier.name());
         }
+        self.note_lacking(&object.meta.url, &lacking)?;
         Ok(Sought::Nowhere(unasked))
+    }
+
+    /// Tiers that are said to have the page and did not show it owe it from here on: else, where no copy survives, the
+    /// next crawl would ask whether it has changed, and hear that it has not.
+    fn note_lacking(&self, url: &PageUrl, lacking: &[&TierName]) -> Result<(), SyncError> {
+        let Some(entry) = self.manifest.entry(url)? else {
+            return Ok(());
+        };
+        for name in lacking {
+            let is_said_to_be_there = self.manifest.tier(name)?.watermark >= entry.changed
+                && self.manifest.filled(name)?.is_none()
+                && self.manifest.debt(name, url)?.is_none();
+            if is_said_to_be_there {
+                self.manifest.owe_all(name, &[(url.clone(), LACKING)])?;
+            }
+        }
+        Ok(())
     }
 
     /// The store's copy. One that cannot be read whole is forgotten: a tier may have another, and else
@@ -337,11 +369,10 @@ async fn written(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::TierName;
     use crate::content::{KeptHeaders, digest};
     use crate::db::Fuse;
     use crate::manifest::{Entry, Evidence, Generation, Outcome, Page, RunId, Staged};
-    use crate::site::{Layout, LayoutName, PageUrl};
+    use crate::site::{Layout, LayoutName};
     use crate::store::NewBlob;
     use crate::tier::DirectoryTier;
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::rebuild_history::{Scene, parts};
-use crate::support::binary::{Mirror, copy_all};
+use crate::support::binary::{Mirror, copy_all, folder_tier, site};
 use crate::support::origin::Page;
 
 /// Puts another mirror's tier in the place of one of ours.
@@ -172,4 +172,25 @@ fn a_cut_checkpoint_of_the_state_directory_is_made_anew_by_a_run() {
     assert_eq!(made["refused"], serde_json::json!([]), "{made:#}");
     let source = made["source"].as_str().expect("it is text");
     assert!(source.ends_with("state/checkpoint"), "{made:#}");
+}
+
+#[test]
+fn what_no_tier_has_any_more_is_fetched_again() {
+    // Promise: with both tiers lost and no store, the one that is made again gets its pages from the site, although the
+    // other one, which is not there, was said to have all of them.
+    let scene = Scene::new();
+    let tiers = folder_tier("one") + &folder_tier("two");
+    let spare = "[state]\nkeep = \"until-confirmed\"\n";
+    let mirror = scene
+        .mirror
+        .copied(&(spare.to_owned() + &site(&scene.origin) + &tiers));
+    mirror.run(&["run"]).expect(0);
+    let right = mirror.objects("tiers/one");
+    fs::remove_dir_all(mirror.path("tiers")).unwrap();
+    mirror.run(&["rebuild", "tier", "one"]).expect(1);
+    let report = mirror.run(&["run", "--json"]).expect(2).json();
+    assert_eq!(report["tiers"][0]["debts"], 0, "{report:#}");
+    assert_eq!(mirror.objects("tiers/one"), right);
+    mirror.run(&["rebuild", "tier", "two"]).expect(0);
+    assert_eq!(mirror.objects("tiers/two"), right);
 }
