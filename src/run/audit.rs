@@ -179,13 +179,7 @@ pub async fn audit(
         ));
     }
     around.live.enter("audit");
-    let opening = tiers
-        .into_iter()
-        .map(|tier| open(&manifest, tier, &around.fuse));
-    let mut visits = Vec::new();
-    for visit in join_all(opening).await {
-        visits.push(visit?);
-    }
+    let mut visits = open_all(&manifest, tiers, &around.fuse).await?;
     let now = (around.clock)();
     let repairing = Repairing {
         config,
@@ -199,10 +193,7 @@ pub async fn audit(
     let begin = Order {
         manifest: &manifest,
         dir: config.state.dir.join("audit"),
-        tiers: visits
-            .iter()
-            .filter_map(|visit| visit.open.as_ref())
-            .collect(),
+        tiers: visits.iter().filter_map(Visit::opened).collect(),
         depth: order.depth,
         now,
         fuse: around.fuse.clone(),
@@ -216,12 +207,11 @@ pub async fn audit(
         conclude(&manifest, visit, audit.begun_at())?;
         note_read_back(config, order, &audit, &manifest, visit)?;
     }
-    let names: Vec<TierName> = visits.iter().map(|visit| visit.name.clone()).collect();
     if let Some(dir) = &order.report {
-        audit.report(dir, &names)?;
+        let names = visits.iter().map(|visit| visit.name.clone());
+        audit.report(dir, &names.collect::<Vec<_>>())?;
     }
-    let said;
-    (house, said) = mend(&repairing, (&audit, order), house, &mut visits).await?;
+    let (house, said) = mend(&repairing, (&audit, order), house, &mut visits).await?;
     let mut report = AuditReport::begin(&manifest, &audit)?;
     for reason in said {
         report.note(Verdict::Ok, reason);
@@ -294,6 +284,19 @@ fn chosen<'a>(config: &'a Config, names: &[TierName]) -> Result<Vec<&'a TierConf
     Ok(chosen)
 }
 
+async fn open_all(
+    manifest: &Arc<Manifest>,
+    tiers: Vec<&TierConfig>,
+    fuse: &Fuse,
+) -> Result<Vec<Visit>, RunError> {
+    let opening = tiers.into_iter().map(|tier| open(manifest, tier, fuse));
+    let mut visits = Vec::new();
+    for visit in join_all(opening).await {
+        visits.push(visit?);
+    }
+    Ok(visits)
+}
+
 async fn open(manifest: &Arc<Manifest>, tier: &TierConfig, fuse: &Fuse) -> Result<Visit, RunError> {
     let mut visit = Visit {
         name: tier.name.clone(),
@@ -339,6 +342,10 @@ impl Visit {
     /// Only what is ours is written to, and only while it can be.
     pub fn can_be_mended(&self) -> bool {
         !self.failed && self.is_ours()
+    }
+
+    fn opened(&self) -> Option<&OpenTier> {
+        self.open.as_ref()
     }
 
     fn is_ours(&self) -> bool {

@@ -78,6 +78,22 @@ fn mark_of(expected: &Bytes, found: Option<&Bytes>) -> Option<Mark> {
 mod tests {
     use super::*;
 
+    fn finding(class: Class, seen_by: SeenBy) -> Finding {
+        Finding {
+            tier: "copy".into(),
+            class,
+            key: "h.test/a".into(),
+            url: Some("https://h.test/a".into()),
+            expected: None,
+            found: None,
+            why: String::new(),
+            since: None,
+            last_good: None,
+            seen_by,
+            odd: false,
+        }
+    }
+
     #[test]
     fn what_a_listing_shows_is_marked_and_what_it_hides_is_owed() {
         // Promise: nothing that was found is lost, and nothing is written again that the next listing shows to be right.
@@ -132,17 +148,9 @@ mod tests {
         ];
         for (class, seen_by, expected, found, is_marked) in table {
             let finding = Finding {
-                tier: "copy".into(),
-                class,
-                key: "h.test/a".into(),
-                url: Some("https://h.test/a".into()),
                 expected,
                 found,
-                why: String::new(),
-                since: None,
-                last_good: None,
-                seen_by,
-                odd: false,
+                ..finding(class, seen_by)
             };
             let note = note_of(&finding).unwrap();
             assert_eq!(matches!(note, Note::Doubted(..)), is_marked, "{finding:?}");

@@ -22,7 +22,7 @@ use crate::delta::Object;
 use crate::manifest::{Entry, Manifest, RunId};
 use crate::site::{Admission, ObjectKey, PageUrl, Scheme};
 use crate::store::Store;
-use crate::sync::{self, Bodies, Sought, TierReport};
+use crate::sync::{self, Sought, TierReport};
 use crate::tier::Tier;
 
 /// Findings that are owed, or deleted, at a time.
@@ -202,18 +202,7 @@ impl Repairing<'_> {
 
     fn sync(&self, manifest: &Arc<Manifest>, store: &Arc<Store>, visits: &[Visit]) -> sync::Sync {
         let readable = self.readable(visits);
-        sync::Sync {
-            bodies: Bodies::new(
-                Arc::clone(manifest),
-                Some(Arc::clone(store)),
-                readable,
-                store.incoming(),
-            ),
-            manifest: Arc::clone(manifest),
-            run: self.run.clone(),
-            checkpoints: self.config.state.checkpoints,
-            across: None,
-        }
+        stages::sync_of(self.config, (manifest, store), readable, &self.run)
     }
 
     /// All configured tiers, also those that are not audited: any of them may have a copy.

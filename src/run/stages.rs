@@ -20,6 +20,7 @@ use crate::manifest::{Evidence, Generation, Manifest, ManifestError, Outcome, Ru
 use crate::site::PageUrl;
 use crate::store::Store;
 use crate::sync::{self, Bodies, OpenTier, Scrubbed, TierReport, Trouble};
+use crate::tier::Tier;
 
 /// Raised whenever links are looked for in more places of a page than before. (2: everything that a browser asks for.)
 const PLACES: u32 = 2;
@@ -454,18 +455,7 @@ pub async fn tiers(
     let readable = clients
         .iter()
         .filter_map(|(_, client)| client.as_ref().ok().cloned());
-    let sync = sync::Sync {
-        bodies: Bodies::new(
-            Arc::clone(&manifest),
-            Some(Arc::clone(&store)),
-            readable.collect(),
-            store.incoming(),
-        ),
-        manifest: Arc::clone(&manifest),
-        run: run.clone(),
-        checkpoints: config.state.checkpoints,
-        across: None,
-    };
+    let sync = sync_of(config, (&manifest, &store), readable.collect(), run);
     let scrub = scrub_of(config, stages, around);
     let visits = clients.into_iter().map(|(tier, client)| {
         let (sync, fuse) = (&sync, around.fuse.clone());
@@ -507,6 +497,23 @@ pub async fn tiers(
         store.clear()?;
     }
     Ok(House { manifest, store })
+}
+
+/// What the tiers of a mirror are synced with. `readable`: those that bodies may be read from.
+pub(super) fn sync_of(
+    config: &Config,
+    (manifest, store): (&Arc<Manifest>, &Arc<Store>),
+    readable: Vec<Arc<dyn Tier>>,
+    run: &RunId,
+) -> sync::Sync {
+    let (index, shared) = (Arc::clone(manifest), Arc::clone(store));
+    sync::Sync {
+        bodies: Bodies::new(index, Some(shared), readable, store.incoming()),
+        manifest: Arc::clone(manifest),
+        run: run.clone(),
+        checkpoints: config.state.checkpoints,
+        across: None,
+    }
 }
 
 /// What a whole run reads back, where that is configured.

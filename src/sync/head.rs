@@ -110,20 +110,10 @@ pub async fn publish(
     if manifest.generation() == Generation::NONE {
         return Ok(Ok(()));
     }
-    let mut known = Kept {
-        newest: head.record.checkpoint.clone(),
-        earlier: head.record.earlier.clone(),
+    let (known, there) = match known(open, &head.record).await {
+        Ok(known) => known,
+        Err(error) => return Ok(Err(error)),
     };
-    let mut there = None;
-    if open.has_loose_parts {
-        // Nor may everything be there that the head names: an audit has found so, or a kill has come before it could.
-        let (listed, broken) = match loose_parts(open).await {
-            Ok(found) => found,
-            Err(error) => return Ok(Err(error)),
-        };
-        known = known.without(&broken);
-        there = Some(listed);
-    }
     let newest = match send_checkpoint(manifest, open, known.newest.clone()).await? {
         Ok(newest) => newest,
         Err(error) => return Ok(Err(error)),
@@ -149,13 +139,8 @@ pub async fn publish(
         };
         stale.retain(|name| !named.contains(name));
     }
-    let record = Head::of(
-        &manifest.about(),
-        &open.name,
-        state.epoch,
-        run,
-        Some(&head.record),
-    );
+    let (about, before) = (manifest.about(), Some(&head.record));
+    let record = Head::of(&about, &open.name, state.epoch, run, before);
     let mut record = record.filled_by(&open.filled);
     record.generation = state.watermark;
     record.verified = state.verified;
@@ -180,9 +165,17 @@ pub async fn publish(
     Ok(Ok(()))
 }
 
-/// The names of all parts that lie in a tier, and of those that its head names and that are not whole. They are read
-/// only where an audit has found some broken ([`OpenTier::doubt_checkpoints`]), and before the first head.
-async fn loose_parts(open: &OpenTier) -> Result<(Vec<String>, BTreeSet<String>), TierError> {
+/// The checkpoints that a head names and that can be built on; with the names of all parts that lie in the tier, where it
+/// is not known that these are the same. Something else may be there after a kill, and some of it may be gone or broken
+/// where an audit has found so ([`OpenTier::doubt_checkpoints`]): then parts are read, and before the first head.
+async fn known(open: &OpenTier, head: &Head) -> Result<(Kept, Option<Vec<String>>), TierError> {
+    let known = Kept {
+        newest: head.checkpoint.clone(),
+        earlier: head.earlier.clone(),
+    };
+    if !open.has_loose_parts {
+        return Ok((known, None));
+    }
     let listed = open.tier.list_small_sizes(PARTS).await?;
     let look = match open.state.head {
         Generation::NONE => PartLook::Read,
@@ -191,7 +184,7 @@ async fn loose_parts(open: &OpenTier) -> Result<(Vec<String>, BTreeSet<String>),
     let broken = broken_of(open, open.checkpoint_parts(), &listed, look).await?;
     let broken = broken.into_iter().map(|broken| broken.part.name);
     let names = listed.into_iter().map(|(name, _)| name);
-    Ok((names.collect(), broken.collect()))
+    Ok((known.without(&broken.collect()), Some(names.collect())))
 }
 
 /// Says in the head of a tier that it is filled by another layout now, and of a generation no more than it said. That
