@@ -22,14 +22,14 @@ pub struct Rows {
 
 impl Rows {
     /// The batch for all records of the next row: a row is visible as a whole or not at all.
-    pub fn next(&mut self) -> &mut Batch {
+    pub fn row(&mut self) -> &mut Batch {
         let is_first = self.begun * FIRST % ROUND < FIRST;
         self.begun += 1;
         &mut self.batches[usize::from(!is_first)]
     }
 
     /// How many changes the rows hold.
-    pub fn len(&self) -> usize {
+    pub fn changes(&self) -> usize {
         self.batches.iter().map(Batch::len).sum()
     }
 
@@ -74,8 +74,8 @@ mod tests {
         let filled = leaves("filled", &|db| {
             let mut rows = Rows::default();
             for key in keys() {
-                rows.next().put(&key, b"x");
-                if rows.len() >= 1_000 {
+                rows.row().put(&key, b"x");
+                if rows.changes() >= 1_000 {
                     rows.apply(db).unwrap();
                 }
             }
@@ -92,7 +92,7 @@ mod tests {
     fn five_of_nine_rows_come_first_and_none_is_lost() {
         let mut rows = Rows::default();
         for number in 0..900u32 {
-            rows.next().put(&number.to_be_bytes(), b"");
+            rows.row().put(&number.to_be_bytes(), b"");
         }
         assert_eq!(rows.batches.each_ref().map(Batch::len), [500, 400]);
     }

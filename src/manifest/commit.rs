@@ -140,7 +140,7 @@ impl Manifest {
                 self.open_commit(fold.generation, run)?;
             }
             self.fold(&mut fold, &url, staged)?;
-            if fold.rows.len() >= FOLD_BATCH {
+            if fold.rows.changes() >= FOLD_BATCH {
                 fold.rows.apply(&self.db)?;
                 self.flush_when_many()?;
             }
@@ -197,7 +197,7 @@ impl Manifest {
         for records in records.chunks(FOLD_BATCH) {
             let mut rows = Rows::default();
             for (key, payload) in records {
-                rows.next().put(key, payload);
+                rows.row().put(key, payload);
             }
             rows.apply(&self.db)?;
             self.flush_when_many()?;
@@ -247,7 +247,7 @@ impl Manifest {
     fn fold(&self, fold: &mut Fold, url: &PageUrl, staged: Staged) -> Result<(), ManifestError> {
         let is_answer = !matches!(staged, Staged::Missing { .. } | Staged::Pending { .. });
         if fold.has_perhaps_gone && is_answer {
-            fold.batch.remove(&keys::perhaps_gone(url));
+            fold.rows.row().remove(&keys::perhaps_gone(url));
         }
         match staged {
             Staged::Outcome {
@@ -273,7 +273,7 @@ impl Manifest {
                 {
                     page.etag = etag;
                     page.last_modified = last_modified;
-                    codec::put(fold.rows.next(), &keys::entry(url), &entry);
+                    codec::put(fold.rows.row(), &keys::entry(url), &entry);
                 }
             }
             Staged::Rules {
@@ -286,18 +286,18 @@ impl Manifest {
                     && page.content == content
                 {
                     (page.canonical, page.rules) = (canonical, rules);
-                    codec::put(fold.rows.next(), &keys::entry(url), &entry);
+                    codec::put(fold.rows.row(), &keys::entry(url), &entry);
                 }
             }
             Staged::Missing { status } => {
                 let missing = self.strike(url, status)?;
-                codec::put(fold.rows.next(), &keys::missing(url), &missing);
+                codec::put(fold.rows.row(), &keys::missing(url), &missing);
             }
             Staged::Pending { from, why } => {
                 let pending = Pending { from, why };
                 // Most links that are broken were broken before.
                 if self.pending_note(url)?.as_ref() != Some(&pending) {
-                    codec::put(fold.rows.next(), &keys::pending(url), &pending);
+                    codec::put(fold.rows.row(), &keys::pending(url), &pending);
                 }
             }
         }
@@ -311,7 +311,7 @@ impl Manifest {
         url: &PageUrl,
         mut after: Entry,
     ) -> Result<(), ManifestError> {
-        let batch = fold.rows.next();
+        let batch = fold.rows.row();
         let before = self.entry(url)?;
         match &before {
             // The same outcome again (its bytes had been lost, or a run is repeated) is no change.

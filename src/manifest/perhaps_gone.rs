@@ -80,7 +80,6 @@ impl Manifest {
 mod tests {
     use super::super::sample::{Sample, page, url};
     use super::super::{Evidence, RunId, Staged};
-    use super::*;
 
     #[test]
     fn a_page_that_may_be_gone_is_so_until_something_is_recorded_of_it() {
