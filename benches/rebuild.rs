@@ -22,6 +22,7 @@ use std::time::Instant;
 use standin::config::{self, TierName};
 use standin::content::{ContentHash, KeptHeaders};
 use standin::db::Fuse;
+use standin::manifest::kept::Look;
 use standin::manifest::{Evidence, Manifest, Outcome, Page, RunId, Staged};
 use standin::run::{self, BodiesFrom, Live, Surroundings, Verdict};
 use standin::site::{Layout, LayoutName, PageUrl};
@@ -131,13 +132,17 @@ fn manifest(entries: u64) {
     println!("{entries} entries");
     commit(&manifest, 0..entries, 1);
     let tiers = [TierName::parse("one").expect("a name")];
-    manifest.keep_checkpoint(&tiers, 3).expect("it is kept");
+    manifest
+        .keep_checkpoint(&tiers, 3, Look::Lengths)
+        .expect("it is kept");
     let place = state.join("checkpoint");
     let base = bytes_in(&place);
     println!("  the checkpoint: {:.1} MB", base as f64 / 1e6);
     let step = (entries / CHANGES).max(1);
     commit(&manifest, (0..CHANGES).map(|n| (n * step) % entries), 2);
-    manifest.keep_checkpoint(&tiers, 3).expect("it is kept");
+    manifest
+        .keep_checkpoint(&tiers, 3, Look::Lengths)
+        .expect("it is kept");
     // The index is written as a whole each time.
     let index = fs::metadata(place.join("index.json"))
         .expect("it is there")

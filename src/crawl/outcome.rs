@@ -165,14 +165,21 @@ impl Engine<'_> {
             Decision::Stage { store: true, .. } | Decision::Again { .. }
         );
         let store = is_kept && self.manifest.locate(&received.digest.content)?.is_none();
-        let staged = match decision {
-            Decision::Same => {
-                self.stage(job, decision);
-                self.as_it_was(job, answered)?
-            }
-            decision => self.stage(job, decision),
-        };
+        let staged = self.stage_or_confirm(job, answered, decision)?;
         Ok((staged, store.then_some((received.digest, received.body))))
+    }
+
+    /// As [`Engine::stage`], of a page that was had.
+    fn stage_or_confirm(
+        &mut self,
+        job: &Job,
+        answered: i64,
+        decision: Decision,
+    ) -> Result<Option<Staged>, CrawlError> {
+        match self.stage(job, decision) {
+            None => self.as_it_was(job, answered),
+            staged => Ok(staged),
+        }
     }
 
     /// What is noted of a page that is as recorded: that it is, where it might have been withdrawn.

@@ -79,9 +79,9 @@ pub async fn acquaint(
         let by = Comparison {
             kind: tier.state.etag,
             later: match order.wanted {
-                Wanted::Any => Later::IsTaken,
-                Wanted::Tier(_) | Wanted::Folder(_) if is_nearest => Later::IsTaken,
-                Wanted::Tier(_) | Wanted::Folder(_) => Later::IsLeft,
+                Wanted::Any => Later::Taken,
+                Wanted::Tier(_) | Wanted::Folder(_) if is_nearest => Later::Taken,
+                Wanted::Tier(_) | Wanted::Folder(_) => Later::Left,
             },
             confirmed,
             told: made.told,

@@ -58,11 +58,11 @@ pub struct Comparison {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Later {
     /// The manifest had lost it: it becomes an entry.
-    IsTaken,
+    Taken,
     /// The manifest was to be made from another place. It is not written over before the site has answered.
-    IsLeft,
+    Left,
     /// The manifest is what counts: its own page is owed there.
-    IsReplaced,
+    Replaced,
 }
 
 /// What a listed object is, as far as the manifest can say.
@@ -202,9 +202,11 @@ fn fate(by: &Comparison, page: Option<(PageUrl, Entry)>, told: Option<Told<'_>>)
     };
     let recorded = page.as_ref().filter(|(url, _)| *url == told.url);
     let is_later = told.entry.changed > by.told
-        && recorded.is_none_or(|(_, entry)| told.entry.changed > entry.changed);
+        && page
+            .as_ref()
+            .is_none_or(|(_, entry)| told.entry.changed > entry.changed);
     match page {
-        _ if is_later && by.later == Later::IsTaken => {
+        _ if is_later && by.later == Later::Taken => {
             let first = recorded.map_or(told.entry.first, |(_, entry)| entry.first);
             let entry = Entry {
                 first,
@@ -217,7 +219,7 @@ fn fate(by: &Comparison, page: Option<(PageUrl, Entry)>, told: Option<Told<'_>>)
         {
             Fate::Right
         }
-        Some((url, entry)) if is_later && by.later == Later::IsLeft => {
+        Some((url, entry)) if is_later && by.later == Later::Left => {
             match entry.outcome.is_live() {
                 true => Fate::OwedPerhaps(url),
                 false => Fate::Foreign,
@@ -407,8 +409,8 @@ fn owe_missing(
         }
         count += 1;
         match by.later {
-            Later::IsReplaced => missing.owe(&url, MISSING)?,
-            Later::IsTaken | Later::IsLeft => missing.add(&url, entry.changed <= by.confirmed)?,
+            Later::Replaced => missing.owe(&url, MISSING)?,
+            Later::Taken | Later::Left => missing.add(&url, entry.changed <= by.confirmed)?,
         }
     }
     missing.end()?;

@@ -417,22 +417,7 @@ async fn from_objects(
         Wanted::Folder(_) => None,
     };
     let Some(client) = client else {
-        let why = report.refused.join("; ");
-        let why = if why.is_empty() {
-            ""
-        } else {
-            &format!(" ({why})")
-        };
-        // A run with a new manifest has a new lineage, which a tier with a head refuses.
-        let way_out = match ours.is_empty() && others.is_empty() {
-            true => "a run without one crawls the site anew",
-            false => {
-                "name a tier that has a head with --from (and --replace, if it is of another mirror than this state folder)"
-            }
-        };
-        return Err(RebuildError::Refused(format!(
-            "nothing is left to make the manifest from{why}: {way_out}"
-        )));
+        return Err(nothing_left(around, report));
     };
     let head = head_of(ours, &client.name).cloned();
     let dir = restore::place_of_work(order.state).with_extension("objects");
@@ -479,6 +464,24 @@ async fn from_objects(
         is_as_told: false,
     };
     Ok(Built { made, dir })
+}
+
+/// Why there is no source at all, and what helps.
+fn nothing_left(around: &Around, report: &ManifestReport) -> RebuildError {
+    let why = match report.refused.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", report.refused.join("; ")),
+    };
+    // A run with a new manifest has a new lineage, which a tier with a head refuses.
+    let way_out = match around.ours.is_empty() && around.others.is_empty() {
+        true => "a run without one crawls the site anew",
+        false => {
+            "name a tier that has a head with --from (and --replace, if it is of another mirror than this state folder)"
+        }
+    };
+    RebuildError::Refused(format!(
+        "nothing is left to make the manifest from{why}: {way_out}"
+    ))
 }
 
 /// What a manifest says of itself that was read off objects: what the head says, and what the objects do.

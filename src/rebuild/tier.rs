@@ -113,7 +113,7 @@ async fn begin(
         open.learn(found);
         let by = Comparison {
             kind: open.state.etag,
-            later: Later::IsReplaced,
+            later: Later::Replaced,
             confirmed: Generation::NONE,
             told: order.manifest.generation(),
             before: Vec::new(),

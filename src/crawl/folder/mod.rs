@@ -501,7 +501,6 @@ impl Publishing {
             last_modified: None,
         };
         let survives = self.survival.of(&url, recorded)?;
-        let is_perhaps_gone = self.survival.is_perhaps_gone(&url)?;
         let counts = &mut self.position.counts;
         let (outcome, store) = match decide::file(recorded, body, survives) {
             Decision::Again { outcome } => {
@@ -515,11 +514,10 @@ impl Publishing {
             }
             _ => {
                 counts.unchanged += 1;
-                let recorded = recorded.filter(|_| is_perhaps_gone);
-                let Some(recorded) = recorded else {
-                    return Ok(None);
-                };
-                (recorded.outcome.clone(), false)
+                match self.as_it_was(&url, recorded)? {
+                    Some(outcome) => (outcome, false),
+                    None => return Ok(None),
+                }
             }
         };
         let store = store && self.manifest.locate(&digest.content)?.is_none();
@@ -528,15 +526,23 @@ impl Publishing {
             false => None,
         };
         let body = (store && located.is_none()).then(|| (digest, held(file.body, permit)));
-        Ok(Some(self.report(
-            url,
-            Staged::Outcome {
-                outcome,
-                located,
-                fetched: self.order.now,
-            },
-            body,
-        )))
+        let staged = Staged::Outcome {
+            outcome,
+            located,
+            fetched: self.order.now,
+        };
+        Ok(Some(self.report(url, staged, body)))
+    }
+
+    /// What is noted of a file that is as recorded: that it is, where the page might have been withdrawn.
+    fn as_it_was(
+        &self,
+        url: &PageUrl,
+        recorded: Option<&Entry>,
+    ) -> Result<Option<Outcome>, CrawlError> {
+        let is_noted = self.survival.is_perhaps_gone(url)?;
+        let recorded = recorded.filter(|_| is_noted);
+        Ok(recorded.map(|entry| entry.outcome.clone()))
     }
 
     fn headers_of(&self, url: &PageUrl, charset: Charset) -> KeptHeaders {
