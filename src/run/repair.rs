@@ -497,7 +497,7 @@ fn waits_for(other: &TierName, why: &str) -> String {
     )
 }
 
-/// Whether a tier has acknowledged just this of a page.
+/// Whether a tier has acknowledged just this of a page. What one that cannot be asked did not show says nothing.
 fn is_confirmed(
     manifest: &Manifest,
     name: &TierName,
@@ -508,7 +508,9 @@ fn is_confirmed(
     Ok(state.epoch > 0
         && entry.changed <= state.watermark
         && manifest.intent(name)?.is_none()
-        && manifest.debt(name, url)?.is_none())
+        && manifest
+            .debt(name, url)?
+            .is_none_or(|debt| debt.reason == sync::LACKING))
 }
 
 /// Every finding about a page becomes a debt.

@@ -28,7 +28,7 @@ const RECENT_BYTES_MAX: usize = 32 << 20;
 const READ_BYTES: usize = 256 << 10;
 
 /// Why a tier owes a page that it was said to have.
-const LACKING: &str = "its body was asked for, and is not there";
+pub const LACKING: &str = "its body was asked for, and is not there";
 
 /// Where bodies come from during one sync.
 pub struct Bodies {
