@@ -283,3 +283,25 @@ fn every_tier_is_held_against_its_own_listing() {
     assert_eq!(Scene::owed(&report), [0, 0], "{report:#}");
     assert!(scene.served("one", "p6").is_some() && scene.served("two", "p7").is_some());
 }
+
+#[test]
+fn a_published_file_answers_for_its_page() {
+    // Promise: for a mirror that is filled by `publish` the folder is the site: a file that is as it was answers for a
+    // page that a tier lacks after a rebuild, and until then nobody writes it.
+    let config = "[site]\nhosts = [\"www.test\"]\n".to_owned();
+    let mirror = Mirror::new(&(config + &folder_tier("one") + &folder_tier("two")));
+    for name in ["index.html", "a", "b"] {
+        let path = mirror.path("site").join(name);
+        fs::create_dir_all(mirror.path("site")).unwrap();
+        fs::write(path, format!("<p>{name}</p>")).unwrap();
+    }
+    mirror.run(&["publish", "site"]).expect(0);
+    let right = mirror.objects("tiers/one");
+    fs::remove_file(mirror.path("tiers/two/www.test/a")).unwrap();
+    fs::remove_dir_all(mirror.path("state/manifest")).unwrap();
+    mirror.run(&["rebuild", "manifest"]).expect(0);
+    mirror.run(&["sync"]).expect(1);
+    assert_eq!(mirror.objects("tiers/two").len(), 2);
+    mirror.run(&["publish", "site"]).expect(0);
+    assert_eq!(mirror.objects("tiers/two"), right);
+}
