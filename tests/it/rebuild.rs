@@ -539,6 +539,50 @@ fn buckets_come_back_inside_their_service() {
 }
 
 #[test]
+fn a_bucket_is_compared_by_what_its_own_checkpoint_tells() {
+    // Promise: where an ETag is not the MD5, a tier that the manifest is not made from is compared without a look at any
+    // object, too, and what it lacks is found. One that may not be listed is believed as far as its own checkpoint
+    // goes, and that is said; it makes nothing impossible.
+    let origin = origin();
+    let s3 = S3Server::start(&["first", "second"]);
+    s3.blur_etags();
+    let config =
+        site(&origin) + &bucket_tier("first", &s3, "first") + &bucket_tier("second", &s3, "second");
+    let mirror = Mirror::new(&config);
+    mirror.run(&["run"]).expect(0);
+    let rebuilt = || {
+        fs::remove_dir_all(mirror.path("state")).unwrap();
+        s3.forget();
+        let order = ["rebuild", "manifest", "--from", "first", "--json"];
+        mirror.run(&order).expect(0).json()
+    };
+    let lost = s3.objects("second").into_keys();
+    let lost: Vec<_> = lost.filter(|key| key.ends_with("/p3")).collect();
+    s3.remove("second", &lost[0]);
+    let made = rebuilt();
+    assert_eq!(made["tiers"][1]["debts"], 1, "{made:#}");
+    let seen = s3.seen();
+    let looks = seen
+        .iter()
+        .filter(|seen| seen.about == About::Object && !seen.path.contains("/.standin/"));
+    assert_eq!(looks.count(), 0);
+    mirror.run(&["run"]).expect(0);
+    s3.deny(|seen| seen.about == About::Listing && seen.path.starts_with("/second"));
+    let made = rebuilt();
+    let second = &made["tiers"][1];
+    assert_eq!(
+        (&second["debts"], &second["watermark"]),
+        (&0.into(), &1.into())
+    );
+    let outcome = second["outcome"].as_str().expect("it is text");
+    assert!(outcome.contains("cannot be listed"), "{made:#}");
+    assert!(
+        made["refused"].to_string().contains("s3:ListBucket"),
+        "{made:#}"
+    );
+}
+
+#[test]
 fn a_bucket_of_google_comes_back_and_brings_back() {
     // Promise: from a bucket of Google Cloud Storage alone, by its checkpoint or by its objects, the state, the store
     // and an emptied folder come back; emptied itself, it is filled again.

@@ -158,6 +158,9 @@ impl Look<'_> {
                     debt.since, debt.reason
                 )
             }
+            (State::Lagging, ..) if known.is_unseen() => {
+                "was not to be seen when the manifest was made again".into()
+            }
             (State::Lagging, ..) if known.epoch == 0 => "waits for the first sync".into(),
             (State::Lagging, ..) => format!(
                 "waits for the next sync: the tier is at generation {} and has {}",
