@@ -3,7 +3,8 @@
 //! A manifest that was made again may be older than what was lost, and a page that a tier had confirmed and does not
 //! show any more may be one that was withdrawn since. It stays an entry, the crawl asks for it as for any other, and
 //! no plan writes it before the site has answered for it: its tiers owe it until then. With the next outcome that is
-//! recorded of it, or the word that nothing has changed, the note goes.
+//! recorded of it, or the word that nothing has changed, the note goes; so it does when somebody has a tier rebuilt
+//! while another one serves the page all the time.
 
 use super::{FOLD_BATCH, Manifest, ManifestError, codec, keys};
 use crate::config::TierName;
@@ -11,8 +12,7 @@ use crate::db::Batch;
 use crate::site::PageUrl;
 
 /// Why a tier owes such a page.
-pub const PERHAPS_GONE: &str =
-    "it may have been withdrawn: it is written as soon as the site has answered for it";
+pub const PERHAPS_GONE: &str = "it may have been withdrawn: it is written as soon as the site has answered for it, and by `standin rebuild tier` where another tier has it";
 
 impl Manifest {
     /// Notes that these pages may have been withdrawn. Not durable by itself.
@@ -44,6 +44,34 @@ impl Manifest {
     /// What the database says.
     pub fn is_perhaps_gone(&self, url: &PageUrl) -> Result<bool, ManifestError> {
         Ok(self.db.contains(&keys::perhaps_gone(url))?)
+    }
+
+    /// The next such pages behind one, at most `count`.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn perhaps_gone_after(
+        &self,
+        after: Option<&PageUrl>,
+        count: usize,
+    ) -> Result<Vec<PageUrl>, ManifestError> {
+        let from = after.map_or_else(|| vec![keys::PERHAPS_GONE], keys::perhaps_gone);
+        let scan = self.db.scan_from(&[keys::PERHAPS_GONE], &from);
+        let urls = scan.map(|record| codec::url_of_key(&record?.0, 1));
+        let behind = urls.filter(|url| url.as_ref().map_or(true, |url| Some(url) != after));
+        behind.take(count).collect()
+    }
+
+    /// Takes such notes back. Not durable by itself.
+    ///
+    /// # Errors
+    /// What the database says.
+    pub fn trust(&self, urls: &[PageUrl]) -> Result<(), ManifestError> {
+        let mut batch = Batch::default();
+        for url in urls {
+            batch.remove(&keys::perhaps_gone(url));
+        }
+        Ok(self.db.apply(batch)?)
     }
 
     fn perhaps_gone(&self) -> impl Iterator<Item = Result<PageUrl, ManifestError>> + '_ {

@@ -7,13 +7,20 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
+
 use super::listing::{self, Comparison, Later};
 use super::{Client, RebuildError, off_thread};
 use crate::audit;
 use crate::db::Fuse;
+use crate::delta::Object;
 use crate::manifest::{Generation, Manifest, RunId, Verified};
+use crate::site::PageUrl;
 use crate::store::Store;
 use crate::sync::{self, Across, Bodies, OpenTier, Sync, TierProgress, TierReport, Trouble};
+
+/// Pages that may have been withdrawn, looked up together.
+const PAGES_AT_A_TIME: usize = 1_000;
 
 /// What is asked for.
 pub struct TierOrder<'a> {
@@ -95,6 +102,7 @@ async fn begin(
     open: &mut OpenTier,
     is_filled: bool,
 ) -> Result<Result<(), Trouble>, RebuildError> {
+    trust_what_others_show(order).await?;
     let (name, epoch) = (open.name.clone(), open.state.epoch);
     open.state = off_thread(&order.manifest, move |manifest| {
         let state = manifest.forget_tier(&name)?;
@@ -135,6 +143,51 @@ async fn begin(
     }
     let taken = open.take(&order.manifest, &order.run).await?;
     Ok(taken.map_err(Trouble::from))
+}
+
+/// A page that may have been withdrawn and that another tier serves all the while is written here, too: nobody is protected
+/// by keeping it from one that is to be filled again.
+async fn trust_what_others_show(order: &TierOrder<'_>) -> Result<(), RebuildError> {
+    let mut after = None;
+    loop {
+        let begin = after.take();
+        let look = move |m: &Manifest| m.perhaps_gone_after(begin.as_ref(), PAGES_AT_A_TIME);
+        let urls = off_thread(&order.manifest, look).await?;
+        let Some(last) = urls.last().cloned() else {
+            return Ok(());
+        };
+        after = Some(last);
+        let shown: Vec<Option<PageUrl>> = stream::iter(urls)
+            .map(|url| async {
+                is_shown(order, &url)
+                    .await
+                    .map(|shown| shown.then_some(url))
+            })
+            .buffered(order.target.concurrency)
+            .try_collect()
+            .await?;
+        let shown: Vec<PageUrl> = shown.into_iter().flatten().collect();
+        off_thread(&order.manifest, move |manifest| manifest.trust(&shown)).await?;
+    }
+}
+
+/// Whether another tier has just the object that the manifest says. One that cannot be asked shows nothing.
+async fn is_shown(order: &TierOrder<'_>, url: &PageUrl) -> Result<bool, RebuildError> {
+    let Some(entry) = order.manifest.entry(url)? else {
+        return Ok(false);
+    };
+    let Some(object) = Object::of(url, &entry) else {
+        return Ok(false);
+    };
+    let key = order.manifest.layout().place(url).key;
+    for other in &order.others {
+        let seen = other.tier.head(&key).await.ok().flatten();
+        let meta = seen.and_then(|seen| seen.meta);
+        if meta.is_some_and(|meta| meta.content == object.meta.content) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A tier of the same service that bodies can be copied from.

@@ -471,11 +471,8 @@ async fn find_lost(
         let Sought::Nowhere(unasked) = sync.bodies.seek(&key, &object).await? else {
             continue;
         };
-        let unasked = unasked
-            .into_iter()
-            .map(|(name, error)| (name, error.to_string()));
         let mut holder = None;
-        for (other, why) in unasked.chain(away.iter().cloned()) {
+        for (other, why) in unasked.into_iter().chain(away.iter().cloned()) {
             if holder.is_none() && is_confirmed(manifest, &other, &url, &entry)? {
                 holder = Some((other, why));
             }
@@ -497,7 +494,7 @@ fn waits_for(other: &TierName, why: &str) -> String {
     )
 }
 
-/// Whether a tier has acknowledged just this of a page. What one that cannot be asked did not show says nothing.
+/// Whether a tier has acknowledged just this of a page.
 fn is_confirmed(
     manifest: &Manifest,
     name: &TierName,
@@ -508,9 +505,7 @@ fn is_confirmed(
     Ok(state.epoch > 0
         && entry.changed <= state.watermark
         && manifest.intent(name)?.is_none()
-        && manifest
-            .debt(name, url)?
-            .is_none_or(|debt| debt.reason == sync::LACKING))
+        && manifest.debt(name, url)?.is_none())
 }
 
 /// Every finding about a page becomes a debt.

@@ -10,8 +10,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
+use tokio::sync::OnceCell;
 
 use super::SyncError;
+use super::head::HEAD;
 use crate::config::TierName;
 use crate::content::{ContentHash, Digester};
 use crate::delta::{Object, Source};
@@ -28,19 +30,26 @@ const RECENT_BYTES_MAX: usize = 32 << 20;
 const READ_BYTES: usize = 256 << 10;
 
 /// Why a tier owes a page that it was said to have.
-pub const LACKING: &str = "its body was asked for, and is not there";
+const LACKING: &str = "its body was asked for, and is not there";
 
 /// Where bodies come from during one sync.
 pub struct Bodies {
     manifest: Arc<Manifest>,
     /// `None` where the store is left out.
     store: Option<Arc<Store>>,
-    tiers: Vec<Arc<dyn Tier>>,
+    tiers: Vec<Reading>,
     /// Where large bodies lie that were read from a tier.
     scratch: PathBuf,
     /// Makes their names different.
     fetched: AtomicU64,
     recent: Mutex<Recent>,
+}
+
+/// A tier that may be read.
+struct Reading {
+    tier: Arc<dyn Tier>,
+    /// Why what it does not show says nothing, looked up once; empty where it says that it is not there.
+    is_away: OnceCell<String>,
 }
 
 #[derive(Default)]
@@ -64,7 +73,7 @@ pub struct Lent {
 pub enum Sought {
     Found(Lent),
     /// No copy survives in the store, nor in a tier that could be asked. These could not, and may have one.
-    Nowhere(Vec<(TierName, TierError)>),
+    Nowhere(Vec<(TierName, String)>),
 }
 
 /// A file that goes when nobody needs it any more. What a kill leaves goes when the store is opened.
@@ -93,6 +102,25 @@ impl Lent {
     }
 }
 
+impl Reading {
+    fn of(tier: Arc<dyn Tier>) -> Reading {
+        Reading {
+            tier,
+            is_away: OnceCell::new(),
+        }
+    }
+
+    /// An empty place where a disk should be mounted shows nothing at all, its head included.
+    async fn why_away(&self) -> &str {
+        let look = async || match self.tier.read_small(HEAD).await {
+            Ok(Some(_)) => String::new(),
+            Ok(None) => format!("it has no {HEAD}: is it mounted?"),
+            Err(error) => error.to_string(),
+        };
+        self.is_away.get_or_init(look).await
+    }
+}
+
 impl Bodies {
     /// `tiers` are those that may be read when the store lacks a blob, `scratch` the folder for large bodies of theirs.
     pub fn new(
@@ -104,7 +132,7 @@ impl Bodies {
         Bodies {
             manifest,
             store,
-            tiers,
+            tiers: tiers.into_iter().map(Reading::of).collect(),
             scratch,
             fetched: AtomicU64::new(0),
             recent: Mutex::default(),
@@ -151,7 +179,8 @@ impl Bodies {
         hash: &ContentHash,
     ) -> Result<Sought, SyncError> {
         let (mut lacking, mut unasked) = (Vec::new(), Vec::new());
-        'tiers: for tier in &self.tiers {
+        'tiers: for reading in &self.tiers {
+            let tier = &reading.tier;
             // One that has not been moved to the manifest's layout has the body under another key.
             let filled = self.manifest.filled(tier.name())?;
             let old = filled.map(|filled| filled.layout().place(&object.meta.url).key);
@@ -163,18 +192,21 @@ impl Bodies {
                     Ok(None) => (),
                     Err(error) => {
                         tracing::debug!(%error, "no body from this tier");
-                        unasked.push((tier.name().clone(), error));
+                        unasked.push((tier.name().clone(), error.to_string()));
                         continue 'tiers;
                     }
                 }
             }
-            lacking.push(tier.name());
+            match reading.why_away().await {
+                "" => lacking.push(tier.name()),
+                why => unasked.push((tier.name().clone(), why.to_owned())),
+            }
         }
         self.note_lacking(&object.meta.url, &lacking)?;
         Ok(Sought::Nowhere(unasked))
     }
 
-    /// Tiers that are said to have the page and did not show it owe it from here on: else, where no copy survives, the
+    /// Tiers that are there, are said to have the page and did not show it owe it from here on: else, where no copy survives, the
     /// next crawl would ask whether it has changed, and hear that it has not.
     fn note_lacking(&self, url: &PageUrl, lacking: &[&TierName]) -> Result<(), SyncError> {
         let Some(entry) = self.manifest.entry(url)? else {

@@ -94,8 +94,12 @@ pub async fn broken_part(open: &OpenTier, name: &str) -> Result<Option<BrokenPar
 }
 
 async fn read(open: &OpenTier, part: Part) -> Result<Option<BrokenPart>, TierError> {
-    let found = open.tier.read_small(&part.name).await?;
-    let found = found.map(|(bytes, _)| (bytes.len() as u64, Some(ContentHash::of(&bytes))));
+    let found = match open.tier.read_small(&part.name).await {
+        Ok(found) => found.map(|(bytes, _)| (bytes.len() as u64, Some(ContentHash::of(&bytes)))),
+        // One object that the disk does not give; the others are there.
+        Err(TierError::Io { .. }) => Some((part.bytes, None)),
+        Err(error) => return Err(error),
+    };
     let is_whole = found == Some((part.bytes, Some(part.hash)));
     Ok((!is_whole).then_some(BrokenPart {
         part,

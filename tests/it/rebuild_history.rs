@@ -68,7 +68,7 @@ impl Scene {
     }
 
     /// Removes a page's object, as a lost run or a stranger has.
-    fn take_away(&self, tier: &str, name: &str) {
+    pub fn take_away(&self, tier: &str, name: &str) {
         let root = self.mirror.path(&format!("tiers/{tier}"));
         let mut found = paths_below(&root);
         found.retain(|path| !path.starts_with(root.join(".standin")) && path.ends_with(name));

@@ -176,8 +176,8 @@ fn a_cut_checkpoint_of_the_state_directory_is_made_anew_by_a_run() {
 
 #[test]
 fn what_no_tier_has_any_more_is_fetched_again() {
-    // Promise: with both tiers lost and no store, the one that is made again gets its pages from the site, although the
-    // other one, which is not there, was said to have all of them.
+    // Promise: with both tiers lost and no store, both get their pages from the site again, but not before it is said that
+    // both are lost: one that is not there may be a disk that is not mounted.
     let scene = Scene::new();
     let tiers = folder_tier("one") + &folder_tier("two");
     let spare = "[state]\nkeep = \"until-confirmed\"\n";
@@ -189,8 +189,31 @@ fn what_no_tier_has_any_more_is_fetched_again() {
     fs::remove_dir_all(mirror.path("tiers")).unwrap();
     mirror.run(&["rebuild", "tier", "one"]).expect(1);
     let report = mirror.run(&["run", "--json"]).expect(2).json();
-    assert_eq!(report["tiers"][0]["debts"], 0, "{report:#}");
-    assert_eq!(mirror.objects("tiers/one"), right);
-    mirror.run(&["rebuild", "tier", "two"]).expect(0);
-    assert_eq!(mirror.objects("tiers/two"), right);
+    assert_ne!(report["tiers"][0]["debts"], 0, "{report:#}");
+    mirror.run(&["rebuild", "tier", "two"]).expect(1);
+    let report = mirror.run(&["run", "--json"]).expect(0).json();
+    assert_eq!(Scene::owed(&report), [0, 0], "{report:#}");
+    for tier in ["tiers/one", "tiers/two"] {
+        assert_eq!(mirror.objects(tier), right, "{tier}");
+    }
+}
+
+#[test]
+fn a_rebuilt_tier_gets_what_the_other_one_has_while_the_site_is_down() {
+    // Promise: the state is lost, one tier has lost most pages and nothing can be asked of the site. What a run does not
+    // write by itself, since it may have been withdrawn, `rebuild tier` does.
+    let scene = Scene::new();
+    let right = scene.mirror.objects("tiers/one");
+    for page in 0..8 {
+        scene.take_away("two", &format!("p{page}"));
+        scene
+            .origin
+            .set(&format!("/p{page}"), Page::html("down").status(503));
+    }
+    fs::remove_dir_all(scene.mirror.path("state")).unwrap();
+    scene.json(&["rebuild", "manifest", "--from", "one", "--json"]);
+    scene.mirror.run(&["sync"]).expect(1);
+    assert_eq!(scene.served("two", "p0"), None);
+    scene.mirror.run(&["rebuild", "tier", "two"]).expect(0);
+    assert_eq!(scene.mirror.objects("tiers/two"), right);
 }
