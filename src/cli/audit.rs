@@ -6,7 +6,7 @@ use super::args::{Args, Verb};
 use super::run::shown;
 use super::{Outcome, render};
 use crate::audit::{Depth, Finding, Share};
-use crate::config::{self, TierName};
+use crate::config::{self, TierName, visible};
 use crate::db::Fuse;
 use crate::run::{
     self, AuditOrder, AuditReport, ForeignObjects, LinksReport, Live, Mending, RunError,
@@ -151,7 +151,7 @@ fn rendered(report: &AuditReport) -> Result<String, std::fmt::Error> {
         )?;
     }
     for reason in &report.reasons {
-        writeln!(text, "  ! {}", render::plain(reason))?;
+        writeln!(text, "  ! {}", visible(reason))?;
     }
     let mut table = render::plain_table(&[
         "tier", "checked", "missing", "corrupt", "foreign", "stale", "headers", "known", "read",
@@ -182,7 +182,7 @@ fn rendered(report: &AuditReport) -> Result<String, std::fmt::Error> {
         explain(&mut text, tier)?;
     }
     for clash in &report.collisions {
-        let key = render::plain(&clash.key.to_string());
+        let key = visible(&clash.key.to_string());
         writeln!(text, "collision  {key}: {} is served", clash.winner)?;
     }
     Ok(text)
@@ -202,8 +202,8 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
         writeln!(
             text,
             "{name}: not mended: {}: {}",
-            render::plain(&unrepaired.key),
-            render::plain(&unrepaired.why)
+            visible(&unrepaired.key),
+            visible(&unrepaired.why)
         )?;
     }
     let sent = &tier.sent;
@@ -244,8 +244,8 @@ fn explain(text: &mut String, tier: &TierAudit) -> std::fmt::Result {
             writeln!(
                 text,
                 "{name}: {what:<8} {}: {}{good}",
-                render::plain(&finding.key),
-                render::plain(&finding.why)
+                visible(&finding.key),
+                visible(&finding.why)
             )?;
         }
         let named = findings.len().min(NAMED_MAX) as u64;

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, Table, TableComponent, presets};
 
 use super::crawled::{self, Fate};
+use crate::config::visible;
 use crate::run::{ChangeLine, RunReport, Verdict};
 use crate::sync::TierReport;
 
@@ -118,24 +119,11 @@ pub fn finished(report: &serde_json::Value, audited: Option<&serde_json::Value>)
 
 /// What `status` shows of the audits since the last run.
 pub fn audited(audited: &serde_json::Value) -> String {
-    let text = |name: &str| plain(audited[name].as_str().unwrap_or("?"));
+    let text = |name: &str| visible(audited[name].as_str().unwrap_or("?"));
     let mut shown = format!("last audit: {} (begun {})\n", text("verdict"), text("at"));
     for reason in audited["reasons"].as_array().into_iter().flatten() {
-        let reason = plain(reason.as_str().unwrap_or_default());
+        let reason = visible(reason.as_str().unwrap_or_default());
         push(&mut shown, format_args!("  ! {reason}\n"));
-    }
-    shown
-}
-
-/// Text that strangers have a part in, such as the names of their objects, for a terminal: what would be a command to it,
-/// or end the line, is shown as what it is.
-pub fn plain(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character.is_control() {
-            true => shown.extend(character.escape_default()),
-            false => shown.push(character),
-        }
     }
     shown
 }
@@ -285,7 +273,7 @@ mod tests {
     fn a_name_gives_a_terminal_no_commands() {
         // Promise: whatever an object is called, its line stays one line of text.
         let name = "h/\u{1b}]0;owned\u{7}\u{1b}[2J\nverdict: ok\r\u{9b}1mü \u{7f}";
-        let shown = plain(name);
+        let shown = visible(name);
         assert!(!shown.contains(char::is_control), "{shown}");
         assert!(shown.contains("\\n") && shown.contains('ü'), "{shown}");
     }

@@ -220,8 +220,9 @@ pub(super) fn nearest<'a>(field: &str, known: &[&'a str]) -> Option<&'a str> {
         .filter(|_| field.len() >= ABBREVIATION_MIN && longer.next().is_none())
 }
 
-/// A text from the file as part of one line: line ends and other control characters are escaped.
-pub(super) fn visible(text: &str) -> String {
+/// A text that strangers have a part in, such as a line of the file or the name of an object, as part of one line: line
+/// ends and whatever else would be a command to a terminal are shown as what they are.
+pub fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character.is_control() {

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use document::visible;
 pub use load::load;
 pub use names::{TierName, TierNameError};
 pub use secret::Secret;
