@@ -439,11 +439,7 @@ async fn why_away(tier: &TierConfig) -> Option<String> {
         Ok(client) => client,
         Err(error) => return Some(error.to_string()),
     };
-    match client.read_small(sync::HEAD).await {
-        Ok(Some(_)) => None,
-        Ok(None) => Some(format!("it has no {}: is it mounted?", sync::HEAD)),
-        Err(error) => Some(error.to_string()),
-    }
+    sync::why_away(client.as_ref()).await
 }
 
 /// Adds the pages that a tier still owes and whose bytes are in no copy. Where another tier that is confirmed for the page

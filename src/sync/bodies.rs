@@ -48,8 +48,8 @@ pub struct Bodies {
 /// A tier that may be read.
 struct Reading {
     tier: Arc<dyn Tier>,
-    /// Why what it does not show says nothing, looked up once; empty where it says that it is not there.
-    is_away: OnceCell<String>,
+    /// As [`why_away`] has it, looked up once.
+    away: OnceCell<Option<String>>,
 }
 
 #[derive(Default)]
@@ -106,18 +106,23 @@ impl Reading {
     fn of(tier: Arc<dyn Tier>) -> Reading {
         Reading {
             tier,
-            is_away: OnceCell::new(),
+            away: OnceCell::new(),
         }
     }
 
-    /// An empty place where a disk should be mounted shows nothing at all, its head included.
-    async fn why_away(&self) -> &str {
-        let look = async || match self.tier.read_small(HEAD).await {
-            Ok(Some(_)) => String::new(),
-            Ok(None) => format!("it has no {HEAD}: is it mounted?"),
-            Err(error) => error.to_string(),
-        };
-        self.is_away.get_or_init(look).await
+    async fn why_away(&self) -> Option<&str> {
+        let look = async || why_away(self.tier.as_ref()).await;
+        self.away.get_or_init(look).await.as_deref()
+    }
+}
+
+/// Why what a tier does not show says nothing: an empty place where a disk should be mounted shows nothing at all, its
+/// head included. `None` where the head is there.
+pub async fn why_away(tier: &dyn Tier) -> Option<String> {
+    match tier.read_small(HEAD).await {
+        Ok(Some(_)) => None,
+        Ok(None) => Some(format!("it has no {HEAD}: is it mounted?")),
+        Err(error) => Some(error.to_string()),
     }
 }
 
@@ -198,8 +203,8 @@ impl Bodies {
                 }
             }
             match reading.why_away().await {
-                "" => lacking.push(tier.name()),
-                why => unasked.push((tier.name().clone(), why.to_owned())),
+                None => lacking.push(tier.name()),
+                Some(why) => unasked.push((tier.name().clone(), why.to_owned())),
             }
         }
         self.note_lacking(&object.meta.url, &lacking)?;

@@ -27,7 +27,7 @@ use crate::manifest::{Generation, Manifest, ManifestError};
 use crate::store::StoreError;
 use crate::tier::{Class, Tier, TierError, Traffic};
 
-pub use bodies::{Bodies, Lent, Sought};
+pub use bodies::{Bodies, Lent, Sought, why_away};
 pub use claim::{Candidate, OpenTier, open, open_to_adopt, open_to_look, open_to_rebuild};
 pub use execute::{Across, FAILURES_IN_A_ROW_MAX, Outcome, Sync};
 pub use head::{FORMAT as HEAD_FORMAT, HEAD, Head, PARTS, publish};

@@ -277,8 +277,7 @@ fn a_tier_without_its_head_is_gone_through_all_the_same() {
 }
 
 /// A mirror in two folders that keeps no bodies at home.
-fn in_two_folders() -> (Origin, Mirror) {
-    let origin = origin_of(3);
+pub fn in_two_folders(origin: Origin) -> (Origin, Mirror) {
     let config = [
         site(&origin),
         "[state]\nkeep = \"until-confirmed\"\n".to_owned(),
@@ -298,7 +297,7 @@ fn body_in(mirror: &Mirror, tier: &str, key: &str) -> std::path::PathBuf {
 fn a_repair_takes_from_another_tier_only_what_is_right() {
     // Missing in one tier, and damaged in the same way in both: the first comes from the other tier, the second from the
     // site, whose page is the same as ever. No bytes are ever taken from the damaged copy.
-    let (origin, mirror) = in_two_folders();
+    let (origin, mirror) = in_two_folders(origin_of(3));
     let key = |path: &str| format!("{}{path}", key_start(&origin));
     fs::remove_file(body_in(&mirror, "one", &key("p0"))).expect("it is there");
     for tier in ["one", "two"] {
@@ -335,7 +334,7 @@ fn a_repair_takes_from_another_tier_only_what_is_right() {
 
 #[test]
 fn a_page_that_has_changed_meanwhile_is_mended_as_a_new_generation() {
-    let (origin, mirror) = in_two_folders();
+    let (origin, mirror) = in_two_folders(origin_of(3));
     let key = format!("{}p1", key_start(&origin));
     for tier in ["one", "two"] {
         fs::remove_file(body_in(&mirror, tier, &key)).expect("it is there");
@@ -353,7 +352,7 @@ fn a_page_that_has_changed_meanwhile_is_mended_as_a_new_generation() {
 #[test]
 fn what_cannot_be_mended_is_told() {
     // No copy anywhere, and the site does not have it either: it stays a finding, by name, and the exit code says so.
-    let (origin, mirror) = in_two_folders();
+    let (origin, mirror) = in_two_folders(origin_of(3));
     let key = format!("{}p1", key_start(&origin));
     for tier in ["one", "two"] {
         fs::remove_file(body_in(&mirror, tier, &key)).expect("it is there");
@@ -478,7 +477,7 @@ fn a_link_that_leads_to_nothing_is_listed_with_the_pages_that_point_there() {
 
 #[test]
 fn a_store_without_bodies_cannot_say_that_all_links_are_well() {
-    let (_origin, mirror) = in_two_folders();
+    let (_origin, mirror) = in_two_folders(origin_of(3));
     let report = mirror.run(&["audit", "--links", "--json"]).expect(2).json();
     assert_eq!(report["incomplete"], true);
     assert_eq!(report["links"]["unsearched"], 4);

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::audit::in_two_folders;
 use crate::support::binary::{Mirror, folder_tier, key_start, site};
 use crate::support::origin::{Origin, Page};
 
@@ -366,20 +367,12 @@ fn a_broken_checkpoint_of_a_tier_is_found_and_made_anew() {
     mirror.run(&DEEP).expect(0);
 }
 
-/// A mirror in two folders that keeps no bodies at home.
-fn in_two_folders() -> (Origin, Mirror) {
+/// Two pages, in a mirror that keeps no bodies at home.
+fn with_two_pages() -> (Origin, Mirror) {
     let origin = Origin::start();
     origin.set("/", Page::html("<a href=/p1>p</a>"));
     origin.set("/p1", page(1));
-    let config = [
-        site(&origin),
-        "[state]\nkeep = \"until-confirmed\"\n".to_owned(),
-        folder_tier("one"),
-        folder_tier("two"),
-    ];
-    let mirror = Mirror::new(&config.concat());
-    mirror.run(&["run"]).expect(0);
-    (origin, mirror)
+    in_two_folders(origin)
 }
 
 #[test]
@@ -390,7 +383,7 @@ fn a_copy_that_cannot_be_asked_is_waited_for() {
         &["audit", "--repair", "--json"][..],
         &["audit", "--tier", "one", "--repair", "--json"],
     ] {
-        let (origin, mirror) = in_two_folders();
+        let (origin, mirror) = with_two_pages();
         let victim = mirror.path("tiers/one").join(key_start(&origin)).join("p1");
         let before = fs::read(&victim).expect("it is there");
         fs::remove_file(&victim).expect("it is there");
@@ -419,7 +412,7 @@ fn a_copy_that_cannot_be_asked_is_waited_for() {
 fn what_is_taken_from_the_site_again_is_told() {
     // No copy survives. What the site answers takes the place of what was stored, or is withdrawn, and the report says so;
     // where it gives nothing, the report says what it answered.
-    let (origin, mirror) = in_two_folders();
+    let (origin, mirror) = with_two_pages();
     let lose = || {
         for tier in ["one", "two"] {
             let body = mirror.path("tiers").join(tier).join(key_start(&origin));
